@@ -1,0 +1,135 @@
+/*
+ * vfs.h - everything the engine asks of the world outside: files of one directory, locks, clocks,
+ * random bytes, wake-ups. An embedder may replace it; the tests put a simulated disk behind it.
+ *
+ * A varve_vfs stands for one store directory. Names are plain file names in it (no '/').
+ *
+ * Conventions. Functions return 0 or a positive count on success and a negative errno on failure.
+ *   A transfer is complete or an error: short reads and writes, EINTR and EAGAIN are dealt with
+ *   inside; only a read at the end of the file returns less than was asked for.
+ * Threads. A vfs may be used from any thread; a file by several threads; a queue by one at a time.
+ * Durability. What `sync` promises covers writes that had completed before it was called. A new,
+ *   renamed or removed name is durable only after `sync_dir`.
+ */
+#ifndef VARVE_VFS_H
+#define VARVE_VFS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct varve_vfs;
+struct varve_file;
+struct varve_io_queue;
+
+enum varve_file_flags {
+    VARVE_FILE_READ   = 0, /* read only */
+    VARVE_FILE_WRITE  = 1, /* read and write */
+    VARVE_FILE_CREATE = 2, /* with WRITE: must not exist yet (O_CREAT | O_EXCL) */
+    VARVE_FILE_DIRECT = 4, /* bypass the page cache if the file system can; see direct_align */
+    VARVE_FILE_OPEN_OR_CREATE = 8 /* with WRITE: create unless it exists (the lock files) */
+};
+
+enum varve_io_op {
+    VARVE_IO_READ        = 1,
+    VARVE_IO_WRITE       = 2,
+    VARVE_IO_WRITE_DSYNC = 3, /* the bytes of this write are durable when it completes */
+    VARVE_IO_SYNC        = 4  /* fdatasync */
+};
+
+/* One operation. Owned by the caller, like the buffer, and left alone from submit to reap. */
+struct varve_io {
+    uint32_t           op;     /* enum varve_io_op */
+    uint32_t           flags;  /* 0 */
+    struct varve_file *file;
+    void              *buffer; /* not written to for writes */
+    size_t             size;
+    uint64_t           offset;
+    int64_t            result; /* out: bytes transferred (all of them unless at the end of the
+                                  file), 0 for syncs, or a negative errno */
+    void              *tag;    /* the caller's */
+    uint64_t           backend[4]; /* the backend's, while in flight */
+};
+
+struct varve_file_stat {
+    uint64_t size;
+    uint64_t allocated; /* bytes on disk */
+};
+
+/* Clocks: microseconds. `boot_us` counts sleep, and starts anew with every boot. */
+struct varve_clock_reading {
+    int64_t wall_us; /* since 1970 */
+    int64_t boot_us; /* CLOCK_BOOTTIME */
+};
+
+typedef int (*varve_vfs_list_fn)(void *ctx, const char *name); /* non-zero ends the listing */
+
+struct varve_vfs_ops {
+    size_t struct_size;
+
+    int (*open)(struct varve_vfs *vfs, const char *name, uint32_t flags, struct varve_file **ret_file);
+    void (*close)(struct varve_file *file); /* flushes nothing, cannot fail; nothing in flight */
+    int64_t (*read)(struct varve_file *file, void *buffer, size_t size, uint64_t offset);
+    int64_t (*write)(struct varve_file *file, const void *buffer, size_t size, uint64_t offset);
+    int (*sync)(struct varve_file *file); /* fdatasync; after a failure never called again on it */
+    int (*truncate)(struct varve_file *file, uint64_t size);
+    int (*allocate)(struct varve_file *file, uint64_t size); /* reserve; content reads as zero */
+    int (*stat)(struct varve_file *file, struct varve_file_stat *ret_stat);
+    /* The descriptor's alignment for addresses, sizes and offsets; 0: not opened DIRECT. */
+    uint32_t (*direct_align)(struct varve_file *file);
+    int (*advise_dontneed)(struct varve_file *file, uint64_t offset, uint64_t size);
+
+    /* Byte-range locks that belong to the open file, not to the process (OFD locks). */
+    int (*lock)(struct varve_file *file, uint64_t start, uint64_t size, bool exclusive); /* -EAGAIN */
+    int (*unlock)(struct varve_file *file, uint64_t start, uint64_t size);
+    /* 0: such a lock could be taken; 1: another holds one (its pid, or 0, in *ret_pid). */
+    int (*lock_test)(struct varve_file *file, uint64_t start, uint64_t size, bool exclusive,
+                     int64_t *ret_pid);
+
+    int (*rename)(struct varve_vfs *vfs, const char *from, const char *to);
+    int (*unlink)(struct varve_vfs *vfs, const char *name);
+    int (*list)(struct varve_vfs *vfs, varve_vfs_list_fn fn, void *ctx);
+    int (*sync_dir)(struct varve_vfs *vfs);
+
+    /* Asynchronous I/O. `submit` takes all of `ios` or fails and takes none. `reap` gives finished
+     * ones, in any order; it waits until at least `wait` have finished (never more than are in
+     * flight) or `timeout_us` has passed (UINT64_MAX: no limit). Backends without asynchrony do
+     * the work in submit. Close drains first. */
+    int (*queue_open)(struct varve_vfs *vfs, uint32_t depth, struct varve_io_queue **ret_queue);
+    void (*queue_close)(struct varve_io_queue *queue);
+    int (*submit)(struct varve_io_queue *queue, struct varve_io **ios, uint32_t n);
+    int (*reap)(struct varve_io_queue *queue, struct varve_io **out, uint32_t max, uint32_t wait,
+                uint64_t timeout_us);
+
+    void (*clock)(struct varve_vfs *vfs, struct varve_clock_reading *ret_reading);
+    int (*boot_id)(struct varve_vfs *vfs, uint8_t ret_id[16]); /* the same until the next boot */
+    int (*random)(struct varve_vfs *vfs, void *out, size_t size);
+    int64_t (*pid)(struct varve_vfs *vfs);
+
+    /* A descriptor that polls readable between `signal` and `drain`; -1 if there is none. */
+    int (*event_open)(struct varve_vfs *vfs);
+    void (*event_signal)(struct varve_vfs *vfs, int fd);
+    void (*event_drain)(struct varve_vfs *vfs, int fd);
+    void (*event_close)(struct varve_vfs *vfs, int fd);
+
+    void (*destroy)(struct varve_vfs *vfs); /* called by whoever created it */
+    /* In a forked child: close descriptors without any other effect, and free. */
+    void (*abandon)(struct varve_vfs *vfs);
+};
+
+/* Backends put this first in their own structs. */
+struct varve_vfs {
+    const struct varve_vfs_ops *ops;
+    uint32_t backend; /* enum varve_io_backend (varve.h) in use, for stats */
+    uint32_t reserved;
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VARVE_VFS_H */

@@ -1,0 +1,39 @@
+/*
+ * error.h - filling in a varve_error. Knows nothing above libc and the public status codes.
+ */
+#ifndef VARVE_BASE_ERROR_H
+#define VARVE_BASE_ERROR_H
+
+#include <varve/varve.h>
+
+#if defined(__GNUC__)
+#define VARVE_PRINTF(at, first) __attribute__((format(printf, at, first)))
+#define VARVE_MUST_USE __attribute__((warn_unused_result))
+#else
+#define VARVE_PRINTF(at, first)
+#define VARVE_MUST_USE
+#endif
+
+#define VARVE_NO_OFFSET UINT64_MAX
+
+/*
+ * Fill `err` (NULL is allowed) and return `status`, so that `return varve_error_set(...)` reads
+ * well. os_code, lsn, lsn_end and row are reset. `file` may be NULL. Messages name no key or value.
+ */
+varve_status varve_error_set(varve_error *err, varve_status status, const char *file,
+                             uint64_t offset, const char *format, ...) VARVE_PRINTF(5, 6);
+
+/* The status of a failed vfs call: `rc` is its negative errno. ENOSPC and EDQUOT give
+ * VARVE_ENOSPC, ENOMEM VARVE_ENOMEM, everything else VARVE_EIO. `what` is a verb: "read". */
+varve_status varve_error_os(varve_error *err, int64_t rc, const char *file, uint64_t offset,
+                            const char *what);
+
+/* "no memory for WHAT" */
+varve_status varve_error_nomem(varve_error *err, const char *what);
+
+/* Copy `from` to `to` (either may be NULL) and return from's status, or `fallback` without it. */
+varve_status varve_error_copy(varve_error *to, const varve_error *from, varve_status fallback);
+
+void varve_error_clear(varve_error *err);
+
+#endif

@@ -1,0 +1,51 @@
+/*
+ * exact.h - sums that are exact, so that they depend on no order, layout or instruction set.
+ *
+ * Integers and decimals: 128 bits (an int64 times 2^63 rows cannot overflow them). Floating point:
+ * the real sum of the values, rounded once to nearest even, kept in a wide fixed-point accumulator
+ * (a superaccumulator: after R. M. Neal, "Fast exact summation using small and large
+ * superaccumulators", 2015). NaN and infinities are counted apart and decide by IEEE rules.
+ * Threads: none; a value is owned by one thread.
+ */
+#ifndef VARVE_BASE_EXACT_H
+#define VARVE_BASE_EXACT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+__extension__ typedef __int128 varve_i128;
+__extension__ typedef unsigned __int128 varve_u128;
+
+/* A partial sum of finite doubles that fits (mantissa x 2^exponent exactly), for zone maps. */
+struct varve_exact_partial {
+    varve_i128 mantissa;
+    int16_t    exponent;
+};
+
+/* The sum of any doubles. All zero is an empty sum. */
+struct varve_exact_sum {
+    int64_t  limb[70]; /* 32-bit digits in 64-bit limbs, carries propagated before they overflow */
+    uint32_t pending;  /* additions since the last carry propagation */
+    uint32_t reserved;
+    uint64_t nan, pos_inf, neg_inf;
+};
+
+void varve_exact_reset(struct varve_exact_sum *sum);
+void varve_exact_add(struct varve_exact_sum *sum, const double *values, size_t n);
+void varve_exact_add_f32(struct varve_exact_sum *sum, const float *values, size_t n);
+void varve_exact_add_partial(struct varve_exact_sum *sum, const struct varve_exact_partial *p);
+void varve_exact_merge(struct varve_exact_sum *sum, const struct varve_exact_sum *other);
+/* The real sum, rounded once. -0.0 only if every addend was -0.0 (an empty sum is 0.0). */
+double varve_exact_round(const struct varve_exact_sum *sum);
+/* The rounded sum divided by count (IEEE division of the rounded sum). count > 0. */
+double varve_exact_mean(const struct varve_exact_sum *sum, uint64_t count);
+
+/* The exact sum of n finite doubles as a partial: false if the exponent span does not fit in 126
+ * bits with n values, or if one is not finite (then the caller reads the values instead). */
+bool varve_exact_partial_of(const double *values, size_t n, struct varve_exact_partial *ret);
+
+/* The quotient sum / (count x 10^scale) of an integer or decimal column, rounded once. count > 0. */
+double varve_exact_ratio(varve_i128 sum, uint64_t count, int scale);
+
+#endif

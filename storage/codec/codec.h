@@ -1,0 +1,186 @@
+/*
+ * codec.h - the bytes of up to 1,024 values of one column (docs/FORMAT.md, Column vectors).
+ *
+ * Place.   The log's payload and the SSTable store columns as blocks made here. Pure: bytes in,
+ *          bytes out; no file, no log, no schema.
+ * A block  is position-independent and self-describing: codec id, flags, row count, then the
+ *          codec's payload, then, when a flag says so, the state bitmaps. Absent and deleted cells
+ *          hold a filler that does not widen the packing; fillers never enter statistics.
+ *
+ * Invariants
+ *   C1  decode(encode(x)) is x bit for bit, NaN payloads and -0.0 included.
+ *   C2  The scalar path and every vector path write and read the same bytes.
+ *   C3  Any bytes given to varve_block_open() give OK or ECORRUPT; after OK no decode reads outside
+ *       the block, whatever it holds.
+ *   C4  decode(first, n) costs O(n + 64).
+ *
+ * Threads. A struct varve_block is read-only after open and may be shared.
+ */
+#ifndef VARVE_CODEC_CODEC_H
+#define VARVE_CODEC_CODEC_H
+
+#include <varve/varve.h>
+
+#include "storage/base/alloc.h"
+#include "storage/base/bytes.h"
+#include "storage/base/error.h"
+#include "storage/base/exact.h"
+
+#define VARVE_VECTOR_ROWS      1024u
+#define VARVE_VECTOR_BYTES_MAX (1u << 20) /* raw; a vector of a single row: 16 MiB */
+
+/* What a value is to a codec. The numbers equal enum varve_phys (schema.h checks it). */
+enum varve_lane {
+    VARVE_LANE_I8 = 1, VARVE_LANE_I16, VARVE_LANE_I32, VARVE_LANE_I64,
+    VARVE_LANE_F32, VARVE_LANE_F64, VARVE_LANE_B16, VARVE_LANE_DEC, VARVE_LANE_BYTES
+};
+
+enum varve_codec { /* in files: append only */
+    VARVE_CODEC_RAW         = 1, /* values as they are, little-endian */
+    VARVE_CODEC_CONST       = 2, /* one value */
+    VARVE_CODEC_CONST_DELTA = 3, /* first value and a step */
+    VARVE_CODEC_FOR         = 4, /* frame of reference, bit-packed */
+    VARVE_CODEC_DFOR        = 5, /* deltas minus the least delta, bit-packed */
+    VARVE_CODEC_RLE         = 6, /* run values and run ends */
+    VARVE_CODEC_DICT        = 7, /* codes into a dictionary that stands elsewhere */
+    VARVE_CODEC_TEXT        = 8, /* offsets packed, bytes as they are */
+    VARVE_CODEC_TEXT_LZ4    = 9,
+    VARVE_CODEC_TEXT_ZSTD   = 10
+    /* 11 ..: PFOR, ALP_MUL, ALP_DIV, ALP_RD, SIBLING: CODECS.md section 7 */
+};
+
+enum varve_block_flags { /* in files */
+    VARVE_BLOCK_HAS_ABSENT  = 1, /* a live bitmap stands in the block: not every cell is live */
+    VARVE_BLOCK_HAS_DELETED = 2  /* a deleted bitmap too (deleted cells are not live) */
+};
+
+/* Values in memory, decoded. Buffers are 64-byte aligned and padded to 64 bytes when ours. */
+struct varve_lanes {
+    uint8_t         lane;    /* enum varve_lane */
+    uint32_t        n;
+    const void     *values;  /* typed; BYTES: the bytes */
+    const uint32_t *offsets; /* BYTES: n + 1; offsets[0] need not be 0 */
+    const int8_t   *scales;  /* DEC */
+    const uint64_t *live;    /* NULL: all live */
+    const uint64_t *deleted; /* NULL: none */
+};
+
+/* The statistics of a zone map, over live cells, as if alone and nothing had expired. */
+struct varve_zone {
+    uint32_t live;         /* cells that are live */
+    uint32_t nan;          /* of them NaN */
+    bool     has_range;    /* min and max hold (some live cell that is not NaN; not BYTES, B16) */
+    bool     has_sum;      /* sum (integers, DEC(p, s)) or partial (floats) holds */
+    bool     has_ends;     /* first and last hold */
+    uint8_t  reserved;
+    uint16_t first_row;    /* of the first and last live cell */
+    uint16_t last_row;
+    union varve_scalar {
+        int64_t i64;
+        double  f64; /* F32 too, widened */
+    } min, max, first, last;
+    varve_i128                 sum;
+    struct varve_exact_partial partial;
+};
+
+enum varve_encode_flags {
+    VARVE_ENCODE_LOG   = 1, /* cheap: CONST, CONST_DELTA, FOR, DFOR, RAW, TEXT only */
+    VARVE_ENCODE_ZONE  = 2, /* fill *ret_zone */
+    VARVE_ENCODE_CODES = 4  /* the lanes are dictionary codes (I32): the codec id becomes DICT */
+};
+
+/* Append the block of `in` (1 .. 1024 rows) to `out`. ret_zone may be NULL. The choice of codec is a
+ * function of the values and flags alone. */
+varve_status varve_block_encode(const struct varve_lanes *in, uint32_t flags,
+                                struct varve_buffer *out, struct varve_zone *ret_zone,
+                                varve_error *err);
+
+/* An opened block: header parsed and every bound checked, values not yet looked at. */
+struct varve_block {
+    uint8_t           lane;
+    uint8_t           codec;
+    uint8_t           flags;
+    uint8_t           width;     /* bits a value, packed codecs */
+    uint32_t          n;
+    int64_t           base;      /* FOR, DFOR, CONST (integers), CONST_DELTA: first */
+    int64_t           step;      /* CONST_DELTA; DFOR: least delta */
+    struct varve_span payload;
+    struct varve_span extra;     /* a codec's second part (run ends, offsets, scales, DFOR bases) */
+    struct varve_span live;      /* stored bitmaps, or empty */
+    struct varve_span deleted;
+    uint64_t          raw_bytes; /* BYTES: size of the text, at most VARVE_VECTOR_BYTES_MAX or 16 MiB */
+};
+
+/* `lane` is what the column must be; a block of another lane is ECORRUPT. `in` stays borrowed. */
+varve_status varve_block_open(struct varve_span in, uint8_t lane, uint32_t n,
+                              struct varve_block *ret_block, varve_error *err);
+
+/*
+ * Decode rows [first, first + n) into typed memory at `values` (n values of the lane's width; DEC:
+ * and `scales`). Not for BYTES. DICT: gives the codes as int32.
+ */
+varve_status varve_block_decode(const struct varve_block *block, uint32_t first, uint32_t n,
+                                void *values, int8_t *scales, varve_error *err);
+
+/* Bytes of rows [first, first + n): appended to `bytes`; n offsets are written after offsets[0],
+ * which the caller has set to the position where the first starts. */
+varve_status varve_block_decode_bytes(const struct varve_block *block, uint32_t first, uint32_t n,
+                                      uint32_t *offsets, struct varve_buffer *bytes,
+                                      varve_error *err);
+
+/* State bits of rows [first, first + n) into bitmaps at bit 0 (both of VARVE_BITMAP_WORDS(n)). */
+void varve_block_states(const struct varve_block *block, uint32_t first, uint32_t n, uint64_t *live,
+                        uint64_t *deleted);
+
+/*
+ * AND into `selected` (bit 0: row `first`) the rows whose cell satisfies op against `operand`
+ * (integers: i64; floats: f64 with the order of DESIGN 2; -0.0 = 0.0). Not for BYTES, B16, DEC:
+ * those decode first. Null cells are deselected.
+ */
+varve_status varve_block_select(const struct varve_block *block, uint32_t first, uint32_t n,
+                                uint32_t op, union varve_scalar operand, uint64_t *selected,
+                                varve_error *err);
+
+/* What to gather in a fold; a bit mask, so that a kernel computes no more than is asked. */
+enum varve_fold_want {
+    VARVE_FOLD_COUNT = 1, VARVE_FOLD_SUM = 2, VARVE_FOLD_MIN = 4, VARVE_FOLD_MAX = 8,
+    VARVE_FOLD_FIRST = 16, VARVE_FOLD_LAST = 32
+};
+
+/* A running aggregate of one column over rows in order; zero is empty (see varve_fold_reset). */
+struct varve_fold {
+    uint64_t               count;      /* live cells */
+    bool                   has_first;  /* first and last hold */
+    bool                   has_range;  /* min and max hold; NaN sorts greatest */
+    union varve_scalar     first, last, min, max;
+    varve_i128             sum;        /* integers */
+    struct varve_exact_sum *fsum;      /* floats: borrowed, wanted with FOLD_SUM */
+};
+
+void varve_fold_reset(struct varve_fold *fold);
+
+/* Fold rows of a decoded column, [first, first + n) of `in`. Kernels vectorise; all paths agree. */
+void varve_fold_lanes(struct varve_fold *fold, uint32_t want, const struct varve_lanes *in,
+                      uint32_t first, uint32_t n);
+/* Fold straight from a block (decodes into scratch of its own stack frame, n <= 1024). */
+varve_status varve_block_fold(const struct varve_block *block, uint32_t first, uint32_t n,
+                              uint32_t want, struct varve_fold *fold, varve_error *err);
+/* Fold what a zone map says of a whole vector. `lane` as of the column. */
+void varve_fold_zone(struct varve_fold *fold, uint32_t want, uint8_t lane,
+                     const struct varve_zone *zone);
+
+/* Integers packed into `width` bits each, natural order (docs/FORMAT.md, Bit packing): for the run
+ * directories and zone maps of other formats. Size of the packed bytes: */
+size_t varve_pack_size(uint32_t n, uint32_t width);
+void   varve_pack_u64(const uint64_t *in, uint32_t n, uint32_t width, uint8_t *out);
+/* Total for any `in` of varve_pack_size() bytes. */
+void   varve_unpack_u64(const uint8_t *in, uint32_t first, uint32_t n, uint32_t width,
+                        uint64_t *out);
+
+/* Text of a whole section, compressed only when smaller (zstd, LZ4 or as it is), behind a small
+ * header; the reader refuses a raw size above `max` before it allocates. */
+varve_status varve_text_pack(struct varve_span in, struct varve_buffer *out, varve_error *err);
+varve_status varve_text_unpack(struct varve_span in, size_t max, struct varve_buffer *out,
+                               varve_error *err);
+
+#endif

@@ -1,0 +1,165 @@
+/*
+ * rows.h - rows in their stored form, in memory, by columns: what a batch collects, what the log
+ * carries, what a memtable and an SSTable give back, what a merge compares. One shape everywhere.
+ *
+ * A row has a key (partition, time, further clustering columns and, in a 'keep' table, a hidden
+ * suffix), a stamp (write time and expiry), a marker, and one cell per value column. Marker and
+ * cells have a state: absent, live or deleted. A cell's stamp is the row's unless the sorted
+ * exception list says otherwise: by default a live cell has the row's write time and expiry, a
+ * deleted one the row's write time and, as the second of its deletion, floor(write time / 10^6).
+ *
+ * Invariants of a struct varve_rows whose rows belong to one partition and are sorted
+ *   R1  (time, clustering columns, hidden suffix) does not descend; in a merged result and in a
+ *       file it strictly ascends.
+ *   R2  live and deleted bitmaps of one column are disjoint; key columns have neither.
+ *   R3  exceptions ascend by (row, column) and name only cells that are not absent.
+ *   R4  bits of bitmaps at and above n are zero.
+ *
+ * Threads. None; a filled struct may be read by several.
+ */
+#ifndef VARVE_ROWS_ROWS_H
+#define VARVE_ROWS_ROWS_H
+
+#include "storage/base/bitmap.h"
+#include "storage/codec/codec.h"
+#include "storage/schema/key.h"
+#include "storage/schema/schema.h"
+
+#define VARVE_MARKER_COLUMN   0xFFFFu    /* the marker in exception lists */
+#define VARVE_WT_COMMIT       INT64_MIN  /* in a batch and the log: the record's hlc */
+#define VARVE_WT_MIN          (INT64_MIN + 1)
+
+enum varve_cell_state { VARVE_ABSENT = 0, VARVE_LIVE = 1, VARVE_DELETED = 2 };
+
+/* One column of n rows. `values` has the layout of the column's enum varve_phys; key columns are
+ * canonical. Not loaded: values NULL (and n > 0). */
+struct varve_cells {
+    void     *values;  /* BYTES: the bytes */
+    uint32_t *offsets; /* BYTES: n + 1, ascending; offsets[0] need not be 0 */
+    int8_t   *scales;  /* DEC */
+    uint64_t *live;    /* NULL: all live */
+    uint64_t *deleted; /* NULL: none deleted */
+};
+
+struct varve_exception {
+    uint32_t row;
+    uint16_t column; /* schema column number, or VARVE_MARKER_COLUMN */
+    uint16_t reserved;
+    uint32_t exp;    /* seconds: expiry of a live cell (0: never), second of a deletion */
+    uint32_t reserved2;
+    int64_t  wt;
+};
+
+struct varve_rows {
+    const struct varve_schema *schema; /* borrowed */
+    uint32_t            n;
+    uint32_t            n_exceptions;
+    int64_t            *time;           /* widened to int64 whatever the column's type */
+    int64_t            *wt;             /* NULL: all rows have wt_uniform */
+    int64_t             wt_uniform;
+    uint32_t           *exp;            /* NULL: all 0 */
+    uint32_t           *writer;         /* 'keep' tables: the hidden suffix is (wt, writer, ordinal); */
+    uint32_t           *ordinal;        /* NULL in others */
+    uint64_t           *marker_live;    /* NULL: all live */
+    uint64_t           *marker_deleted; /* NULL: none */
+    struct varve_exception *exceptions;
+    struct varve_cells *columns; /* [schema->n_columns]; partition key and time entries are empty */
+};
+
+static inline int64_t varve_rows_wt(const struct varve_rows *rows, uint32_t row)
+{
+    return rows->wt != NULL ? rows->wt[row] : rows->wt_uniform;
+}
+
+/* A stamped state: what reconciliation compares. */
+struct varve_stamp {
+    int64_t  wt;
+    uint32_t exp;
+    uint8_t  state; /* enum varve_cell_state */
+};
+
+/* The state and stamp of a cell (or of VARVE_MARKER_COLUMN). O(log exceptions). */
+struct varve_stamp varve_rows_stamp(const struct varve_rows *rows, uint32_t row, uint32_t column);
+
+/* The value of a live cell of a loaded column (clustering or value); borrows text. */
+varve_value varve_rows_value(const struct varve_rows *rows, uint32_t row, uint32_t column);
+
+/* A lanes view of column `column`, rows [0, n), for the codec. */
+struct varve_lanes varve_rows_lanes(const struct varve_rows *rows, uint32_t column);
+
+/* Order of two rows of one partition by key: time, clustering with direction, hidden suffix. */
+int varve_rows_compare(const struct varve_rows *a, uint32_t i, const struct varve_rows *b,
+                       uint32_t j);
+
+/*
+ * Which of two versions of one cell wins: > 0 if `a`, < 0 if `b`, 0 if they are the same. Higher
+ * write time; then deletion before expiring before live; then the later expiry; then the larger
+ * value bytes in Cassandra's serialisation. `va`, `vb` are looked at only for live cells.
+ */
+int varve_stamp_compare(const struct varve_stamp *a, const varve_value *va,
+                        const struct varve_stamp *b, const varve_value *vb, uint8_t type,
+                        uint8_t precision);
+
+/* --------------------------------------------------------------------------------- Building */
+
+/* A set of columns by schema number. */
+struct varve_column_set {
+    uint64_t bits[VARVE_BITMAP_WORDS(1024)];
+};
+
+static inline bool varve_column_set_has(const struct varve_column_set *set, uint32_t column)
+{
+    return varve_bit_get(set->bits, column);
+}
+
+/*
+ * Rows with memory of their own, growing as they are appended to. Buffers are 64-byte aligned and
+ * padded. Only the columns of `columns` (NULL: all; clustering columns always) have memory.
+ */
+struct varve_rows_builder {
+    struct varve_rows        rows; /* valid at any time; pointers move when it grows */
+    struct varve_heap       *heap;
+    struct varve_column_set  columns;
+    uint32_t                 capacity;
+    uint32_t                 exceptions_capacity;
+    size_t                  *bytes_capacity; /* [n_columns], BYTES columns */
+    size_t                   held;           /* bytes held from the heap */
+};
+
+varve_status varve_rows_builder_init(struct varve_rows_builder *b, struct varve_heap *heap,
+                                     const struct varve_schema *schema,
+                                     const struct varve_column_set *columns, varve_error *err);
+void varve_rows_builder_free(struct varve_rows_builder *b);
+void varve_rows_builder_clear(struct varve_rows_builder *b); /* keeps the memory */
+
+/* Room for `n` more rows and `bytes` more bytes of each BYTES column. ENOMEM changes nothing. */
+varve_status varve_rows_builder_reserve(struct varve_rows_builder *b, uint32_t n, size_t bytes,
+                                        varve_error *err);
+
+/* Append rows [first, first + n) of `from` (same schema). Every column of the builder must be
+ * loaded in `from`. States, stamps and exceptions come along. */
+varve_status varve_rows_append(struct varve_rows_builder *b, const struct varve_rows *from,
+                               uint32_t first, uint32_t n, varve_error *err);
+
+/*
+ * Merge row `i` of `from` into the last row of `b`, which has the same key: per cell and for the
+ * marker, varve_stamp_compare() decides. Commutative, associative, idempotent up to the row stamp,
+ * which is chosen so that few exceptions remain: the greatest write time among the winners.
+ */
+varve_status varve_rows_merge_last(struct varve_rows_builder *b, const struct varve_rows *from,
+                                   uint32_t i, varve_error *err);
+
+/* Whether the row shows to a reader: its marker is live or some value cell is. All value columns
+ * must be loaded. Expiry is judged at `now_s` (seconds since 1970). */
+bool varve_rows_exists(const struct varve_rows *rows, uint32_t row, uint32_t now_s);
+
+/* The order-free hash of rows: the sum mod 2^64 over cells and markers of a mix of (key hash,
+ * column id, state, value, write time, expiry). All columns loaded. `key_hash` of the partition. */
+uint64_t varve_rows_content_hash(const struct varve_rows *rows, uint32_t first, uint32_t n,
+                                 uint64_t key_hash);
+
+/* Bytes of the rows as the application gave them (values, times, key once a row): the base of
+ * write amplification. */
+uint64_t varve_rows_raw_bytes(const struct varve_rows *rows, uint32_t first, uint32_t n);
+
+#endif

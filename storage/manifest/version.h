@@ -1,0 +1,98 @@
+/*
+ * version.h - one state of the store on disk: which tables, files and log segments there are, and
+ * where replay starts. Immutable once published; shared by reference count.
+ *
+ * Threads. Read-only after it is published; the reference count is atomic.
+ */
+#ifndef VARVE_MANIFEST_VERSION_H
+#define VARVE_MANIFEST_VERSION_H
+
+#include <stdatomic.h>
+
+#include "storage/schema/schema.h"
+#include "storage/sst/sst_writer.h" /* struct varve_sst_properties */
+
+/* A log segment that the store vouches for. */
+struct varve_segment_entry {
+    uint64_t id;       /* file name; never reused */
+    uint8_t  uuid[16];
+    uint64_t base_lsn; /* UINT64_MAX until it is current: a segment listed ahead */
+    uint64_t size;     /* bytes of the file */
+    bool     sealed;
+    uint8_t  reserved[7];
+    uint64_t final_lsn; /* sealed: end of its payload */
+    uint64_t digest;    /* sealed: of its pages */
+};
+
+/* An SSTable. Its uuid and numbers come from its writer; id is its name here. */
+struct varve_file_entry {
+    uint64_t id; /* "%016x.sst"; never reused */
+    struct varve_sst_properties properties;
+    uint64_t window_start; /* seconds since 1970, as an int64 */
+    uint64_t window_seconds; /* 0: outlier file */
+    uint64_t lsn_first, lsn_end; /* records whose rows it holds lie in between */
+    uint64_t stripe;             /* 0 */
+    uint64_t deletions_applied_lsn;
+    uint32_t group;              /* 0: single node */
+    uint32_t key_id;             /* encryption; 0 */
+};
+
+struct varve_table_entry {
+    struct varve_schema *schema; /* the newest; owned reference */
+    uint64_t flushed_lsn;        /* every record that starts below it is in files */
+    int64_t  retention_floor;    /* event time; INT64_MIN: none */
+    int64_t  write_floor;        /* write time; INT64_MIN: none */
+    uint64_t n_files;
+    struct varve_file_entry **files; /* shared with other versions, ascending by id */
+};
+
+struct varve_epoch { /* group 0 */
+    uint64_t term;
+    uint64_t first_index;
+};
+
+struct varve_origin_entry {
+    uint32_t id, epoch;
+    uint64_t last;
+    uint64_t source_crc; /* 0 */
+};
+
+/* The state exactly at the replay LSN: replay judges each record as it was judged first. */
+struct varve_replay_state {
+    uint64_t lsn;
+    uint64_t index, term, chain; /* of the last record before lsn */
+    int64_t  hlc;
+    uint32_t n_epochs, n_origins;
+    struct varve_epoch        *epochs;
+    struct varve_origin_entry *origins;
+};
+
+struct varve_version {
+    _Atomic(uint32_t) refs;
+    struct varve_heap *heap;
+    uint64_t number;      /* edits over all generations */
+    uint8_t  store_uuid[16];
+    uint8_t  incarnation[16];
+    uint64_t next_file_id;  /* of SSTables and segments alike */
+    uint32_t next_table_id;
+    uint32_t n_tables;
+    struct varve_table_entry **tables; /* ascending by id */
+    uint32_t n_segments;
+    uint32_t reserved;
+    struct varve_segment_entry *segments; /* ascending by base LSN; those listed ahead last */
+    struct varve_replay_state replay;
+    uint64_t durable_lsn;  /* evidence: known durable when the edit was made */
+    int64_t  safe_now_us;
+    int64_t  boot_us;      /* BOOTTIME when safe_now_us was taken */
+    uint8_t  boot_id[16];
+};
+
+struct varve_version *varve_version_ref(const struct varve_version *version);
+void varve_version_unref(struct varve_version *version); /* NULL is a no-op */
+
+const struct varve_table_entry *varve_version_table(const struct varve_version *version,
+                                                    uint32_t table_id); /* NULL: none */
+const struct varve_table_entry *varve_version_find(const struct varve_version *version,
+                                                   const char *name);
+
+#endif

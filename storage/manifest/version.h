@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 
 #include "storage/schema/schema.h"
-#include "storage/sst/sst_writer.h" /* struct varve_sst_properties */
+#include "storage/sst/sst_properties.h"
 
 /* A log segment that the store vouches for. */
 struct varve_segment_entry {
@@ -24,17 +24,12 @@ struct varve_segment_entry {
     uint64_t digest;    /* sealed: of its pages */
 };
 
-/* An SSTable. Its uuid and numbers come from its writer; id is its name here. */
+/* An SSTable. Everything but its name comes from whoever wrote it, and stands in the manifest in
+ * the tagged encoding of sst_properties.h. */
 struct varve_file_entry {
     uint64_t id; /* "%016x.sst"; never reused */
-    struct varve_sst_properties properties;
-    uint64_t window_start; /* seconds since 1970, as an int64 */
-    uint64_t window_seconds; /* 0: outlier file */
-    uint64_t lsn_first, lsn_end; /* records whose rows it holds lie in between */
-    uint64_t stripe;             /* 0 */
-    uint64_t deletions_applied_lsn;
-    uint32_t group;              /* 0: single node */
-    uint32_t key_id;             /* encryption; 0 */
+    struct varve_sst_properties properties; /* keys owned by the version's heap */
+    uint64_t quarantined; /* ranges that scrubbing found damaged; 0: none are recorded yet */
 };
 
 struct varve_table_entry {

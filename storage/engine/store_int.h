@@ -1,0 +1,259 @@
+/*
+ * store_int.h - what an open store is made of. Private to storage/engine.
+ *
+ * Lock order, outermost first: log token, flush token, manifest lock, view lock, queue lock, file
+ * table lock. docs/ARCHITECTURE.md says what each covers; here every field names its own.
+ */
+#ifndef VARVE_ENGINE_STORE_INT_H
+#define VARVE_ENGINE_STORE_INT_H
+
+#include <varve/vfs.h>
+
+#include <assert.h>
+
+#include "storage/base/mutex.h"
+#include "storage/base/vec.h"
+#include "storage/batch/batch.h"
+#include "storage/manifest/manifest.h"
+#include "storage/memtable/memtable.h"
+#include "storage/sst/sst_reader.h"
+#include "storage/sst/vector_cache.h"
+#include "storage/wal/wal_writer.h"
+
+#define VARVE_GROUPS_MAX       4u    /* groups of commits in flight */
+#define VARVE_GROUP_BYTES      (1u << 20)
+#define VARVE_THREADS_MAX      16u
+#define VARVE_TABLE_NAMES_MAX  65536u
+#define VARVE_IDLE_SEAL_US     20000
+#define VARVE_LOCK_FILE        "LOCK"
+#define VARVE_READERS_FILE     "READERS"
+#define VARVE_PIN_BASE         ((uint64_t)1 << 40) /* READERS: version v is byte PIN_BASE + v */
+
+/* ------------------------------------------------------------------------ Tables, memtables */
+
+/* What each origin has had applied, ascending by id. */
+struct varve_origins {
+    struct varve_origin_entry *items;
+    size_t                     count, capacity;
+};
+
+/* The log's state just before a record, as the manifest's replay state wants it. Owns `origins`. */
+struct varve_log_point {
+    uint64_t lsn;
+    uint64_t index, term, chain;
+    int64_t  hlc;
+    uint32_t n_origins;
+    struct varve_origin_entry *origins;
+};
+
+/*
+ * A memtable in the life of the store: ACTIVE (takes new reservations), RETIRED (a newer one is
+ * active; commits in flight may still go here), FLUSHABLE (retired and `pending` is 0), gone.
+ */
+struct varve_generation {
+    struct varve_generation *next;     /* newer; the last one is active. View lock */
+    struct varve_memtable   *memtable;
+    struct varve_table      *table;
+    uint64_t                 pending;  /* sections reserved and not yet applied. Log token */
+    struct varve_log_point   start;    /* before its first record; lsn UINT64_MAX: no record. Log token */
+    int64_t                  born_us;  /* boot clock of its first record */
+    bool                     retired;  /* queue lock */
+    bool                     flushable; /* queue lock */
+};
+
+struct varve_table {
+    varve_store             *store;
+    struct varve_schema     *schema; /* owned reference */
+    bool                     dropped;  /* view lock */
+    struct varve_generation *oldest;   /* view lock for the list; the log token makes new ones */
+    struct varve_generation *active;   /* log token */
+    uint64_t                 flushed_lsn; /* from the manifest; replay skips records below. Open only */
+};
+
+/* --------------------------------------------------------------------------------- Commits */
+
+enum varve_commit_state { VARVE_COMMIT_QUEUED = 1, VARVE_COMMIT_IN_FLIGHT, VARVE_COMMIT_DONE };
+
+/* One commit on its way. Blocking ones live on their caller's stack, others in the heap. */
+struct varve_pending {
+    struct varve_pending *next;     /* queue, group or completion list */
+    varve_batch          *batch;    /* DATA */
+    uint8_t               type;     /* enum varve_wal_type */
+    bool                  asynchronous;
+    bool                  durable;  /* policy */
+    bool                  logged;   /* it has a record; otherwise it only keeps its place */
+    uint8_t               state;    /* enum varve_commit_state. Queue lock */
+    uint64_t              tag;
+    const struct varve_schema *schema; /* SCHEMA: the new table; DROP: the table's */
+    struct varve_generation  **targets; /* of each section; room for 4 inline */
+    struct varve_generation   *inline_targets[4];
+    uint32_t              n_targets;
+    uint64_t              lsn, lsn_end;
+    uint64_t              index;
+    int64_t               hlc;
+    struct varve_log_point before;  /* lsn, index, term, chain, hlc before the record; no origins */
+    uint64_t              queued_us;
+    varve_error           error;    /* error.status is the commit's */
+};
+
+struct varve_commit_group {
+    struct varve_pending *first, *last;
+    bool                  submitted; /* it has pages in the log; an empty group only keeps order */
+};
+
+/* ----------------------------------------------------------------------------------- Files */
+
+struct varve_open_file {
+    struct varve_open_file *next; /* hash chain */
+    uint64_t                id;
+    struct varve_sst       *sst;  /* one reference of the table's */
+    uint64_t                used; /* clock value of the last use */
+};
+
+/* Left the store at version `version`; unlinked when neither a view nor a reader needs it. */
+struct varve_obsolete {
+    uint64_t id;
+    uint64_t version;
+    uint64_t bytes;
+    uint8_t  kind; /* enum varve_file_kind */
+};
+
+struct varve_file_table {
+    struct varve_mutex      lock;
+    struct varve_open_file *buckets[256];
+    uint32_t                open;
+    uint32_t                open_max;
+    uint64_t                tick;
+    struct varve_obsolete  *obsolete;
+    size_t                  n_obsolete, obsolete_capacity;
+};
+
+/* ----------------------------------------------------------------------------------- Views */
+
+struct varve_view_table {
+    uint32_t                    table_id;
+    uint32_t                    n_memtables;
+    struct varve_memtable_view *memtables; /* oldest first; each with a reference */
+};
+
+/* A fixed state of the whole store, or of one table of it. */
+struct varve_view {
+    _Atomic(uint32_t)        refs;
+    varve_store             *store;
+    struct varve_view       *next, *prev; /* all views. View lock */
+    struct varve_version    *version;
+    uint64_t                 commit_lsn;
+    int64_t                  now_us; /* safe_now */
+    uint32_t                 n_tables;
+    struct varve_view_table *tables;
+};
+
+/* ----------------------------------------------------------------------------------- Store */
+
+enum varve_task { /* what background threads do, in this order of preference */
+    VARVE_TASK_LOG, VARVE_TASK_SEGMENT, VARVE_TASK_FLUSH, VARVE_TASK_TIMER, VARVE_TASK_NONE
+};
+
+struct varve_flush; /* flush.c */
+
+struct varve_store {
+    struct varve_heap  heap;
+    struct varve_vfs  *vfs;
+    bool               owns_vfs;
+    bool               read_only;
+    bool               threaded; /* background threads exist */
+    int64_t            pid;
+    varve_options      options;  /* every default filled in */
+    struct varve_file *lock_file;
+    struct varve_file *readers_file;
+    struct varve_cache *cache;
+
+    struct varve_mutex     manifest_lock;
+    struct varve_manifest *manifest;     /* manifest lock */
+    uint64_t               next_file_id; /* manifest lock; ids below file_id_limit are persisted */
+    uint64_t               file_id_limit;
+    uint64_t               pinned_version; /* read-only: what READERS holds */
+
+    struct varve_mutex    view_lock;
+    struct varve_version *version;      /* view lock */
+    uint64_t              commit_lsn;   /* view lock */
+    struct varve_view    *views;        /* view lock */
+    uint64_t              n_views;      /* view lock */
+    struct varve_table  **tables;       /* view lock; ascending by name; dropped ones too */
+    size_t                n_tables, tables_capacity;
+    int64_t               safe_now_us;  /* view lock */
+    int64_t               safe_boot_us; /* boot clock at safe_now_us */
+    bool                  clock_suspect;
+
+    struct varve_mutex    queue_lock;
+    struct varve_cond     commit_done;  /* blocking committers */
+    struct varve_cond     work;         /* background threads */
+    struct varve_pending *queue_first, *queue_last; /* queue lock */
+    uint32_t              queued;       /* commits queued or in flight. Queue lock */
+    uint32_t              waiters;      /* blocking committers. Queue lock */
+    struct varve_pending *done_first, *done_last; /* completions to reap. Queue lock */
+    bool                  log_taken;    /* the log token. Queue lock */
+    bool                  flush_taken;  /* the flush token. Queue lock */
+    bool                  closing;      /* queue lock */
+    varve_error           failure;      /* status != OK: the store is FAILED. Queue lock */
+    int                   event_fd;
+
+    /* Log token */
+    struct varve_wal_writer  *wal;
+    struct varve_commit_group groups[VARVE_GROUPS_MAX];
+    uint32_t                  group_first, n_groups; /* ring of groups in flight */
+    uint64_t                  index, term, chain;    /* of the last record appended */
+    int64_t                   hlc;
+    struct varve_origins      judged;  /* origins up to the last record appended */
+    struct varve_origins      origins; /* origins up to the last record applied */
+    struct varve_log_point    applied; /* after the last record applied; without origins */
+    uint32_t                  next_table_id;
+    uint64_t                  last_append_us;        /* boot clock */
+    uint64_t                  unsynced_since_us;     /* oldest byte written and not synced; 0: none */
+
+    /* Flush token */
+    struct varve_flush *flush;
+    uint64_t            flush_failures; /* in a row */
+    uint64_t            flush_retry_us; /* boot clock */
+
+    struct varve_file_table files;
+    pthread_t threads[VARVE_THREADS_MAX];
+    uint32_t  n_threads;
+
+    varve_stats stats; /* counters. Queue lock */
+};
+
+/* Every public call begins with this: EINVAL (NULL), EFORKED. */
+varve_status varve_store_enter(const varve_store *store, varve_error *err);
+/* The first failure, or OK. Takes the queue lock. */
+varve_status varve_store_failure(varve_store *store, varve_error *err);
+/* Make the store FAILED (the first call counts). Takes the queue lock. */
+void varve_store_fail(varve_store *store, const varve_error *err);
+
+int64_t varve_store_wall_us(const varve_store *store);
+int64_t varve_store_boot_us(const varve_store *store);
+/* Advance and return safe_now: as fast as the wall clock, never faster than BOOTTIME. */
+int64_t varve_store_safe_now_locked(varve_store *store) VARVE_REQUIRES(&store->view_lock);
+
+/* table.c */
+struct varve_table *varve_store_table_by_id(varve_store *store, uint32_t table_id);
+struct varve_table *varve_store_table_by_name(varve_store *store, const char *name);
+/* Admit a table (log token or open): EEXISTS never, ENOMEM. */
+varve_status varve_store_table_admit(varve_store *store, const struct varve_schema *schema,
+                                     struct varve_table **ret_table, varve_error *err);
+void varve_store_tables_free(varve_store *store);
+struct varve_generation *varve_generation_new(struct varve_table *table, varve_error *err);
+void varve_generation_free(struct varve_generation *generation);
+
+/* log_point.c */
+varve_status varve_log_point_copy(struct varve_heap *heap, struct varve_log_point *to,
+                                  const struct varve_log_point *from, varve_error *err);
+void varve_log_point_free(struct varve_heap *heap, struct varve_log_point *point);
+const struct varve_origin_entry *varve_origin_find(const struct varve_origin_entry *origins,
+                                                   size_t n, uint32_t id);
+/* Room for one more, so that the next put cannot fail. False: no memory. */
+bool varve_origins_reserve(struct varve_heap *heap, struct varve_origins *origins);
+void varve_origins_put(struct varve_origins *origins, const struct varve_origin *origin);
+void varve_origins_free(struct varve_heap *heap, struct varve_origins *origins);
+
+#endif

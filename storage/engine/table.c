@@ -1,0 +1,155 @@
+/*
+ * table.c - the tables of an open store and their memtables' generations.
+ *
+ * A table's handle lives until the store is closed, also after a drop: then it only says so.
+ */
+#include <string.h>
+#include <strings.h>
+
+#include "storage/engine/store_int.h"
+
+struct varve_generation *varve_generation_new(struct varve_table *table, varve_error *err)
+{
+    struct varve_heap       *heap = &table->store->heap;
+    struct varve_generation *generation = varve_alloc_zero(heap, 1, sizeof *generation);
+
+    if (generation == NULL) {
+        (void)varve_error_nomem(err, "a memtable");
+        return NULL;
+    }
+    generation->table = table;
+    generation->start.lsn = UINT64_MAX;
+    if (varve_memtable_create(heap, table->schema, &generation->memtable, err) < 0) {
+        varve_free(heap, generation, sizeof *generation);
+        return NULL;
+    }
+    return generation;
+}
+
+void varve_generation_free(struct varve_generation *generation)
+{
+    if (generation == NULL)
+        return;
+    struct varve_heap *heap = &generation->table->store->heap;
+    varve_memtable_unref(generation->memtable);
+    varve_log_point_free(heap, &generation->start);
+    varve_free(heap, generation, sizeof *generation);
+}
+
+static void table_free(struct varve_table *table)
+{
+    struct varve_heap *heap = &table->store->heap;
+
+    while (table->oldest != NULL) {
+        struct varve_generation *next = table->oldest->next;
+        varve_generation_free(table->oldest);
+        table->oldest = next;
+    }
+    varve_schema_unref(table->schema);
+    varve_free(heap, table, sizeof *table);
+}
+
+void varve_store_tables_free(varve_store *store)
+{
+    for (size_t i = 0; i < store->n_tables; i++)
+        table_free(store->tables[i]);
+    if (store->tables != NULL)
+        varve_free(&store->heap, store->tables, store->tables_capacity * sizeof *store->tables);
+    store->tables = NULL;
+    store->n_tables = store->tables_capacity = 0;
+}
+
+varve_status varve_store_table_admit(varve_store *store, const struct varve_schema *schema,
+                                     struct varve_table **ret_table, varve_error *err)
+{
+    struct varve_table *table = varve_alloc_zero(&store->heap, 1, sizeof *table);
+
+    if (table == NULL)
+        return varve_error_nomem(err, "a table");
+    table->store = store;
+    table->schema = varve_schema_ref(schema);
+    table->active = table->oldest = varve_generation_new(table, err);
+    if (table->active == NULL) {
+        table_free(table);
+        return VARVE_ENOMEM;
+    }
+    varve_mutex_lock(&store->view_lock);
+    const bool room =
+        varve_vec_grow(&store->heap, (void **)&store->tables, sizeof *store->tables,
+                       store->n_tables + 1, &store->tables_capacity);
+    if (room) {
+        size_t i = store->n_tables;
+        for (; i > 0 && strcmp(store->tables[i - 1]->schema->name, schema->name) > 0; i--)
+            store->tables[i] = store->tables[i - 1];
+        store->tables[i] = table;
+        store->n_tables++;
+    }
+    varve_mutex_unlock(&store->view_lock);
+    if (!room) {
+        table_free(table);
+        return varve_error_nomem(err, "the list of tables");
+    }
+    if (ret_table != NULL)
+        *ret_table = table;
+    return VARVE_OK;
+}
+
+struct varve_table *varve_store_table_by_id(varve_store *store, uint32_t table_id)
+{
+    struct varve_table *found = NULL;
+
+    varve_mutex_lock(&store->view_lock);
+    for (size_t i = 0; i < store->n_tables && found == NULL; i++)
+        if (store->tables[i]->schema->table_id == table_id)
+            found = store->tables[i];
+    varve_mutex_unlock(&store->view_lock);
+    return found;
+}
+
+struct varve_table *varve_store_table_by_name(varve_store *store, const char *name)
+{
+    struct varve_table *found = NULL;
+
+    varve_mutex_lock(&store->view_lock);
+    for (size_t i = 0; i < store->n_tables && found == NULL; i++)
+        if (!store->tables[i]->dropped && strcasecmp(store->tables[i]->schema->name, name) == 0)
+            found = store->tables[i];
+    varve_mutex_unlock(&store->view_lock);
+    return found;
+}
+
+varve_status varve_table_open(varve_store *store, const char *name, varve_table **ret_table,
+                              varve_error *err)
+{
+    const varve_status rc = varve_store_enter(store, err);
+
+    if (rc < 0)
+        return rc;
+    if (name == NULL || ret_table == NULL)
+        return varve_error_set(err, VARVE_EINVAL, NULL, VARVE_NO_OFFSET, "no table name given");
+    struct varve_table *table = varve_store_table_by_name(store, name);
+    if (table == NULL)
+        return varve_error_set(err, VARVE_ENOTFOUND, NULL, VARVE_NO_OFFSET,
+                               "there is no table '%s' in this store", name);
+    *ret_table = table;
+    return VARVE_OK;
+}
+
+varve_table *varve_table_at(varve_store *store, uint32_t position)
+{
+    struct varve_table *found = NULL;
+
+    if (varve_store_enter(store, NULL) < 0)
+        return NULL;
+    varve_mutex_lock(&store->view_lock);
+    for (size_t i = 0; i < store->n_tables && found == NULL; i++)
+        if (!store->tables[i]->dropped && position-- == 0)
+            found = store->tables[i];
+    varve_mutex_unlock(&store->view_lock);
+    return found;
+}
+
+const varve_schema *varve_table_schema(const varve_table *table)
+{
+    return table == NULL ? NULL : table->schema;
+}

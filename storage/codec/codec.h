@@ -45,8 +45,9 @@ enum varve_codec { /* in files: append only */
     VARVE_CODEC_DICT        = 7, /* codes into a dictionary that stands elsewhere */
     VARVE_CODEC_TEXT        = 8, /* offsets packed, bytes as they are */
     VARVE_CODEC_TEXT_LZ4    = 9,
-    VARVE_CODEC_TEXT_ZSTD   = 10
-    /* 11 ..: PFOR, ALP_MUL, ALP_DIV, ALP_RD, SIBLING: CODECS.md section 7 */
+    VARVE_CODEC_TEXT_ZSTD   = 10,
+    VARVE_CODEC_DECIMAL     = 11 /* lane DEC: a block of mantissas, a block of scales */
+    /* 12 ..: patched FOR, decimals in floating point, a column predicted by another */
 };
 
 enum varve_block_flags { /* in files */
@@ -101,6 +102,8 @@ struct varve_block {
     uint8_t           codec;
     uint8_t           flags;
     uint8_t           width;     /* bits a value, packed codecs */
+    uint8_t           width2;    /* bits of a run end (RLE) or of a restart base (DFOR) */
+    uint16_t          runs;      /* RLE */
     uint32_t          n;
     int64_t           base;      /* FOR, DFOR, CONST (integers), CONST_DELTA: first */
     int64_t           step;      /* CONST_DELTA; DFOR: least delta */
@@ -108,10 +111,12 @@ struct varve_block {
     struct varve_span extra;     /* a codec's second part (run ends, offsets, scales, DFOR bases) */
     struct varve_span live;      /* stored bitmaps, or empty */
     struct varve_span deleted;
-    uint64_t          raw_bytes; /* BYTES: size of the text, at most VARVE_VECTOR_BYTES_MAX or 16 MiB */
+    uint64_t          raw_bytes; /* BYTES: of the text, at most VARVE_VECTOR_BYTES_MAX or 16 MiB */
 };
 
-/* `lane` is what the column must be; a block of another lane is ECORRUPT. `in` stays borrowed. */
+/* `lane` is what the column must be; a block of another lane is ECORRUPT. A DICT block is taken for
+ * any lane: ret_block->codec says so, its lane is I32, and the caller must have the dictionary.
+ * `in` stays borrowed and is the block exactly: bytes left over are ECORRUPT. */
 varve_status varve_block_open(struct varve_span in, uint8_t lane, uint32_t n,
                               struct varve_block *ret_block, varve_error *err);
 

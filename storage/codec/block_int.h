@@ -1,0 +1,67 @@
+/*
+ * block_int.h - the calls of codec.h with the kernels named, so that tests can compare paths.
+ *
+ * Private to storage/codec and its tests. varve_block_encode(..) is
+ * varve_block_encode_with(varve_kernels_get(), ..), and so on.
+ */
+#ifndef VARVE_CODEC_BLOCK_INT_H
+#define VARVE_CODEC_BLOCK_INT_H
+
+#include "storage/codec/codec.h"
+#include "storage/codec/kernels.h"
+
+varve_status varve_block_encode_with(const struct varve_kernels *k, const struct varve_lanes *in,
+                                     uint32_t flags, struct varve_buffer *out,
+                                     struct varve_zone *ret_zone, varve_error *err);
+varve_status varve_block_decode_with(const struct varve_kernels *k, const struct varve_block *block,
+                                     uint32_t first, uint32_t n, void *values, int8_t *scales,
+                                     varve_error *err);
+varve_status varve_block_decode_bytes_with(const struct varve_kernels *k,
+                                           const struct varve_block *block, uint32_t first,
+                                           uint32_t n, uint32_t *offsets,
+                                           struct varve_buffer *bytes, varve_error *err);
+varve_status varve_block_select_with(const struct varve_kernels *k, const struct varve_block *block,
+                                     uint32_t first, uint32_t n, uint32_t op,
+                                     union varve_scalar operand, uint64_t *selected,
+                                     varve_error *err);
+varve_status varve_block_fold_with(const struct varve_kernels *k, const struct varve_block *block,
+                                   uint32_t first, uint32_t n, uint32_t want,
+                                   struct varve_fold *fold, varve_error *err);
+void varve_fold_lanes_with(const struct varve_kernels *k, struct varve_fold *fold, uint32_t want,
+                           const struct varve_lanes *in, uint32_t first, uint32_t n);
+
+/* Rows of an integer block (codec RAW .. RLE, or DICT) as int64. n <= 1024. */
+varve_status varve_block_decode_ints(const struct varve_kernels *k, const struct varve_block *block,
+                                     uint32_t first, uint32_t n, int64_t *out, varve_error *err);
+/* Integers of `lane` widened. */
+void varve_ints_widen(const struct varve_kernels *k, uint8_t lane, const void *values, uint32_t n,
+                      int64_t *out);
+
+/* Values of `size` bytes whose bit in `live` is set (bit 0: the first), put close together.
+ * Returns their number. `out` has room for n. */
+uint32_t varve_gather_live(const void *values, uint32_t size, const uint64_t *live, uint32_t n,
+                           void *out);
+
+/* Write the header and the codec's part of integers that are all live. */
+void varve_ints_encode(const struct varve_kernels *k, const int64_t *values, uint32_t n,
+                       uint8_t lane, uint8_t block_flags, uint32_t encode_flags,
+                       const struct varve_int_stats *stats, struct varve_buffer *out);
+/* The same for text; `live` as in struct varve_lanes. */
+varve_status varve_text_encode(const struct varve_kernels *k, const struct varve_lanes *in,
+                               uint8_t block_flags, uint32_t encode_flags, struct varve_buffer *out,
+                               varve_error *err);
+
+/* Statistics of the live cells of `in`. `live` NULL: all. */
+void varve_zone_gather(const struct varve_kernels *k, const struct varve_lanes *in,
+                       const uint64_t *live, struct varve_zone *ret_zone);
+
+/* General compression of text, in a caller's buffer. */
+enum varve_packer { VARVE_PACKER_NONE = 0, VARVE_PACKER_LZ4 = 1, VARVE_PACKER_ZSTD = 2 };
+/* Append `in` compressed to `out` and say how; NONE: nothing appended, it does not pay. */
+varve_status varve_packer_pack(struct varve_span in, struct varve_buffer *out,
+                               enum varve_packer *ret_packer, varve_error *err);
+/* Exactly `raw` bytes into `out`, with scratch memory from `heap`. */
+varve_status varve_packer_unpack(enum varve_packer packer, struct varve_span in, uint8_t *out,
+                                 size_t raw, struct varve_heap *heap, varve_error *err);
+
+#endif

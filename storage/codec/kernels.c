@@ -1,0 +1,466 @@
+/*
+ * kernels.c - the loops of kernels.h, written so that the compiler vectorises them.
+ *
+ * Compiled several times with different instruction sets; VARVE_KERNELS names the table that a
+ * build defines, and everything else is static. The inner loops run over the lanes of one packed
+ * row, so their trip count is constant, their shifts are uniform and their addresses contiguous:
+ * that, and no intrinsics, is what makes them fast on every machine.
+ */
+#include "storage/codec/kernels.h"
+
+#include <varve/varve.h>
+
+#if !defined(VARVE_KERNELS) || !defined(VARVE_KERNELS_NAME)
+#error "the build names the table"
+#endif
+
+extern const struct varve_kernels VARVE_KERNELS;
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "packed words are little-endian and are loaded as they are");
+
+#define ROW_BYTES 128u /* of packed words: 32 x 4 or 16 x 8 */
+
+static inline uint32_t load_u32(const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline uint64_t load_u64(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* One row of 32 values; width 1 .. 32. */
+static inline void unpack_row32(const uint8_t *restrict packed, uint32_t width, uint32_t row,
+                                uint32_t *restrict out)
+{
+    const uint32_t bit = row * width;
+    const uint32_t shift = bit % 32;
+    const uint32_t mask = UINT32_MAX >> (32 - width);
+    const uint8_t *low = packed + (size_t)(bit / 32) * ROW_BYTES;
+
+    if (shift + width <= 32) {
+        for (uint32_t l = 0; l < VARVE_ROW32; l++)
+            out[l] = load_u32(low + 4 * l) >> shift & mask;
+    } else {
+        const uint8_t *high = low + ROW_BYTES;
+        const uint32_t up = 32 - shift;
+        for (uint32_t l = 0; l < VARVE_ROW32; l++)
+            out[l] = (load_u32(low + 4 * l) >> shift | load_u32(high + 4 * l) << up) & mask;
+    }
+}
+
+/* One row of 16 values; width 1 .. 64. */
+static inline void unpack_row64(const uint8_t *restrict packed, uint32_t width, uint32_t row,
+                                uint64_t *restrict out)
+{
+    const uint32_t bit = row * width;
+    const uint32_t shift = bit % 64;
+    const uint64_t mask = UINT64_MAX >> (64 - width);
+    const uint8_t *low = packed + (size_t)(bit / 64) * ROW_BYTES;
+
+    if (shift + width <= 64) {
+        for (uint32_t l = 0; l < VARVE_ROW64; l++)
+            out[l] = load_u64(low + 8 * l) >> shift & mask;
+    } else {
+        const uint8_t *high = low + ROW_BYTES;
+        const uint32_t up = 64 - shift;
+        for (uint32_t l = 0; l < VARVE_ROW64; l++)
+            out[l] = (load_u64(low + 8 * l) >> shift | load_u64(high + 8 * l) << up) & mask;
+    }
+}
+
+static void unpack_u32(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
+                       uint32_t *out)
+{
+    if (width == 0) {
+        memset(out, 0, (size_t)rows * VARVE_ROW32 * sizeof *out);
+        return;
+    }
+    for (uint32_t r = 0; r < rows; r++)
+        unpack_row32(packed, width, row + r, out + (size_t)r * VARVE_ROW32);
+}
+
+static void unpack_u64(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
+                       uint64_t *out)
+{
+    if (width == 0) {
+        memset(out, 0, (size_t)rows * VARVE_ROW64 * sizeof *out);
+        return;
+    }
+    for (uint32_t r = 0; r < rows; r++)
+        unpack_row64(packed, width, row + r, out + (size_t)r * VARVE_ROW64);
+}
+
+static void for32_i64(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
+                      int64_t base, int64_t *out)
+{
+    uint32_t part[VARVE_ROW32] = {0};
+
+    for (uint32_t r = 0; r < rows; r++, out += VARVE_ROW32) {
+        if (width > 0)
+            unpack_row32(packed, width, row + r, part);
+        for (uint32_t l = 0; l < VARVE_ROW32; l++)
+            out[l] = (int64_t)((uint64_t)base + part[l]);
+    }
+}
+
+static void for32_i32(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
+                      int64_t base, int32_t *out)
+{
+    uint32_t part[VARVE_ROW32] = {0};
+
+    for (uint32_t r = 0; r < rows; r++, out += VARVE_ROW32) {
+        if (width > 0)
+            unpack_row32(packed, width, row + r, part);
+        for (uint32_t l = 0; l < VARVE_ROW32; l++)
+            out[l] = (int32_t)((uint32_t)base + part[l]);
+    }
+}
+
+static void for64_i64(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
+                      int64_t base, int64_t *out)
+{
+    uint64_t part[VARVE_ROW64] = {0};
+
+    for (uint32_t r = 0; r < rows; r++, out += VARVE_ROW64) {
+        if (width > 0)
+            unpack_row64(packed, width, row + r, part);
+        for (uint32_t l = 0; l < VARVE_ROW64; l++)
+            out[l] = (int64_t)((uint64_t)base + part[l]);
+    }
+}
+
+static void pack_u32(const uint32_t *in, uint32_t rows, uint32_t width, uint8_t *out)
+{
+    for (uint32_t r = 0; r < rows && width > 0; r++, in += VARVE_ROW32) {
+        const uint32_t bit = r * width;
+        const uint32_t shift = bit % 32;
+        uint8_t *restrict low = out + (size_t)(bit / 32) * ROW_BYTES;
+
+        for (uint32_t l = 0; l < VARVE_ROW32; l++) {
+            const uint32_t word = load_u32(low + 4 * l) | in[l] << shift;
+            memcpy(low + 4 * l, &word, sizeof word);
+        }
+        if (shift + width > 32) {
+            uint8_t *restrict high = low + ROW_BYTES;
+            for (uint32_t l = 0; l < VARVE_ROW32; l++) {
+                const uint32_t word = in[l] >> (32 - shift);
+                memcpy(high + 4 * l, &word, sizeof word);
+            }
+        }
+    }
+}
+
+static void pack_u64(const uint64_t *in, uint32_t rows, uint32_t width, uint8_t *out)
+{
+    for (uint32_t r = 0; r < rows && width > 0; r++, in += VARVE_ROW64) {
+        const uint32_t bit = r * width;
+        const uint32_t shift = bit % 64;
+        uint8_t *restrict low = out + (size_t)(bit / 64) * ROW_BYTES;
+
+        for (uint32_t l = 0; l < VARVE_ROW64; l++) {
+            const uint64_t word = load_u64(low + 8 * l) | in[l] << shift;
+            memcpy(low + 8 * l, &word, sizeof word);
+        }
+        if (shift + width > 64) {
+            uint8_t *restrict high = low + ROW_BYTES;
+            for (uint32_t l = 0; l < VARVE_ROW64; l++) {
+                const uint64_t word = in[l] >> (64 - shift);
+                memcpy(high + 8 * l, &word, sizeof word);
+            }
+        }
+    }
+}
+
+static void scan_u32(const uint32_t *delta, uint32_t n, uint64_t acc, uint64_t step, int64_t *out)
+{
+    for (uint32_t j = 0; j < n; j++) {
+        acc += delta[j] + step;
+        out[j] = (int64_t)acc;
+    }
+}
+
+static void scan_u64(const uint64_t *delta, uint32_t n, uint64_t acc, uint64_t step, int64_t *out)
+{
+    for (uint32_t j = 0; j < n; j++) {
+        acc += delta[j] + step;
+        out[j] = (int64_t)acc;
+    }
+}
+
+/* Four chains of additions that do not wait for each other. */
+static void scan_x4_u32(const uint32_t *delta, const uint64_t acc[4], uint64_t step, int64_t *out)
+{
+    const uint32_t s = VARVE_SEGMENT_ROWS;
+    uint64_t a = acc[0], b = acc[1], c = acc[2], d = acc[3];
+
+    for (uint32_t j = 0; j < s; j++) {
+        a += delta[j] + step;
+        b += delta[s + j] + step;
+        c += delta[2 * s + j] + step;
+        d += delta[3 * s + j] + step;
+        out[j] = (int64_t)a;
+        out[s + j] = (int64_t)b;
+        out[2 * s + j] = (int64_t)c;
+        out[3 * s + j] = (int64_t)d;
+    }
+}
+
+static void scan_x4_u64(const uint64_t *delta, const uint64_t acc[4], uint64_t step, int64_t *out)
+{
+    const uint32_t s = VARVE_SEGMENT_ROWS;
+    uint64_t a = acc[0], b = acc[1], c = acc[2], d = acc[3];
+
+    for (uint32_t j = 0; j < s; j++) {
+        a += delta[j] + step;
+        b += delta[s + j] + step;
+        c += delta[2 * s + j] + step;
+        d += delta[3 * s + j] + step;
+        out[j] = (int64_t)a;
+        out[s + j] = (int64_t)b;
+        out[2 * s + j] = (int64_t)c;
+        out[3 * s + j] = (int64_t)d;
+    }
+}
+
+static void widen_i8(const int8_t *restrict in, uint32_t n, int64_t *restrict out)
+{
+    for (uint32_t j = 0; j < n; j++)
+        out[j] = in[j];
+}
+
+static void widen_i16(const int16_t *restrict in, uint32_t n, int64_t *restrict out)
+{
+    for (uint32_t j = 0; j < n; j++)
+        out[j] = in[j];
+}
+
+static void widen_i32(const int32_t *restrict in, uint32_t n, int64_t *restrict out)
+{
+    for (uint32_t j = 0; j < n; j++)
+        out[j] = in[j];
+}
+
+static void widen_f32(const float *restrict in, uint32_t n, double *restrict out)
+{
+    for (uint32_t j = 0; j < n; j++)
+        out[j] = (double)in[j];
+}
+
+static void narrow_i8(const int64_t *restrict in, uint32_t n, int8_t *restrict out)
+{
+    for (uint32_t j = 0; j < n; j++)
+        out[j] = (int8_t)in[j];
+}
+
+static void narrow_i16(const int64_t *restrict in, uint32_t n, int16_t *restrict out)
+{
+    for (uint32_t j = 0; j < n; j++)
+        out[j] = (int16_t)in[j];
+}
+
+static void narrow_i32(const int64_t *restrict in, uint32_t n, int32_t *restrict out)
+{
+    for (uint32_t j = 0; j < n; j++)
+        out[j] = (int32_t)in[j];
+}
+
+/*
+ * A 128-bit sum in two 64-bit ones, which vectorise: the low halves as they are, the high halves
+ * biased to be unsigned, because AVX2 has no arithmetic shift of 64-bit lanes. Exact below 2^31
+ * values.
+ */
+static void int_range(const int64_t *in, uint32_t n, struct varve_int_range *ret)
+{
+    uint64_t low = 0, high = 0;
+    int64_t min = in[0], max = in[0];
+
+    for (uint32_t j = 0; j < n; j++) {
+        const uint64_t biased = (uint64_t)in[j] ^ (uint64_t)1 << 63;
+        low += biased & UINT32_MAX;
+        high += biased >> 32;
+        min = in[j] < min ? in[j] : min;
+        max = in[j] > max ? in[j] : max;
+    }
+    const varve_u128 biased_sum = ((varve_u128)high << 32) + low;
+    ret->min = min;
+    ret->max = max;
+    ret->sum = (varve_i128)(biased_sum - ((varve_u128)n << 63));
+}
+
+static void u32_range(const uint32_t *in, uint32_t n, struct varve_int_range *ret)
+{
+    uint64_t sum = 0;
+    uint32_t min = in[0], max = in[0];
+
+    for (uint32_t j = 0; j < n; j++) {
+        sum += in[j];
+        min = in[j] < min ? in[j] : min;
+        max = in[j] > max ? in[j] : max;
+    }
+    ret->min = min;
+    ret->max = max;
+    ret->sum = (varve_i128)sum;
+}
+
+static void int_stats(const int64_t *in, uint32_t n, struct varve_int_stats *ret)
+{
+    struct varve_int_range range;
+    int64_t min = 0, max = 0;
+    uint64_t changes = 0;
+
+    int_range(in, n, &range);
+    if (n > 1)
+        min = max = (int64_t)((uint64_t)in[1] - (uint64_t)in[0]);
+    for (uint32_t j = 1; j < n; j++) {
+        const int64_t delta = (int64_t)((uint64_t)in[j] - (uint64_t)in[j - 1]);
+        changes += delta != 0;
+        min = delta < min ? delta : min;
+        max = delta > max ? delta : max;
+    }
+    *ret = (struct varve_int_stats){.min = range.min,
+                                    .max = range.max,
+                                    .sum = range.sum,
+                                    .delta_min = min,
+                                    .delta_max = max,
+                                    .changes = (uint32_t)changes};
+}
+
+static void f64_range(const double *in, uint32_t n, struct varve_key_range *ret)
+{
+    const int64_t inf = INT64_C(0x7ff0000000000000);
+    int64_t min = INT64_MAX, max = INT64_MIN;
+    uint64_t nan = 0;
+
+    for (uint32_t j = 0; j < n; j++) {
+        const int64_t key = varve_f64_key(in[j]);
+        const bool is_nan = (key > inf) | (key < ~inf);
+        const int64_t low = is_nan ? INT64_MAX : key;
+        const int64_t high = is_nan ? INT64_MIN : key;
+        nan += is_nan;
+        min = low < min ? low : min;
+        max = high > max ? high : max;
+    }
+    ret->min = min;
+    ret->max = max;
+    ret->nan = (uint32_t)nan;
+}
+
+static void residual_u32(const int64_t *restrict in, uint32_t n, int64_t base,
+                         uint32_t *restrict out)
+{
+    for (uint32_t j = 0; j < n; j++)
+        out[j] = (uint32_t)((uint64_t)in[j] - (uint64_t)base);
+}
+
+static void residual_u64(const int64_t *restrict in, uint32_t n, int64_t base,
+                         uint64_t *restrict out)
+{
+    for (uint32_t j = 0; j < n; j++)
+        out[j] = (uint64_t)in[j] - (uint64_t)base;
+}
+
+static void delta_u32(const int64_t *restrict in, uint32_t n, int64_t step, uint32_t *restrict out)
+{
+    out[0] = 0;
+    for (uint32_t j = 1; j < n; j++)
+        out[j] = (uint32_t)((uint64_t)in[j] - (uint64_t)in[j - 1] - (uint64_t)step);
+}
+
+static void delta_u64(const int64_t *restrict in, uint32_t n, int64_t step, uint64_t *restrict out)
+{
+    out[0] = 0;
+    for (uint32_t j = 1; j < n; j++)
+        out[j] = (uint64_t)in[j] - (uint64_t)in[j - 1] - (uint64_t)step;
+}
+
+static void f64_compare_keys(const double *restrict in, uint32_t n, int64_t *restrict out)
+{
+    for (uint32_t j = 0; j < n; j++)
+        out[j] = varve_f64_compare_key(in[j]);
+}
+
+/* Eight bytes of 0 or 1 into eight bits, the first byte lowest. */
+static inline uint64_t gather_bits(const uint8_t *hit)
+{
+    return load_u64(hit) * UINT64_C(0x0102040810204080) >> 56;
+}
+
+/* Which of 64 values are (op = EQ) equal to, (LT) below or (GT) above the operand. */
+static inline uint64_t compare_word(const int64_t *in, uint32_t op, int64_t operand)
+{
+    uint8_t hit[64];
+    uint64_t word = 0;
+
+    if (op == VARVE_EQ) {
+        for (uint32_t j = 0; j < 64; j++)
+            hit[j] = in[j] == operand;
+    } else if (op == VARVE_LT) {
+        for (uint32_t j = 0; j < 64; j++)
+            hit[j] = in[j] < operand;
+    } else {
+        for (uint32_t j = 0; j < 64; j++)
+            hit[j] = in[j] > operand;
+    }
+    for (uint32_t j = 0; j < 8; j++)
+        word |= gather_bits(hit + (size_t)j * 8) << (j * 8);
+    return word;
+}
+
+static void compare_i64(const int64_t *in, uint32_t n, uint32_t op, int64_t operand,
+                        uint64_t *selected)
+{
+    const bool inverse = op == VARVE_NE || op == VARVE_GE || op == VARVE_LE;
+    const uint32_t plain = op == VARVE_NE   ? VARVE_EQ
+                           : op == VARVE_GE ? VARVE_LT
+                           : op == VARVE_LE ? VARVE_GT
+                                            : op;
+    const uint64_t flip = inverse ? UINT64_MAX : 0;
+    uint32_t j = 0;
+
+    for (; j + 64 <= n; j += 64)
+        selected[j / 64] &= compare_word(in + j, plain, operand) ^ flip;
+    if (j < n) {
+        int64_t tail[64] = {0};
+        memcpy(tail, in + j, (n - j) * sizeof *in);
+        selected[j / 64] &= (compare_word(tail, plain, operand) ^ flip) | UINT64_MAX << (n - j);
+    }
+}
+
+const struct varve_kernels VARVE_KERNELS = {
+    .name = VARVE_KERNELS_NAME,
+    .unpack_u32 = unpack_u32,
+    .unpack_u64 = unpack_u64,
+    .for32_i64 = for32_i64,
+    .for32_i32 = for32_i32,
+    .for64_i64 = for64_i64,
+    .pack_u32 = pack_u32,
+    .pack_u64 = pack_u64,
+    .scan_u32 = scan_u32,
+    .scan_u64 = scan_u64,
+    .scan_x4_u32 = scan_x4_u32,
+    .scan_x4_u64 = scan_x4_u64,
+    .widen_i8 = widen_i8,
+    .widen_i16 = widen_i16,
+    .widen_i32 = widen_i32,
+    .widen_f32 = widen_f32,
+    .narrow_i8 = narrow_i8,
+    .narrow_i16 = narrow_i16,
+    .narrow_i32 = narrow_i32,
+    .int_stats = int_stats,
+    .int_range = int_range,
+    .u32_range = u32_range,
+    .f64_range = f64_range,
+    .residual_u32 = residual_u32,
+    .residual_u64 = residual_u64,
+    .delta_u32 = delta_u32,
+    .delta_u64 = delta_u64,
+    .f64_compare_keys = f64_compare_keys,
+    .compare_i64 = compare_i64,
+};

@@ -13,6 +13,8 @@
 
 uint64_t varve_hash64(const void *data, size_t size, uint64_t seed); /* XXH3-64 */
 uint32_t varve_crc32c(const void *data, size_t size, uint32_t seed);
+/* The same without the processor's instruction; for tests that hold one against the other. */
+uint32_t varve_crc32c_portable(const void *data, size_t size, uint32_t seed);
 uint64_t varve_place_seed(const uint8_t uuid[16], uint32_t kind, uint64_t offset);
 
 

@@ -451,7 +451,7 @@ varve_value varve_mem_value(const struct varve_memtable *table, uint32_t column,
         memcpy(v.as.uuid, cell, sizeof v.as.uuid);
         break;
     case VARVE_PHYS_BYTES:
-        assert(!"text has no fixed width");
+        assert(false); /* text has no fixed width */
         break;
     }
     return v;

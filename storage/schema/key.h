@@ -19,7 +19,7 @@
 #include "storage/schema/schema.h"
 
 #define VARVE_ROW_KIND_ORDINARY 1u
-#define VARVE_ROW_KIND_STATIC   0u /* sorts first; not written yet */
+#define VARVE_ROW_KIND_STATIC 0u /* sorts first; not written yet */
 
 /* Append the encoding of one value. `descending` complements. The value has been checked. */
 void varve_key_append(struct varve_buffer *out, const varve_column_info *column, bool descending,

@@ -17,23 +17,23 @@
 #include "storage/base/bytes.h"
 #include "storage/base/error.h"
 
-#define VARVE_COLUMNS_MAX       1024u
-#define VARVE_KEY_COLUMNS_MAX   8u /* of the partition key, and of further clustering columns */
-#define VARVE_KEY_BYTES_MAX     4096u
-#define VARVE_CELL_BYTES_MAX    (8u << 20)
-#define VARVE_NAME_BYTES_MAX    255u
+#define VARVE_COLUMNS_MAX 1024u
+#define VARVE_KEY_COLUMNS_MAX 8u /* of the partition key, and of further clustering columns */
+#define VARVE_KEY_BYTES_MAX 4096u
+#define VARVE_CELL_BYTES_MAX (8u << 20)
+#define VARVE_NAME_BYTES_MAX 255u
 
 /* How a column's values lie in memory, decided by its type alone. */
 enum varve_phys {
-    VARVE_PHYS_I8    = 1, /* boolean (0, 1), tinyint */
-    VARVE_PHYS_I16   = 2,
-    VARVE_PHYS_I32   = 3, /* int, date */
-    VARVE_PHYS_I64   = 4, /* bigint, timestamp, time, decimal(p, s) */
-    VARVE_PHYS_F32   = 5,
-    VARVE_PHYS_F64   = 6,
-    VARVE_PHYS_B16   = 7, /* uuid */
-    VARVE_PHYS_DEC   = 8, /* bare decimal: int64 mantissas and int8 scales, in two arrays */
-    VARVE_PHYS_BYTES = 9  /* text, blob: bytes and n + 1 uint32 offsets */
+    VARVE_PHYS_I8 = 1, /* boolean (0, 1), tinyint */
+    VARVE_PHYS_I16 = 2,
+    VARVE_PHYS_I32 = 3, /* int, date */
+    VARVE_PHYS_I64 = 4, /* bigint, timestamp, time, decimal(p, s) */
+    VARVE_PHYS_F32 = 5,
+    VARVE_PHYS_F64 = 6,
+    VARVE_PHYS_B16 = 7,  /* uuid */
+    VARVE_PHYS_DEC = 8,  /* bare decimal: int64 mantissas and int8 scales, in two arrays */
+    VARVE_PHYS_BYTES = 9 /* text, blob: bytes and n + 1 uint32 offsets */
 };
 
 enum varve_phys varve_phys_of(uint8_t type, uint8_t precision);
@@ -41,23 +41,25 @@ enum varve_phys varve_phys_of(uint8_t type, uint8_t precision);
 uint32_t varve_phys_width(enum varve_phys phys);
 
 struct varve_schema {
-    _Atomic(uint32_t)  refs;
-    uint32_t           version;  /* 1 at creation, +1 with every alteration */
-    uint32_t           table_id; /* 0 until the store gives it one; never reused */
-    uint8_t            duplicates; /* enum varve_duplicates */
-    uint8_t            reserved[3];
-    uint32_t           n_columns;
-    uint32_t           n_partition;  /* columns [0, n_partition) */
-    uint32_t           time_column;  /* == n_partition */
-    uint32_t           n_clustering; /* further clustering: [time_column + 1, + n_clustering) */
-    uint32_t           first_value;  /* value columns: [first_value, n_columns) */
-    uint32_t           next_column_id;
-    int64_t            default_ttl_s;     /* 0; room for the semantics that use it */
-    int64_t            max_clock_skew_us; /* default 3600 s */
-    char              *name;              /* of the table */
+    _Atomic(uint32_t) refs;
+    uint32_t version;   /* 1 at creation, +1 with every alteration */
+    uint32_t table_id;  /* 0 until the store gives it one; never reused */
+    uint8_t duplicates; /* enum varve_duplicates */
+    bool owns_heap;     /* made by varve_schema_parse(), on a heap of its own */
+    uint8_t reserved[2];
+    uint32_t n_columns;
+    uint32_t n_partition;  /* columns [0, n_partition) */
+    uint32_t time_column;  /* == n_partition */
+    uint32_t n_clustering; /* further clustering: [time_column + 1, + n_clustering) */
+    uint32_t first_value;  /* value columns: [first_value, n_columns) */
+    uint32_t next_column_id;
+    int64_t default_ttl_s;     /* 0; room for the semantics that use it */
+    int64_t max_clock_skew_us; /* default 3600 s */
+    char *name;                /* of the table */
     varve_column_info *columns;
-    uint8_t           *phys; /* enum varve_phys of each column */
+    uint8_t *phys; /* enum varve_phys of each column */
     struct varve_heap *heap;
+    size_t block_size; /* struct, columns, phys and names are one block */
 };
 
 /* A further clustering column's direction bit relative to time (DESIGN, Data model). */

@@ -7,6 +7,9 @@
 
 #include "storage/schema/schema.h"
 
+#define VARVE_SCHEMA_FORMAT 1u
+
+/* A failed growth shows in out->failed. */
 void varve_schema_encode(const struct varve_schema *schema, struct varve_buffer *out);
 
 /* Total: any bytes give OK, ECORRUPT, EVERSION or ENOMEM, in memory bounded by the input's size. */

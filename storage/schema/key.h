@@ -43,8 +43,8 @@ void varve_key_canonical(uint8_t type, uint8_t precision, varve_value *value);
 /* Order of two non-null cells of one type: < 0, 0, > 0; the order of their encodings. */
 int varve_cell_compare(uint8_t type, const varve_value *a, const varve_value *b);
 
-/* Order of value bytes in Cassandra's serialisation, unsigned, for ties of write times (DESIGN
- * 2.1): big-endian two's complement, IEEE bits, bare decimal 4 bytes of scale and the minimal
+/* Order of value bytes in Cassandra's serialisation, unsigned, for ties of write times:
+ * big-endian two's complement, IEEE bits, bare decimal 4 bytes of scale and the minimal
  * mantissa, plain bytes for the rest. */
 int varve_cell_compare_serialised(uint8_t type, uint8_t precision, const varve_value *a,
                                   const varve_value *b);

@@ -62,7 +62,7 @@ struct varve_schema {
     size_t block_size; /* struct, columns, phys and names are one block */
 };
 
-/* A further clustering column's direction bit relative to time (DESIGN, Data model). */
+/* Whether a further clustering column runs against time: one is declared DESC, the other ASC. */
 bool varve_schema_is_reversed(const struct varve_schema *schema, uint32_t column);
 
 struct varve_schema *varve_schema_ref(const struct varve_schema *schema);

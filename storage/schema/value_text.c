@@ -178,7 +178,8 @@ static const char *parse_decimal(const varve_column_info *column, const char *te
 
     (void)varve_type_range(VARVE_DECIMAL, column->precision, &range);
     const uint64_t limit = d.negative ? 0 - (uint64_t)range.min : (uint64_t)range.max;
-    const char *fault = "more digits than the column has";
+    const char *fault =
+        fixed ? "more digits than the column has" : "more digits than a decimal holds";
     for (;; scale--) {
         mantissa = d.mantissa;
         if (!d.overflow && scale - shortest <= 19 && scale_up(&mantissa, scale - shortest, limit))

@@ -204,7 +204,7 @@ END_TEST
 START_TEST(every_day_of_the_calendar_follows_the_one_before)
 {
     const varve_column_info column = column_of(VARVE_DATE, 0, 0, 0);
-    char text[512], expected[32];
+    char text[512], expected[48];
     int year = 1, month = 1, day = 1;
 
     for (int64_t days = -719162; days <= 2932896; days++) {

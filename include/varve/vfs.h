@@ -6,10 +6,12 @@
  *
  * Conventions. Functions return 0 or a positive count on success and a negative errno on failure.
  *   A transfer is complete or an error: short reads and writes, EINTR and EAGAIN are dealt with
- *   inside; only a read at the end of the file returns less than was asked for.
+ *   inside; only a read at the end of the file returns less than was asked for. A write that fails
+ *   may have written a part of its range. Outputs are set on success only.
  * Threads. A vfs may be used from any thread; a file by several threads; a queue by one at a time.
  * Durability. What `sync` promises covers writes that had completed before it was called. A new,
  *   renamed or removed name is durable only after `sync_dir`.
+ * Fork. In a forked child operations fail with -ECHILD; `abandon` is what the child calls.
  */
 #ifndef VARVE_VFS_H
 #define VARVE_VFS_H
@@ -21,6 +23,8 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#define VARVE_IO_DEPTH_MAX 4096 /* the deepest queue that may be asked for */
 
 struct varve_vfs;
 struct varve_file;
@@ -66,36 +70,48 @@ struct varve_clock_reading {
     int64_t boot_us; /* CLOCK_BOOTTIME */
 };
 
-typedef int (*varve_vfs_list_fn)(void *ctx, const char *name); /* non-zero ends the listing */
+/* Non-zero ends the listing, which returns it. Files may be removed from within. */
+typedef int (*varve_vfs_list_fn)(void *ctx, const char *name);
 
 struct varve_vfs_ops {
     size_t struct_size;
 
     int (*open)(struct varve_vfs *vfs, const char *name, uint32_t flags, struct varve_file **ret_file);
-    void (*close)(struct varve_file *file); /* flushes nothing, cannot fail; nothing in flight */
+    /* Flushes nothing, cannot fail; NULL is a no-op. Nothing may be in flight. */
+    void (*close)(struct varve_file *file);
     int64_t (*read)(struct varve_file *file, void *buffer, size_t size, uint64_t offset);
     int64_t (*write)(struct varve_file *file, const void *buffer, size_t size, uint64_t offset);
     int (*sync)(struct varve_file *file); /* fdatasync; after a failure never called again on it */
     int (*truncate)(struct varve_file *file, uint64_t size);
-    int (*allocate)(struct varve_file *file, uint64_t size); /* reserve; content reads as zero */
+    /* Make the file at least `size` long and reserve its blocks, if the file system can; what was
+     * not written reads as zero. */
+    int (*allocate)(struct varve_file *file, uint64_t size);
     int (*stat)(struct varve_file *file, struct varve_file_stat *ret_stat);
     /* The descriptor's alignment for addresses, sizes and offsets; 0: not opened DIRECT. */
     uint32_t (*direct_align)(struct varve_file *file);
     int (*advise_dontneed)(struct varve_file *file, uint64_t offset, uint64_t size);
 
-    /* Byte-range locks that belong to the open file, not to the process (OFD locks). */
+    /* Byte-range locks that belong to the open file, not to the process (OFD locks): two files
+     * opened by one process exclude each other. size > 0. An exclusive one needs a file opened to
+     * write, a shared one and a test do not. */
     int (*lock)(struct varve_file *file, uint64_t start, uint64_t size, bool exclusive); /* -EAGAIN */
     int (*unlock)(struct varve_file *file, uint64_t start, uint64_t size);
-    /* 0: such a lock could be taken; 1: another holds one (its pid, or 0, in *ret_pid). */
+    /* 0: such a lock could be taken; 1: another holds one. `ret_pid` may be NULL; else it gets the
+     * pid of a process with the lock (a forked child that inherited it, perhaps), or 0 if it cannot
+     * be found out, which may take milliseconds. */
     int (*lock_test)(struct varve_file *file, uint64_t start, uint64_t size, bool exclusive,
                      int64_t *ret_pid);
 
-    int (*rename)(struct varve_vfs *vfs, const char *from, const char *to);
+    int (*rename)(struct varve_vfs *vfs, const char *from, const char *to); /* replaces `to` */
     int (*unlink)(struct varve_vfs *vfs, const char *name);
-    int (*list)(struct varve_vfs *vfs, varve_vfs_list_fn fn, void *ctx);
+    int (*list)(struct varve_vfs *vfs, varve_vfs_list_fn fn, void *ctx); /* in no order */
     int (*sync_dir)(struct varve_vfs *vfs);
 
-    /* Asynchronous I/O. `submit` takes all of `ios` or fails and takes none. `reap` gives finished
+    /* Asynchronous I/O. `submit` takes all of `ios` or fails and takes none (-EBUSY: more than
+     * `depth` would be submitted and not reaped). Errors of an operation are in its result. The
+     * order in which operations are done is open: submit what must come later after reaping what
+     * must come first. Never two overlapping writes, nor a truncation of what is written. No file
+     * is closed with operations in flight. `reap` gives finished
      * ones, in any order; it waits until at least `wait` have finished (never more than are in
      * flight) or `timeout_us` has passed (UINT64_MAX: no limit). Backends without asynchrony do
      * the work in submit. Close drains first. */
@@ -117,7 +133,8 @@ struct varve_vfs_ops {
     void (*event_close)(struct varve_vfs *vfs, int fd);
 
     void (*destroy)(struct varve_vfs *vfs); /* called by whoever created it */
-    /* In a forked child: close descriptors without any other effect, and free. */
+    /* In a forked child: close every descriptor that is open through this vfs, without any other
+     * effect (no lock is released for the parent), and free it with all its files and queues. */
     void (*abandon)(struct varve_vfs *vfs);
 };
 

@@ -27,9 +27,10 @@
  *     S3  sync_dir makes durable the entries as they were when it was called. Not the contents.
  *     S4  What is durable is in every crash state until it is overwritten, truncated or unlinked.
  *     S5  An operation in flight (submitted, not reaped) may be on the disk, in part or not at all.
- *     S6  After a failed sync the operations it should have covered are never durable by a later
- *         sync, though each may be on the disk (VARVE_SIM_SYNC_KEEP: reads go on showing them,
- *         as on ext4 and XFS; VARVE_SIM_SYNC_REVERT: reads show the old content, as on btrfs).
+ *     S6  After a failed sync no later one makes durable what it should have covered. With
+ *         VARVE_SIM_SYNC_KEEP reads go on showing it, and each part may or may not be on the disk,
+ *         as on ext4 and XFS; with VARVE_SIM_SYNC_REVERT it is gone, as on btrfs. A failed sync_dir
+ *         is of the first kind.
  *     S7  A failed write may have written a part of its range, from the front.
  *
  * Determinism. The same calls with the same seed give the same results, completion order, images

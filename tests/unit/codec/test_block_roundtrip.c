@@ -128,7 +128,7 @@ static uint8_t check_sample(const struct sample *s, uint32_t flags, struct varve
     varve_buffer_init(&again, heap);
     ck_assert_int_eq(varve_block_encode_with(varve_kernels_at(0), &s->in, flags, &out, NULL, NULL),
                      0);
-    const size_t states = (s->in.live != NULL ? 1 : 0) + (s->in.deleted != NULL ? 1 : 0);
+    const size_t states = (size_t)(s->in.live != NULL) + (size_t)(s->in.deleted != NULL);
     ck_assert_uint_le(out.size, raw_size(s) + 16 + states * (1 + (s->in.n + 7) / 8));
     uint8_t *copy = copy_of(&out);
     ck_assert_int_eq(

@@ -34,6 +34,7 @@
 #define VARVE_WAL_PAGE_FORMAT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define VARVE_PAGE_SIZE 4096u

@@ -73,7 +73,7 @@ struct varve_wal_options {
     struct varve_heap *heap;
     uint8_t store_uuid[16];
     uint32_t depth;       /* groups in flight, 1 .. VARVE_WAL_DEPTH_MAX; 0: 4 */
-    uint32_t group_bytes; /* payload bytes after which a group is full; 0: 1 MiB */
+    uint32_t group_bytes; /* payload bytes after which a group is full, at most 1 MiB; 0: that */
 };
 
 /* Where the log goes on: what varve_wal_recover() found, or all zero with base_lsn for a new store. */
@@ -136,21 +136,19 @@ int varve_wal_append(struct varve_wal_writer *writer, struct varve_wal_record *r
 uint64_t varve_wal_group_bytes(const struct varve_wal_writer *writer);
 
 /*
- * Submit the open group. An empty one is just closed (VARVE_END, no ticket). After a failure the
- * group is reported failed by varve_wal_reap().
+ * Submit the open group. An empty one is just closed (VARVE_END, no ticket). Always VARVE_OK
+ * otherwise: when the writer fails, here or earlier, varve_wal_reap() reports the group as failed.
  */
-varve_status varve_wal_submit(struct varve_wal_writer *writer, uint64_t *ret_ticket,
-                              varve_error *err);
+varve_status varve_wal_submit(struct varve_wal_writer *writer, uint64_t *ret_ticket);
 
 /*
  * Take note of what has finished, waiting up to `timeout_us` for something if `wait` and anything is
- * in flight; give up to `max` finished groups in order. Returns their number (0: none yet), or the
- * error of the queue itself if none can be given (the writer is FAILED then, and the groups come
- * with the next call).
+ * in flight; give up to `max` groups in order. Returns their number, 0 if there is none yet. After a
+ * failure every group comes at once, with its status.
  */
 int varve_wal_reap(struct varve_wal_writer *writer, bool wait, uint64_t timeout_us,
-                   struct varve_wal_group_done *out, uint32_t max, varve_error *err);
-uint32_t varve_wal_in_flight(const struct varve_wal_writer *writer); /* groups not yet given */
+                   struct varve_wal_group_done *out, uint32_t max);
+uint32_t varve_wal_in_flight(const struct varve_wal_writer *writer); /* groups not yet given back */
 
 /* Start making all bytes written so far durable (interval's tick, wait_durable): varve_wal_reap()
  * drives it, varve_wal_durable_lsn() tells. VARVE_END: nothing to do. */
@@ -159,18 +157,18 @@ varve_status varve_wal_sync(struct varve_wal_writer *writer, varve_error *err);
 bool varve_wal_syncing(const struct varve_wal_writer *writer);
 
 /*
- * With nothing in flight: write an idle seal, so that what was acknowledged has evidence. VARVE_END:
- * nothing new since the last one. The page is a durable group without records: its ticket comes
- * from reap like any. VARVE_WAL_BUSY while groups are in flight.
+ * With nothing in flight: write an idle seal, so that what was acknowledged has evidence and readers
+ * elsewhere see it. VARVE_OK: reap until nothing is in flight (no ticket is given for it). VARVE_END:
+ * there is nothing new to tell. VARVE_WAL_BUSY: something is in flight or open.
  */
 int varve_wal_idle_seal(struct varve_wal_writer *writer, varve_error *err);
 
 /*
- * Clean close: drain, seal the current segment, wait. Afterwards only destroy. *ret_seal (may be
- * NULL) is what the manifest notes about the segment *ret_id; VARVE_END: nothing was ever written.
+ * Clean close: seal the current segment and wait until everything is durable. EINVAL while a group
+ * is open or not yet given back. VARVE_END: no segment was ever used. Afterwards ask
+ * varve_wal_sealed(), then destroy.
  */
-varve_status varve_wal_seal(struct varve_wal_writer *writer, uint64_t *ret_id,
-                            struct varve_wal_seal *ret_seal, varve_error *err);
+varve_status varve_wal_seal(struct varve_wal_writer *writer, varve_error *err);
 
 /* Segments sealed and durable since the last call, oldest first, for the manifest; false: none. */
 bool varve_wal_sealed(struct varve_wal_writer *writer, uint64_t *ret_id, uint64_t *ret_base_lsn,

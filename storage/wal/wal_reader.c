@@ -1,0 +1,495 @@
+/*
+ * wal_reader.c - records out of the stream of wal_scan.c, each verified; recovery's pass over
+ * everything, its verdict, and the following of a live log.
+ */
+#include "storage/wal/wal_reader.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "storage/base/alloc.h"
+#include "storage/base/vec.h"
+#include "storage/wal/reader_int.h"
+
+#define PAYLOAD_STEP (64u << 10) /* the payload buffer grows with what has arrived */
+
+/* ------------------------------------------------------------------------------------- Records */
+
+/* Pages are VALID, and what they hold is not a record that belongs here. */
+static varve_status bad_record(struct varve_wal_reader *r, const struct varve_wal_cursor *start,
+                               const char *why)
+{
+    r->stop = (struct varve_wal_stop){.end = VARVE_WAL_END_ROT,
+                                      .bad_record = true,
+                                      .segment = start->segment,
+                                      .page_no = start->page_no,
+                                      .why = why};
+    return VARVE_END;
+}
+
+static varve_status record_header(struct varve_wal_reader *r, const struct varve_wal_cursor *start,
+                                  struct varve_wal_record *ret_record, varve_error *err)
+{
+    uint8_t bytes[VARVE_WAL_RECORD_MAX];
+    char name[VARVE_WAL_NAME_MAX];
+
+    varve_status rc = varve_wal_scan_copy(r, bytes, VARVE_WAL_RECORD_SIZE, err);
+    if (rc != VARVE_OK)
+        return rc;
+    const uint32_t size = varve_wal_record_claim(bytes);
+    if (size == 0)
+        return bad_record(r, start, "a record's header has no possible size");
+    rc = varve_wal_scan_copy(r, bytes + VARVE_WAL_RECORD_SIZE, size - VARVE_WAL_RECORD_SIZE, err);
+    if (rc != VARVE_OK)
+        return rc;
+    const struct varve_wal_listed *const l = &r->listed[start->segment];
+    rc = varve_wal_record_decode(varve_span_of(bytes, size), l->uuid, start->lsn, ret_record);
+    if (rc == VARVE_ECORRUPT)
+        return bad_record(r, start, "a record's header does not hold");
+    const uint8_t transformed = VARVE_WAL_COMPRESSED | VARVE_WAL_ENCRYPTED;
+    if (rc == VARVE_OK && (ret_record->group != 0 || (ret_record->flags & transformed) != 0))
+        rc = VARVE_EVERSION;
+    if (rc < 0) {
+        varve_wal_segment_name(l->id, name);
+        varve_error_set(err, rc, name, (uint64_t)start->page_no * VARVE_PAGE_SIZE,
+                        "a log record that needs a newer version");
+        if (err != NULL)
+            err->lsn = start->lsn;
+    }
+    return rc;
+}
+
+/* The payload behind a header: in its page if it lies in one, else copied together. */
+static varve_status record_payload(struct varve_wal_reader *r, size_t size,
+                                   struct varve_span *ret_payload, varve_error *err)
+{
+    struct varve_span bytes;
+    size_t done = 0;
+
+    *ret_payload = (struct varve_span){NULL, 0};
+    if (size == 0)
+        return VARVE_OK;
+    varve_status rc = varve_wal_scan_bytes(r, true, &bytes, err);
+    if (rc != VARVE_OK)
+        return rc;
+    if (bytes.size >= size) {
+        varve_wal_scan_consume(r, size);
+        *ret_payload = varve_span_of(bytes.data, size);
+        return VARVE_OK;
+    }
+    while (done < size) { /* so a false size costs no more memory than there are bytes */
+        const size_t n = size - done < PAYLOAD_STEP ? size - done : PAYLOAD_STEP;
+
+        if (!varve_vec_grow(r->options.heap, (void **)&r->payload, 1, done + n,
+                            &r->payload_capacity))
+            return varve_error_nomem(err, "a log record");
+        rc = varve_wal_scan_copy(r, r->payload + done, n, err);
+        if (rc != VARVE_OK)
+            return rc;
+        done += n;
+    }
+    *ret_payload = varve_span_of(r->payload, size);
+    return VARVE_OK;
+}
+
+/* What is wrong with a record whose header and payload are there, or NULL. */
+static const char *record_fault(const struct varve_wal_cursor *start,
+                                const struct varve_wal_record *record, struct varve_span payload)
+{
+    if (record->index != start->index + 1)
+        return "a record's index does not follow";
+    if (record->term < start->term)
+        return "a record's term goes back";
+    if (record->chain != varve_wal_chain(start->chain, record->index, record->term, record->type,
+                                         record->logical_hash))
+        return "a record does not continue the chain";
+    if (record->payload_hash != varve_wal_payload_hash(payload))
+        return "a record's payload does not match its hash";
+    return NULL;
+}
+
+static varve_status record_read(struct varve_wal_reader *r, const struct varve_wal_cursor *start,
+                                struct varve_wal_record *ret_record, struct varve_span *ret_payload,
+                                varve_error *err)
+{
+    const struct varve_wal_found *const found = &r->found[start->segment];
+
+    if (!varve_wal_scan_mark(r))
+        return bad_record(r, start, "a page does not know its first record");
+    varve_status rc = record_header(r, start, ret_record, err);
+    if (rc != VARVE_OK)
+        return rc;
+    const uint64_t end = found->header.base_lsn + varve_wal_segment_capacity(found->header.size);
+    if (ret_record->payload_size > end - r->at.lsn)
+        return bad_record(r, start, "a record is longer than its segment");
+    rc = record_payload(r, ret_record->payload_size, ret_payload, err);
+    if (rc != VARVE_OK)
+        return rc;
+    const char *const fault = record_fault(start, ret_record, *ret_payload);
+    return fault == NULL ? VARVE_OK : bad_record(r, start, fault);
+}
+
+varve_status varve_wal_record_next(struct varve_wal_reader *r, struct varve_wal_record *ret_record,
+                                   struct varve_span *ret_payload, varve_error *err)
+{
+    struct varve_span bytes;
+
+    varve_status rc = varve_wal_scan_bytes(r, false, &bytes, err);
+    if (rc != VARVE_OK)
+        return rc;
+    const struct varve_wal_cursor start = r->at;
+    rc = record_read(r, &start, ret_record, ret_payload, err);
+    if (rc != VARVE_OK) {
+        r->at = start;
+        return rc;
+    }
+    struct varve_wal_cursor *const at = &r->at;
+    struct varve_wal_found *const found = &r->found[start.segment];
+
+    assert(at->segment == start.segment);
+    at->index = found->index = ret_record->index;
+    at->term = found->term = ret_record->term;
+    at->chain = found->chain = ret_record->chain;
+    at->hlc = found->hlc = ret_record->hlc > at->hlc ? ret_record->hlc : at->hlc;
+    found->end_lsn = at->lsn;
+    if (ret_record->payload_size > found->payload_max)
+        found->payload_max = ret_record->payload_size;
+    return VARVE_OK;
+}
+
+/* ------------------------------------------------------------------------------------- Verdict */
+
+/* The history at start_lsn is the one that the manifest knows. */
+static bool start_holds(const struct varve_wal_reader *r)
+{
+    const struct varve_wal_reader_options *const o = &r->options;
+
+    return r->at.index == o->start_index && r->at.term == o->start_term &&
+           r->at.chain == o->start_chain;
+}
+
+/* Read every record up to the stop; count those wanted. */
+static varve_status records_scan(struct varve_wal_reader *r, struct varve_wal_verdict *v,
+                                 varve_error *err)
+{
+    struct varve_wal_record record;
+    struct varve_span payload;
+    struct varve_span bytes;
+    bool checked = false;
+    varve_status rc;
+
+    for (;;) {
+        rc = varve_wal_scan_bytes(r, false, &bytes, err);
+        const bool reached = rc == VARVE_OK && r->at.lsn >= r->options.start_lsn;
+        if (reached && !checked && !start_holds(r)) {
+            const struct varve_wal_cursor here = r->at;
+            rc = bad_record(r, &here, "the log has another history than the manifest");
+            r->stop.chain_broken = true;
+        }
+        checked = checked || reached;
+        if (rc != VARVE_OK)
+            break;
+        rc = varve_wal_record_next(r, &record, &payload, err);
+        if (rc != VARVE_OK)
+            break;
+        v->records += record.lsn >= r->options.start_lsn;
+    }
+    if (rc == VARVE_END && !checked && !r->stop.chain_broken && r->at.opened &&
+        r->at.lsn >= r->options.start_lsn && !start_holds(r)) {
+        r->stop.chain_broken = true;
+        r->stop.why = "the log has another history than the manifest";
+    }
+    return rc;
+}
+
+static enum varve_page_class class_of(enum varve_wal_end end)
+{
+    return end == VARVE_WAL_END_ZERO   ? VARVE_PAGE_ZERO
+           : end == VARVE_WAL_END_TORN ? VARVE_PAGE_TORN
+                                       : VARVE_PAGE_ROT;
+}
+
+/* End of the records that were read; the log may not reach as far as the manifest's state. */
+static void verdict_fill(const struct varve_wal_reader *r, struct varve_wal_verdict *v)
+{
+    const struct varve_wal_reader_options *const o = &r->options;
+    const struct varve_wal_stop *const s = &r->stop;
+    const bool behind = r->at.lsn < o->start_lsn || !r->found[0].used;
+
+    v->recovered_to = behind ? o->start_lsn : r->at.lsn;
+    v->index = behind ? o->start_index : r->at.index;
+    v->term = behind ? o->start_term : r->at.term;
+    v->chain = behind ? o->start_chain : r->at.chain;
+    v->hlc = behind || o->start_hlc > r->at.hlc ? o->start_hlc : r->at.hlc;
+    v->page_class = s->end == VARVE_WAL_END_NONE ? 0 : class_of(s->end);
+    v->segment_id = s->segment < r->n_segments ? r->listed[s->segment].id
+                    : r->n_segments > 0        ? r->listed[r->n_segments - 1].id
+                                               : 0;
+    v->page_offset = s->segment < r->n_segments ? (uint64_t)s->page_no * VARVE_PAGE_SIZE : 0;
+    v->durable_lsn = r->durable_lsn;
+    v->commit_lsn = r->commit_lsn;
+    v->cut_lsn_end = r->seen_lsn > v->recovered_to ? r->seen_lsn : v->recovered_to;
+    v->damaged_seals = r->damaged_seals;
+    v->retries = r->retries;
+}
+
+/* A refusal, as an error. */
+static varve_status verdict_refuse(const struct varve_wal_reader *r,
+                                   const struct varve_wal_verdict *v, varve_error *err)
+{
+    char name[VARVE_WAL_NAME_MAX] = "";
+    const char *const kind = v->kind == VARVE_WAL_REFUSE_DAMAGED
+                                 ? "acknowledged log data is damaged"
+                             : v->kind == VARVE_WAL_REFUSE_AMBIGUOUS
+                                 ? "the last batch in the log is damaged, acknowledged or not"
+                                 : "the log is not whole";
+
+    if (v->segment_id != 0)
+        varve_wal_segment_name(v->segment_id, name);
+    varve_error_set(err, VARVE_ECORRUPT, name, v->page_offset, "%s: %s", kind, r->stop.why);
+    if (err != NULL) {
+        err->lsn = v->recovered_to;
+        err->lsn_end = v->durable_lsn > v->cut_lsn_end ? v->durable_lsn : v->cut_lsn_end;
+    }
+    return VARVE_ECORRUPT;
+}
+
+static varve_status recover(struct varve_wal_reader *r, struct varve_wal_verdict *v,
+                            varve_error *err)
+{
+    enum varve_wal_after after = VARVE_WAL_AFTER_NOTHING;
+
+    varve_status rc = records_scan(r, v, err);
+    if (rc != VARVE_END)
+        return rc;
+    const struct varve_wal_stop stop = r->stop;
+    if (!stop.chain_broken) {
+        rc = varve_wal_scan_after(r, UINT64_MAX, &after, err);
+        if (rc < 0)
+            return rc;
+        if (rc == VARVE_OK)
+            r->stop = stop; /* else a later segment is missing or short: that stop stays */
+    }
+    verdict_fill(r, v);
+    const struct varve_wal_facts facts = {.chain_broken = r->stop.chain_broken,
+                                          .covered =
+                                              stop.bad_record || v->durable_lsn > v->recovered_to,
+                                          .end = r->stop.end,
+                                          .after = after,
+                                          .cut_rot = r->options.cut_rot};
+    v->kind = varve_wal_judge(&facts);
+    r->limit_lsn = v->recovered_to;
+    if (v->kind == VARVE_WAL_CLEAN_END || v->kind == VARVE_WAL_CUT || r->options.salvage)
+        return VARVE_OK;
+    return verdict_refuse(r, v, err);
+}
+
+/* ---------------------------------------------------------------------------- Open and close */
+
+static bool listed_holds(const struct varve_wal_listed *l)
+{
+    return l->id != 0 && l->size % VARVE_PAGE_SIZE == 0 && l->size <= VARVE_WAL_SEGMENT_MAX &&
+           l->size >= VARVE_WAL_SEGMENT_PAGES_MIN * VARVE_PAGE_SIZE;
+}
+
+/* Take a copy of the list; what was found of segments that stay in place is kept. */
+static varve_status listed_set(struct varve_wal_reader *r, const struct varve_wal_listed *segments,
+                               uint32_t n, varve_error *err)
+{
+    struct varve_heap *const heap = r->options.heap;
+
+    for (uint32_t i = 0; i < n; i++) {
+        if (!listed_holds(&segments[i]))
+            return varve_error_set(err, VARVE_EINVAL, NULL, VARVE_NO_OFFSET,
+                                   "bad list of log segments");
+    }
+    struct varve_wal_listed *const listed = varve_alloc_zero(heap, (size_t)n + 1, sizeof *listed);
+    struct varve_wal_found *const found = varve_alloc_zero(heap, (size_t)n + 1, sizeof *found);
+    if (listed == NULL || found == NULL) {
+        varve_free(heap, listed, ((size_t)n + 1) * sizeof *listed);
+        varve_free(heap, found, ((size_t)n + 1) * sizeof *found);
+        return varve_error_nomem(err, "the list of log segments");
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        listed[i] = segments[i];
+        if (segments[i].sealed && segments[i].final_lsn > r->durable_lsn)
+            r->durable_lsn = segments[i].final_lsn;
+        if (i < r->n_segments)
+            found[i] = r->found[i];
+    }
+    const size_t old = (size_t)r->n_segments + 1;
+    varve_free(heap, r->listed, old * sizeof *listed);
+    varve_free(heap, r->found, old * sizeof *found);
+    r->listed = listed;
+    r->found = found;
+    r->n_segments = n;
+    return VARVE_OK;
+}
+
+varve_status varve_wal_reader_open(const struct varve_wal_reader_options *options,
+                                   struct varve_wal_reader **ret_reader,
+                                   struct varve_wal_verdict *ret_verdict, varve_error *err)
+{
+    struct varve_wal_verdict verdict = {0};
+    uint64_t commit;
+    varve_status rc;
+
+    struct varve_wal_reader *r = varve_alloc_zero(options->heap, 1, sizeof *r);
+    if (r == NULL)
+        return varve_error_nomem(err, "a log reader");
+    r->options = *options;
+    r->options.segments = NULL;
+    r->durable_lsn = options->durable_lsn;
+    rc = listed_set(r, options->segments, options->n_segments, err);
+    if (rc < 0)
+        goto fail;
+    r->window = varve_alloc_aligned(options->heap, (size_t)VARVE_WAL_WINDOW_PAGES * VARVE_PAGE_SIZE,
+                                    VARVE_PAGE_SIZE);
+    if (r->window == NULL) {
+        rc = varve_error_nomem(err, "a log reader");
+        goto fail;
+    }
+    if (options->mode == VARVE_WAL_FOLLOW) {
+        rc = varve_wal_reader_refresh(r, NULL, 0, &commit, err);
+    } else {
+        rc = recover(r, &verdict, err);
+        if (ret_verdict != NULL && verdict.kind != 0)
+            *ret_verdict = verdict;
+        varve_wal_scan_reset(r); /* the second pass gives the records */
+    }
+    if (rc < 0)
+        goto fail;
+    *ret_reader = r;
+    return VARVE_OK;
+
+fail:
+    varve_wal_reader_close(r);
+    return rc;
+}
+
+void varve_wal_reader_close(struct varve_wal_reader *r)
+{
+    if (r == NULL)
+        return;
+    struct varve_heap *const heap = r->options.heap;
+    const size_t n = (size_t)r->n_segments + 1;
+
+    if (r->file != NULL)
+        r->options.vfs->ops->close(r->file);
+    varve_free(heap, r->listed, n * sizeof *r->listed);
+    varve_free(heap, r->found, n * sizeof *r->found);
+    varve_free_aligned(heap, r->window, (size_t)VARVE_WAL_WINDOW_PAGES * VARVE_PAGE_SIZE,
+                       VARVE_PAGE_SIZE);
+    varve_free(heap, r->payload, r->payload_capacity);
+    varve_free(heap, r, sizeof *r);
+}
+
+/* --------------------------------------------------------------------------------- Following */
+
+/* The stop's damage as an error. */
+static varve_status follow_refuse(const struct varve_wal_reader *r, varve_error *err)
+{
+    struct varve_wal_verdict v = {.kind = VARVE_WAL_REFUSE_DAMAGED};
+
+    if (r->stop.chain_broken)
+        v.kind = VARVE_WAL_REFUSE_CHAIN;
+    verdict_fill(r, &v);
+    return verdict_refuse(r, &v, err);
+}
+
+/* Go as far as records can be read; *ret_damaged: evidence covers more than that. */
+static varve_status follow_scan(struct varve_wal_reader *r, bool *ret_damaged, varve_error *err)
+{
+    struct varve_wal_record record;
+    struct varve_span payload;
+    enum varve_wal_after after;
+
+    varve_status rc = varve_wal_scan_reenter(r, err);
+    while (rc == VARVE_OK)
+        rc = varve_wal_record_next(r, &record, &payload, err);
+    if (rc != VARVE_END)
+        return rc;
+    const struct varve_wal_stop stop = r->stop;
+    if (!stop.chain_broken) {
+        rc = varve_wal_scan_after(r, VARVE_WAL_WINDOW_PAGES, &after, err);
+        if (rc < 0)
+            return rc;
+    }
+    r->stop = stop;
+    const uint64_t needed = r->at.lsn > r->options.start_lsn ? r->at.lsn : r->options.start_lsn;
+    *ret_damaged = stop.chain_broken || stop.bad_record || r->durable_lsn > needed;
+    return VARVE_OK;
+}
+
+varve_status varve_wal_reader_refresh(struct varve_wal_reader *r,
+                                      const struct varve_wal_listed *segments, uint32_t n_segments,
+                                      uint64_t *ret_commit_lsn, varve_error *err)
+{
+    const struct varve_wal_cursor saved = r->at;
+    bool damaged = false;
+    varve_status rc = VARVE_OK;
+
+    if (r->options.mode != VARVE_WAL_FOLLOW)
+        return varve_error_set(err, VARVE_EINVAL, NULL, VARVE_NO_OFFSET,
+                               "this log reader does not follow");
+    if (segments != NULL)
+        rc = listed_set(r, segments, n_segments, err);
+    if (rc < 0)
+        return rc;
+    rc = follow_scan(r, &damaged, err);
+    if (rc == VARVE_OK && damaged) {
+        /* What was read may have been half written then. What the evidence covers was on the disk
+         * before the evidence was written, so a second look must show it. */
+        r->at = saved;
+        rc = follow_scan(r, &damaged, err);
+    }
+    const uint64_t reached = r->at.lsn;
+    if (rc == VARVE_OK && damaged)
+        rc = follow_refuse(r, err);
+    r->at = saved;
+    varve_wal_scan_forget(r);
+    if (rc < 0)
+        return rc;
+    r->limit_lsn = r->commit_lsn < reached ? r->commit_lsn : reached;
+    *ret_commit_lsn = r->limit_lsn;
+    return VARVE_OK;
+}
+
+/* ------------------------------------------------------------------------------------ Iteration */
+
+/* A record that the first pass read is not there any more. */
+static varve_status changed_underneath(const struct varve_wal_reader *r, varve_error *err)
+{
+    char name[VARVE_WAL_NAME_MAX] = "";
+
+    if (r->stop.segment < r->n_segments)
+        varve_wal_segment_name(r->listed[r->stop.segment].id, name);
+    varve_error_set(err, VARVE_ECORRUPT, name, (uint64_t)r->stop.page_no * VARVE_PAGE_SIZE,
+                    "the log changed while it was read: %s", r->stop.why);
+    if (err != NULL) {
+        err->lsn = r->at.lsn;
+        err->lsn_end = r->limit_lsn;
+    }
+    return VARVE_ECORRUPT;
+}
+
+varve_status varve_wal_reader_next(struct varve_wal_reader *r, struct varve_wal_record *ret_record,
+                                   struct varve_span *ret_payload, varve_error *err)
+{
+    for (;;) {
+        if (r->at.lsn >= r->limit_lsn)
+            return VARVE_END;
+        const varve_status rc = varve_wal_record_next(r, ret_record, ret_payload, err);
+        if (rc == VARVE_END && r->at.lsn < r->limit_lsn && r->limit_lsn > r->options.start_lsn)
+            return changed_underneath(r, err);
+        if (rc != VARVE_OK)
+            return rc;
+        if (ret_record->lsn >= r->options.start_lsn)
+            return VARVE_OK;
+    }
+}
+
+uint64_t varve_wal_reader_lsn(const struct varve_wal_reader *r)
+{
+    return r->at.lsn > r->options.start_lsn ? r->at.lsn : r->options.start_lsn;
+}

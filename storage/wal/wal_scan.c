@@ -1,0 +1,493 @@
+/*
+ * wal_scan.c - the pages of the listed segments as one stream of payload bytes, each page verified
+ * before a byte of it is believed; and where and why that stream stops.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "storage/wal/reader_int.h"
+
+/* The scan stops at the cursor. */
+varve_status varve_wal_stopped(struct varve_wal_reader *r, enum varve_wal_end end, const char *why)
+{
+    r->stop = (struct varve_wal_stop){
+        .end = end, .segment = r->at.segment, .page_no = r->at.page_no, .why = why};
+    return VARVE_END;
+}
+
+static varve_status chain_broken(struct varve_wal_reader *r, const char *why)
+{
+    (void)varve_wal_stopped(r, VARVE_WAL_END_ROT, why);
+    r->stop.chain_broken = true;
+    return VARVE_END;
+}
+
+/* --------------------------------------------------------------------------------------- Files */
+
+void varve_wal_scan_forget(struct varve_wal_reader *r)
+{
+    r->window_pages = 0;
+}
+
+static void file_close(struct varve_wal_reader *r)
+{
+    if (r->file != NULL)
+        r->options.vfs->ops->close(r->file);
+    r->file = NULL;
+    varve_wal_scan_forget(r);
+}
+
+void varve_wal_scan_reset(struct varve_wal_reader *r)
+{
+    file_close(r);
+    r->at = (struct varve_wal_cursor){0};
+    r->stop = (struct varve_wal_stop){0};
+}
+
+/* Recovery reads past the page cache where it can: what the disk holds, not what was meant. */
+static int file_open_flagged(struct varve_wal_reader *r, const char *name, bool direct)
+{
+    const struct varve_vfs_ops *const ops = r->options.vfs->ops;
+    const uint32_t flags = VARVE_FILE_READ | (direct ? (uint32_t)VARVE_FILE_DIRECT : 0);
+    const int os = ops->open(r->options.vfs, name, flags, &r->file);
+
+    if (os < 0 || !direct)
+        return os;
+    const uint32_t align = ops->direct_align(r->file);
+    if (align == 0 || VARVE_PAGE_SIZE % align == 0)
+        return 0;
+    file_close(r);
+    return file_open_flagged(r, name, false);
+}
+
+/* Have listed segment `i` open. VARVE_END: it is missing or short. */
+static varve_status file_open(struct varve_wal_reader *r, uint32_t i, varve_error *err)
+{
+    char name[VARVE_WAL_NAME_MAX];
+    struct varve_file_stat st;
+
+    if (r->file != NULL && r->file_segment == i)
+        return VARVE_OK;
+    file_close(r);
+    varve_wal_segment_name(r->listed[i].id, name);
+    int os = file_open_flagged(r, name, r->options.mode == VARVE_WAL_RECOVERY);
+    if (os == -ENOENT && r->options.mode == VARVE_WAL_FOLLOW)
+        return varve_error_set(err, VARVE_ESNAPSHOT, name, VARVE_NO_OFFSET,
+                               "a log segment of this view has been removed");
+    if (os == -ENOENT)
+        return chain_broken(r, "a listed log segment is missing");
+    if (os < 0)
+        return varve_error_os(err, os, name, VARVE_NO_OFFSET, "open");
+    r->file_segment = i;
+    os = r->options.vfs->ops->stat(r->file, &st);
+    if (os < 0)
+        return varve_error_os(err, os, name, VARVE_NO_OFFSET, "stat");
+    if (st.size < r->listed[i].size) {
+        file_close(r);
+        return chain_broken(r, "a listed log segment is cut short");
+    }
+    return VARVE_OK;
+}
+
+/* Read pages [first, first + n) of the open file into the window. */
+static varve_status window_load(struct varve_wal_reader *r, uint32_t first, uint32_t n,
+                                varve_error *err)
+{
+    const uint64_t offset = (uint64_t)first * VARVE_PAGE_SIZE;
+    const size_t size = (size_t)n * VARVE_PAGE_SIZE;
+    char name[VARVE_WAL_NAME_MAX];
+    int64_t got = 0;
+
+    r->window_pages = 0;
+    for (uint32_t tries = 0; tries < VARVE_WAL_READ_TRIES; tries++) {
+        got = r->options.vfs->ops->read(r->file, r->window, size, offset);
+        if (got != -EIO)
+            break;
+        r->retries++;
+    }
+    if (got < 0) {
+        varve_wal_segment_name(r->listed[r->file_segment].id, name);
+        return varve_error_os(err, got, name, offset, "read");
+    }
+    if ((uint64_t)got < size)
+        return chain_broken(r, "a listed log segment is cut short");
+    r->window_page = first;
+    r->window_pages = n;
+    return VARVE_OK;
+}
+
+/* One page of listed segment `i`, borrowed until the next read. */
+static varve_status page_get(struct varve_wal_reader *r, uint32_t i, uint32_t page_no,
+                             const uint8_t **ret_page, varve_error *err)
+{
+    varve_status rc = file_open(r, i, err);
+
+    if (rc != VARVE_OK)
+        return rc;
+    if (page_no < r->window_page || page_no - r->window_page >= r->window_pages) {
+        const uint64_t left = r->listed[i].size / VARVE_PAGE_SIZE - page_no;
+        const uint32_t n = left < VARVE_WAL_WINDOW_PAGES ? (uint32_t)left : VARVE_WAL_WINDOW_PAGES;
+
+        rc = window_load(r, page_no, n, err);
+        if (rc != VARVE_OK)
+            return rc;
+    }
+    *ret_page = r->window + (size_t)(page_no - r->window_page) * VARVE_PAGE_SIZE;
+    return VARVE_OK;
+}
+
+static enum varve_page_class page_classify(const struct varve_wal_reader *r, uint32_t i,
+                                           uint32_t page_no, const uint8_t *page,
+                                           struct varve_page_trailer *ret_trailer)
+{
+    const struct varve_page_place place =
+        varve_wal_page_place(r->listed[i].uuid, r->listed[i].id, page_no);
+    return varve_page_classify(page, &place, ret_trailer);
+}
+
+/* A VALID page was read: what it proves. */
+static void evidence_note(struct varve_wal_reader *r, const struct varve_page_trailer *t)
+{
+    const uint64_t end = t->first_lsn + ((t->flags & VARVE_PAGE_CONTROL) != 0 ? 0 : t->used);
+
+    if (t->durable_lsn > r->durable_lsn)
+        r->durable_lsn = t->durable_lsn;
+    if (t->commit_lsn > r->commit_lsn)
+        r->commit_lsn = t->commit_lsn;
+    if (end > r->seen_lsn)
+        r->seen_lsn = end;
+}
+
+static enum varve_wal_end end_of(enum varve_page_class page_class)
+{
+    return page_class == VARVE_PAGE_ZERO   ? VARVE_WAL_END_ZERO
+           : page_class == VARVE_PAGE_TORN ? VARVE_WAL_END_TORN
+                                           : VARVE_WAL_END_ROT;
+}
+
+/* ------------------------------------------------------------------------------------ Segments */
+
+/* What is wrong with a header that decodes, or NULL. */
+static const char *header_fault(const struct varve_wal_reader *r, const struct varve_wal_header *h,
+                                const struct varve_page_trailer *t)
+{
+    const struct varve_wal_listed *const l = &r->listed[r->at.segment];
+    const struct varve_wal_cursor *const at = &r->at;
+
+    if (memcmp(h->uuid, l->uuid, 16) != 0 || h->id != l->id || h->size != l->size)
+        return "a log segment is not the one that is listed";
+    if (memcmp(h->store_uuid, r->options.store_uuid, 16) != 0)
+        return "a log segment belongs to another store";
+    if (t->first_lsn != h->base_lsn || (l->base_lsn != UINT64_MAX && l->base_lsn != h->base_lsn))
+        return "a log segment begins at another position than is listed";
+    if (at->segment == 0) {
+        /* What the first segment follows is not needed, if it ended at or before the start. */
+        return h->base_lsn > r->options.start_lsn && h->prev_final_lsn > r->options.start_lsn
+                   ? "the log begins after the position where it is needed"
+                   : NULL;
+    }
+    if (h->prev_id != at->prev_id || memcmp(h->prev_uuid, at->prev_uuid, 16) != 0 ||
+        h->prev_final_lsn != at->prev_final_lsn || h->prev_digest != at->prev_digest)
+        return "a log segment does not follow the one before it";
+    if (h->base_index != at->index || h->base_term != at->term || h->base_chain != at->chain ||
+        h->base_hlc != at->hlc)
+        return "a log segment does not continue the history before it";
+    return NULL;
+}
+
+/* Read the header of the segment at the cursor. */
+static varve_status segment_enter(struct varve_wal_reader *r, varve_error *err)
+{
+    struct varve_wal_cursor *const at = &r->at;
+    struct varve_wal_found *const found = &r->found[at->segment];
+    struct varve_page_trailer t;
+    struct varve_wal_header h;
+    const uint8_t *page;
+    char name[VARVE_WAL_NAME_MAX];
+
+    at->page_no = 0;
+    varve_status rc = page_get(r, at->segment, 0, &page, err);
+    if (rc != VARVE_OK)
+        return rc;
+    const enum varve_page_class c = page_classify(r, at->segment, 0, page, &t);
+    if (c != VARVE_PAGE_VALID)
+        return r->listed[at->segment].sealed
+                   ? chain_broken(r, "the header of a sealed log segment is damaged")
+                   : varve_wal_stopped(r, end_of(c), "a log segment's header is not valid");
+    evidence_note(r, &t);
+    if (t.flags != VARVE_PAGE_HEADER)
+        return chain_broken(r, "a log segment's header is not a header page");
+    rc = varve_wal_header_decode(varve_span_of(page, t.used), &h);
+    if (rc == VARVE_EVERSION) {
+        varve_wal_segment_name(r->listed[at->segment].id, name);
+        return varve_error_set(err, rc, name, 0, "a log segment of a newer format");
+    }
+    if (rc < 0)
+        return chain_broken(r, "a log segment's header does not hold");
+    const char *const fault = header_fault(r, &h, &t);
+    if (fault != NULL)
+        return chain_broken(r, fault);
+
+    if (at->segment == 0) {
+        at->index = h.base_index;
+        at->term = h.base_term;
+        at->chain = h.base_chain;
+        at->hlc = h.base_hlc;
+    }
+    at->opened = true;
+    at->after_partial = false;
+    at->page_no = 1;
+    at->lsn = h.base_lsn;
+    at->digest = varve_page_digest_add(0, varve_page_checksum(page));
+    found->used = true;
+    found->header = h;
+    found->end_lsn = h.base_lsn;
+    found->index = at->index;
+    found->term = at->term;
+    found->chain = at->chain;
+    found->hlc = at->hlc;
+    return VARVE_OK;
+}
+
+/* The segment at the cursor is complete: go to the next one in the list. */
+static void segment_leave(struct varve_wal_reader *r)
+{
+    struct varve_wal_cursor *const at = &r->at;
+    struct varve_wal_found *const found = &r->found[at->segment];
+
+    found->complete = true;
+    found->digest = at->digest;
+    at->prev_id = found->header.id;
+    memcpy(at->prev_uuid, found->header.uuid, 16);
+    at->prev_final_lsn = at->lsn;
+    at->prev_digest = at->digest;
+    at->segment++;
+    at->opened = false;
+    at->page_no = 0;
+}
+
+/* A SEAL or IDLE page: does it say what was read so far? */
+static bool control_holds(const struct varve_wal_reader *r, const uint8_t *page,
+                          const struct varve_page_trailer *t)
+{
+    const struct varve_wal_cursor *const at = &r->at;
+    struct varve_wal_seal seal;
+
+    return varve_wal_seal_decode(varve_span_of(page, t->used), &seal) == VARVE_OK &&
+           seal.lsn == at->lsn && seal.digest == at->digest && seal.index == at->index &&
+           seal.term == at->term && seal.chain == at->chain && seal.hlc == at->hlc;
+}
+
+static varve_status seal_enter(struct varve_wal_reader *r)
+{
+    const struct varve_wal_listed *const l = &r->listed[r->at.segment];
+
+    if (l->sealed && (l->final_lsn != r->at.lsn || l->digest != r->at.digest))
+        return chain_broken(r, "a log segment is not as it was sealed");
+    r->found[r->at.segment].seal_read = true;
+    segment_leave(r);
+    return VARVE_OK;
+}
+
+/*
+ * The segment ends without its seal. If the next one's header says that this is where it ended, it
+ * vouches in the seal's place. VARVE_END: it does not, and the scan stops as it had.
+ */
+static varve_status segment_end_from_next(struct varve_wal_reader *r, varve_error *err)
+{
+    const struct varve_wal_cursor saved = r->at;
+    const struct varve_wal_stop stop = r->stop;
+    struct varve_wal_found *const found = &r->found[saved.segment];
+
+    if (saved.segment + 1 >= r->n_segments || saved.lsn != found->end_lsn)
+        return VARVE_END;
+    segment_leave(r);
+    const varve_status rc = segment_enter(r, err);
+    if (rc == VARVE_OK) {
+        r->damaged_seals++;
+        return VARVE_OK;
+    }
+    r->at = saved;
+    r->stop = stop;
+    found->complete = false;
+    return rc;
+}
+
+/* ------------------------------------------------------------------------------- Pages, bytes */
+
+/* What a VALID page at the cursor is: stream page entered, control page passed, or a stop. */
+static varve_status page_enter(struct varve_wal_reader *r, const uint8_t *page,
+                               const struct varve_page_trailer *t, bool mid_record)
+{
+    struct varve_wal_cursor *const at = &r->at;
+    const uint32_t last = (uint32_t)(r->listed[at->segment].size / VARVE_PAGE_SIZE) - 1;
+    const bool control = (t->flags & VARVE_PAGE_CONTROL) != 0;
+
+    evidence_note(r, t);
+    if (t->first_lsn != at->lsn)
+        return t->first_lsn > at->lsn && at->after_partial
+                   ? varve_wal_stopped(r, VARVE_WAL_END_TORN, "a longer version of a page is lost")
+                   : varve_wal_stopped(r, VARVE_WAL_END_ROT, "a page of another position");
+    if ((t->flags & VARVE_PAGE_HEADER) != 0 ||
+        (at->page_no == last && t->flags != VARVE_PAGE_SEAL) || (control && mid_record) ||
+        (control && !control_holds(r, page, t)) || (!control && t->used == 0))
+        return varve_wal_stopped(r, VARVE_WAL_END_ROT, "a page that does not belong here");
+    if (t->flags == VARVE_PAGE_SEAL)
+        return seal_enter(r);
+    if (control) {
+        at->digest = varve_page_digest_add(at->digest, varve_page_checksum(page));
+        at->after_partial = false;
+        at->page_no++;
+        return VARVE_OK;
+    }
+    at->in_page = true;
+    at->record_seen = false;
+    at->offset = 0;
+    at->trailer = *t;
+    at->checksum = varve_page_checksum(page);
+    return VARVE_OK;
+}
+
+/* The page at the cursor is used up. False: it spoke of a record that did not start in it. */
+static bool page_leave(struct varve_wal_reader *r)
+{
+    struct varve_wal_cursor *const at = &r->at;
+
+    if (!at->record_seen && at->trailer.first_record != VARVE_PAGE_NO_RECORD)
+        return false;
+    at->digest = varve_page_digest_add(at->digest, at->checksum);
+    at->after_partial = (at->trailer.flags & VARVE_PAGE_PARTIAL) != 0;
+    at->in_page = false;
+    at->page_no++;
+    return true;
+}
+
+varve_status varve_wal_scan_bytes(struct varve_wal_reader *r, bool mid_record,
+                                  struct varve_span *ret_bytes, varve_error *err)
+{
+    struct varve_wal_cursor *const at = &r->at;
+    struct varve_page_trailer t;
+    const uint8_t *page;
+    varve_status rc;
+
+    for (;;) {
+        if (at->in_page && at->offset < at->trailer.used)
+            break;
+        if (at->in_page && !page_leave(r)) {
+            (void)varve_wal_stopped(r, VARVE_WAL_END_ROT,
+                                    "a page names a record that is not there");
+            r->stop.bad_record = true;
+            return VARVE_END;
+        }
+        if (at->segment == r->n_segments)
+            return varve_wal_stopped(r, VARVE_WAL_END_NONE, "the last log segment is sealed");
+        if (!at->opened) {
+            rc = segment_enter(r, err);
+            if (rc != VARVE_OK)
+                return rc;
+        }
+        assert(at->page_no < r->listed[at->segment].size / VARVE_PAGE_SIZE);
+        rc = page_get(r, at->segment, at->page_no, &page, err);
+        if (rc != VARVE_OK)
+            return rc;
+        const enum varve_page_class c = page_classify(r, at->segment, at->page_no, page, &t);
+        rc = c == VARVE_PAGE_VALID ? page_enter(r, page, &t, mid_record)
+                                   : varve_wal_stopped(r, end_of(c), varve_page_class_name(c));
+        if (rc == VARVE_END && !mid_record && !r->stop.chain_broken)
+            rc = segment_end_from_next(r, err);
+        if (rc != VARVE_OK)
+            return rc;
+    }
+    rc = page_get(r, at->segment, at->page_no, &page, err);
+    if (rc != VARVE_OK)
+        return rc;
+    *ret_bytes = varve_span_of(page + at->offset, at->trailer.used - at->offset);
+    return VARVE_OK;
+}
+
+void varve_wal_scan_consume(struct varve_wal_reader *r, size_t size)
+{
+    assert(r->at.in_page && size <= (size_t)r->at.trailer.used - r->at.offset);
+    r->at.offset += (uint32_t)size;
+    r->at.lsn += size;
+}
+
+varve_status varve_wal_scan_copy(struct varve_wal_reader *r, uint8_t *out, size_t size,
+                                 varve_error *err)
+{
+    struct varve_span bytes;
+
+    while (size > 0) {
+        const varve_status rc = varve_wal_scan_bytes(r, true, &bytes, err);
+        if (rc != VARVE_OK)
+            return rc;
+        const size_t n = bytes.size < size ? bytes.size : size;
+
+        memcpy(out, bytes.data, n);
+        varve_wal_scan_consume(r, n);
+        out += n;
+        size -= n;
+    }
+    return VARVE_OK;
+}
+
+bool varve_wal_scan_mark(struct varve_wal_reader *r)
+{
+    struct varve_wal_cursor *const at = &r->at;
+
+    if (!at->record_seen && at->trailer.first_record != at->offset)
+        return false;
+    at->record_seen = true;
+    return true;
+}
+
+varve_status varve_wal_scan_reenter(struct varve_wal_reader *r, varve_error *err)
+{
+    struct varve_wal_cursor *const at = &r->at;
+    struct varve_page_trailer t;
+    const uint8_t *page;
+
+    varve_wal_scan_forget(r);
+    if (!at->in_page)
+        return VARVE_OK;
+    const varve_status rc = page_get(r, at->segment, at->page_no, &page, err);
+    if (rc != VARVE_OK)
+        return rc;
+    if (page_classify(r, at->segment, at->page_no, page, &t) != VARVE_PAGE_VALID ||
+        t.first_lsn != at->trailer.first_lsn || t.used < at->offset ||
+        (t.flags & VARVE_PAGE_CONTROL) != 0)
+        return varve_wal_stopped(r, VARVE_WAL_END_TORN, "a page is being written again");
+    evidence_note(r, &t);
+    at->trailer = t;
+    at->checksum = varve_page_checksum(page);
+    return VARVE_OK;
+}
+
+varve_status varve_wal_scan_after(struct varve_wal_reader *r, uint64_t pages_max,
+                                  enum varve_wal_after *ret_after, varve_error *err)
+{
+    enum varve_wal_after after = VARVE_WAL_AFTER_NOTHING;
+    uint32_t page_no = r->stop.page_no + 1;
+    struct varve_page_trailer t;
+    const uint8_t *page;
+
+    for (uint32_t i = r->stop.segment; i < r->n_segments; i++, page_no = 0) {
+        const uint64_t pages = r->listed[i].size / VARVE_PAGE_SIZE;
+
+        for (; page_no < pages && pages_max > 0; page_no++, pages_max--) {
+            const varve_status rc = page_get(r, i, page_no, &page, err);
+            if (rc != VARVE_OK)
+                return rc;
+            const enum varve_page_class c = page_classify(r, i, page_no, page, &t);
+            if (c == VARVE_PAGE_VALID) {
+                evidence_note(r, &t);
+                after = VARVE_WAL_AFTER_VALID;
+            } else if (c != VARVE_PAGE_ZERO && after == VARVE_WAL_AFTER_NOTHING) {
+                after = VARVE_WAL_AFTER_DEBRIS;
+            }
+        }
+    }
+    *ret_after = after;
+    return VARVE_OK;
+}

@@ -194,7 +194,7 @@ static varve_status records_scan(struct varve_wal_reader *r, struct varve_wal_ve
             break;
         v->records += record.lsn >= r->options.start_lsn;
     }
-    if (rc == VARVE_END && !checked && !r->stop.chain_broken && r->at.opened &&
+    if (rc == VARVE_END && !checked && !r->stop.chain_broken && r->found[0].used &&
         r->at.lsn >= r->options.start_lsn && !start_holds(r)) {
         r->stop.chain_broken = true;
         r->stop.why = "the log has another history than the manifest";
@@ -447,7 +447,9 @@ varve_status varve_wal_reader_refresh(struct varve_wal_reader *r,
     if (rc == VARVE_OK && damaged)
         rc = follow_refuse(r, err);
     r->at = saved;
-    varve_wal_scan_forget(r);
+    if (rc < 0)
+        return rc;
+    rc = varve_wal_scan_reenter(r, err); /* the page may have grown since it was entered */
     if (rc < 0)
         return rc;
     r->limit_lsn = r->commit_lsn < reached ? r->commit_lsn : reached;

@@ -16,10 +16,10 @@ varve_status varve_wal_stopped(struct varve_wal_reader *r, enum varve_wal_end en
     return VARVE_END;
 }
 
-static varve_status chain_broken(struct varve_wal_reader *r, const char *why)
+static varve_status chain_broken(struct varve_wal_reader *r, uint32_t segment, const char *why)
 {
-    (void)varve_wal_stopped(r, VARVE_WAL_END_ROT, why);
-    r->stop.chain_broken = true;
+    r->stop = (struct varve_wal_stop){
+        .end = VARVE_WAL_END_ROT, .chain_broken = true, .segment = segment, .why = why};
     return VARVE_END;
 }
 
@@ -76,7 +76,7 @@ static varve_status file_open(struct varve_wal_reader *r, uint32_t i, varve_erro
         return varve_error_set(err, VARVE_ESNAPSHOT, name, VARVE_NO_OFFSET,
                                "a log segment of this view has been removed");
     if (os == -ENOENT)
-        return chain_broken(r, "a listed log segment is missing");
+        return chain_broken(r, i, "a listed log segment is missing");
     if (os < 0)
         return varve_error_os(err, os, name, VARVE_NO_OFFSET, "open");
     r->file_segment = i;
@@ -85,7 +85,7 @@ static varve_status file_open(struct varve_wal_reader *r, uint32_t i, varve_erro
         return varve_error_os(err, os, name, VARVE_NO_OFFSET, "stat");
     if (st.size < r->listed[i].size) {
         file_close(r);
-        return chain_broken(r, "a listed log segment is cut short");
+        return chain_broken(r, i, "a listed log segment is cut short");
     }
     return VARVE_OK;
 }
@@ -111,7 +111,7 @@ static varve_status window_load(struct varve_wal_reader *r, uint32_t first, uint
         return varve_error_os(err, got, name, offset, "read");
     }
     if ((uint64_t)got < size)
-        return chain_broken(r, "a listed log segment is cut short");
+        return chain_broken(r, r->file_segment, "a listed log segment is cut short");
     r->window_page = first;
     r->window_pages = n;
     return VARVE_OK;
@@ -213,21 +213,21 @@ static varve_status segment_enter(struct varve_wal_reader *r, varve_error *err)
     const enum varve_page_class c = page_classify(r, at->segment, 0, page, &t);
     if (c != VARVE_PAGE_VALID)
         return r->listed[at->segment].sealed
-                   ? chain_broken(r, "the header of a sealed log segment is damaged")
+                   ? chain_broken(r, r->at.segment, "the header of a sealed log segment is damaged")
                    : varve_wal_stopped(r, end_of(c), "a log segment's header is not valid");
     evidence_note(r, &t);
     if (t.flags != VARVE_PAGE_HEADER)
-        return chain_broken(r, "a log segment's header is not a header page");
+        return chain_broken(r, r->at.segment, "a log segment's header is not a header page");
     rc = varve_wal_header_decode(varve_span_of(page, t.used), &h);
     if (rc == VARVE_EVERSION) {
         varve_wal_segment_name(r->listed[at->segment].id, name);
         return varve_error_set(err, rc, name, 0, "a log segment of a newer format");
     }
     if (rc < 0)
-        return chain_broken(r, "a log segment's header does not hold");
+        return chain_broken(r, r->at.segment, "a log segment's header does not hold");
     const char *const fault = header_fault(r, &h, &t);
     if (fault != NULL)
-        return chain_broken(r, fault);
+        return chain_broken(r, r->at.segment, fault);
 
     if (at->segment == 0) {
         at->index = h.base_index;
@@ -284,7 +284,7 @@ static varve_status seal_enter(struct varve_wal_reader *r)
     const struct varve_wal_listed *const l = &r->listed[r->at.segment];
 
     if (l->sealed && (l->final_lsn != r->at.lsn || l->digest != r->at.digest))
-        return chain_broken(r, "a log segment is not as it was sealed");
+        return chain_broken(r, r->at.segment, "a log segment is not as it was sealed");
     r->found[r->at.segment].seal_read = true;
     segment_leave(r);
     return VARVE_OK;

@@ -53,8 +53,11 @@ varve_status varve_wal_writer_create(const struct varve_wal_options *options,
     if (w->options.group_bytes == 0)
         w->options.group_bytes = GROUP_BYTES_MAX;
     w->start = *start;
-    w->lsn = w->written_lsn = w->durable_lsn = w->commit_lsn = start->base_lsn;
-    w->told_durable = w->told_commit = start->base_lsn;
+    w->lsn = start->base_lsn;
+    /* Not base_lsn: until something of this run is durable, a page must not claim that the gap is,
+     * or a lost first group would look like lost acknowledged data. */
+    w->written_lsn = w->durable_lsn = w->commit_lsn = start->prev_final_lsn;
+    w->told_durable = w->told_commit = start->prev_final_lsn;
     w->index = start->index;
     w->term = start->term;
     w->chain = start->chain;

@@ -213,23 +213,34 @@ static void start_from_header(struct varve_wal_start *start, const struct varve_
     memcpy(start->prev_uuid, h->prev_uuid, 16);
 }
 
+/* The manifest's state may be ahead of a log whose last bytes nobody had asked to be synced: then
+ * everything the log holds is in files, and the new log begins with nothing before it. */
+static bool is_behind(const struct varve_wal_reader *r, uint64_t recovered_to)
+{
+    for (uint32_t i = 0; i < r->n_segments; i++)
+        if (r->found[i].used && r->found[i].end_lsn >= recovered_to)
+            return false;
+    return true;
+}
+
 static varve_status segments_recover(struct varve_wal_reader *r, bool direct,
                                      struct varve_wal_recovered *ret, varve_error *err)
 {
     struct varve_wal_start *const start = &ret->start;
-    bool copying = false;
+    const bool behind = is_behind(r, start->prev_final_lsn);
+    bool copying = behind;
 
     for (uint32_t i = 0; i < r->n_segments; i++) {
         const struct varve_wal_found *const f = &r->found[i];
 
-        if (i == 0 && f->used)
+        if (i == 0 && f->used && !behind)
             start_from_header(start, f);
         copying = copying || !is_vouched(r, i);
         if (!copying) {
             segment_keep(r, i, ret);
         } else {
             ret->dropped[ret->n_dropped++] = r->listed[i].id;
-            if (!f->used || f->end_lsn == f->header.base_lsn)
+            if (behind || !f->used || f->end_lsn == f->header.base_lsn)
                 continue;
             start->base_lsn = f->header.base_lsn;
             const varve_status rc = segment_copy(r, i, ret->next_id, direct, start,
@@ -263,6 +274,11 @@ varve_status varve_wal_recover(struct varve_wal_reader *r, const struct varve_wa
         return varve_error_nomem(err, "recovering the log");
     }
     varve_wal_scan_reset(r);
+    out.start = (struct varve_wal_start){.prev_final_lsn = verdict->recovered_to,
+                                         .index = verdict->index,
+                                         .term = verdict->term,
+                                         .chain = verdict->chain,
+                                         .hlc = verdict->hlc};
     const uint64_t base = base_beyond(r, verdict->recovered_to);
     const varve_status rc = segments_recover(r, direct, &out, err);
     if (rc < 0) {
@@ -274,12 +290,6 @@ varve_status varve_wal_recover(struct varve_wal_reader *r, const struct varve_wa
         varve_wal_recovered_free(&out);
         return rc;
     }
-    /* The manifest's state may be ahead of a log whose last bytes nobody had asked to be synced. */
-    out.start.prev_final_lsn = verdict->recovered_to;
-    out.start.index = verdict->index;
-    out.start.term = verdict->term;
-    out.start.chain = verdict->chain;
-    out.start.hlc = verdict->hlc;
     out.start.base_lsn = base;
     *ret = out;
     return VARVE_OK;

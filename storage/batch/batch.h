@@ -5,7 +5,8 @@
  *          order inside it and encodes the payload of its log record (batch_format.h); after the
  *          log has it, the memtable takes the sections. Replay decodes a payload into the same
  *          sections, so that apply cannot tell the two apart.
- * States.  FILLING --seal--> SEALED --clear--> FILLING. A failed put changes nothing.
+ * States.  FILLING --seal--> SEALED --clear or put--> FILLING. A failed put changes nothing. (A put
+ *          into a sealed batch is for one whose commit failed; one that is queued is the store's.)
  *
  * Invariants
  *   B1  One section a table, in the order in which tables first appear.
@@ -27,13 +28,13 @@
 /* Rows of one table, as a batch holds them and as a record carries them. Borrowed view. */
 struct varve_section {
     const struct varve_schema *schema;
-    uint32_t                   table_id;
-    uint32_t                   schema_version;
-    uint32_t                   n_keys;
-    const struct varve_span   *keys;       /* encoded partition keys, distinct */
-    const uint64_t            *key_hashes; /* varve_key_hash() of each */
-    const uint32_t            *part;       /* key of each row; NULL: all rows have key 0 */
-    const struct varve_rows   *rows;       /* in order of arrival; no exceptions; hidden suffix not
+    uint32_t table_id;
+    uint32_t schema_version;
+    uint32_t n_keys;
+    const struct varve_span *keys; /* encoded partition keys, distinct */
+    const uint64_t *key_hashes;    /* varve_key_hash() of each */
+    const uint32_t *part;          /* key of each row; NULL: all rows have key 0 */
+    const struct varve_rows *rows; /* in order of arrival; no exceptions; hidden suffix not
                                               filled in: its parts are the record's */
 };
 
@@ -49,8 +50,12 @@ struct varve_batch; /* private to batch.c */
 varve_status varve_batch_create(struct varve_heap *heap, uint64_t record_bytes_max,
                                 varve_batch **ret_batch, varve_error *err);
 
-/* The public put functions after the table handle has been resolved. `max_wt`: explicit write times
- * above it are refused (clock skew). */
+/*
+ * The public put functions after the table handle has been resolved (`schema` is the table's, with
+ * id and version; the batch takes a reference). `max_wt`: explicit write times above it are refused
+ * (clock skew). All or nothing; add_columns sets err->row to the row of the arrays that is at fault.
+ * The public varve_batch_free, _clear, _rows, _bytes and _set_origin are in batch.c.
+ */
 varve_status varve_batch_add_row(varve_batch *batch, const struct varve_schema *schema,
                                  const varve_value *values, uint32_t n, const varve_put *put,
                                  int64_t max_wt, varve_error *err);
@@ -62,15 +67,19 @@ varve_status varve_batch_add_columns(varve_batch *batch, const struct varve_sche
 /*
  * Settle the order inside the batch (B4; 'error': a key twice is EEXISTS with err->row) and encode
  * the payload. Idempotent. After a failure the batch is FILLING and unchanged in meaning.
+ * The public varve_batch_rows() counts rows as put, also after seal made fewer of them.
  */
 varve_status varve_batch_seal(varve_batch *batch, varve_error *err);
 /* Of a sealed batch; borrowed until clear or free. */
 struct varve_span varve_batch_payload(const varve_batch *batch);
-uint64_t          varve_batch_payload_hash(const varve_batch *batch); /* XXH3-64, seed 0 */
-uint32_t          varve_batch_sections(const varve_batch *batch);
+uint64_t varve_batch_payload_hash(const varve_batch *batch); /* XXH3-64, seed 0 */
+uint32_t varve_batch_sections(const varve_batch *batch);
 struct varve_section varve_batch_section(const varve_batch *batch, uint32_t i);
-struct varve_origin  varve_batch_origin(const varve_batch *batch);
-uint64_t             varve_batch_raw_bytes(const varve_batch *batch);
-bool                 varve_batch_is_sealed(const varve_batch *batch);
+struct varve_origin varve_batch_origin(const varve_batch *batch);
+/* The number among the batch's rows, as put, of a row of section `i` of an 'error' table. */
+uint64_t varve_batch_row_of(const varve_batch *batch, uint32_t i, uint32_t row);
+/* What the application gave, repeats included: the base of write amplification. */
+uint64_t varve_batch_raw_bytes(const varve_batch *batch);
+bool varve_batch_is_sealed(const varve_batch *batch);
 
 #endif

@@ -165,9 +165,17 @@ void varve_rows_builder_clear(struct varve_rows_builder *b); /* keeps the memory
 /* Room for `n` more rows and `bytes` more bytes of each BYTES column. ENOMEM changes nothing. */
 varve_status varve_rows_builder_reserve(struct varve_rows_builder *b, uint32_t n, size_t bytes,
                                         varve_error *err);
-/* Room for `bytes` more bytes of one BYTES column. */
-varve_status varve_rows_builder_reserve_bytes(struct varve_rows_builder *b, uint32_t column,
-                                              size_t bytes, varve_error *err);
+/* Room for `bytes` more bytes of one BYTES column behind those of its first `row` rows, whose
+ * offsets have been written; row <= capacity. */
+varve_status varve_rows_builder_reserve_text(struct varve_rows_builder *b, uint32_t column,
+                                             uint32_t row, size_t bytes, varve_error *err);
+/* The same behind the rows that have been counted. */
+static inline varve_status varve_rows_builder_reserve_bytes(struct varve_rows_builder *b,
+                                                            uint32_t column, size_t bytes,
+                                                            varve_error *err)
+{
+    return varve_rows_builder_reserve_text(b, column, b->rows.n, bytes, err);
+}
 
 /*
  * For code that fills reserved rows in place: write rows [n, n + k) of the buffers, then add k to

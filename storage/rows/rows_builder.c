@@ -195,11 +195,11 @@ static varve_status grow(struct varve_rows_builder *b, uint32_t need, varve_erro
     return VARVE_OK;
 }
 
-varve_status varve_rows_builder_reserve_bytes(struct varve_rows_builder *b, uint32_t column,
-                                              size_t bytes, varve_error *err)
+varve_status varve_rows_builder_reserve_text(struct varve_rows_builder *b, uint32_t column,
+                                             uint32_t row, size_t bytes, varve_error *err)
 {
     struct varve_cells *m = &b->memory.columns[column];
-    const size_t used = m->offsets == NULL ? 0 : m->offsets[b->rows.n];
+    const size_t used = m->offsets == NULL ? 0 : m->offsets[row];
     const size_t capacity = b->bytes_capacity[column];
     if (capacity != 0 && bytes <= capacity - used)
         return VARVE_OK;

@@ -430,7 +430,7 @@ static varve_status put_row(varve_batch *batch, struct varve_put_plan *plan,
 {
     struct varve_batch_section *section = plan->section;
     uint32_t key = VARVE_NO_KEY;
-    uint64_t hash = 0, text;
+    uint64_t hash = 0, text = 0;
 
     varve_status rc = check_row(section->schema, values, n, &text, err);
     if (rc < 0)

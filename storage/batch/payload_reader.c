@@ -561,8 +561,8 @@ static varve_status begin_section(struct decoder *d, struct varve_payload *paylo
 
 static varve_status read_section_body(struct decoder *d, struct varve_payload *payload)
 {
-    struct decoded_section *section;
-    uint8_t flags;
+    struct decoded_section *section = NULL;
+    uint8_t flags = 0;
 
     varve_status rc = begin_section(d, payload, &flags, &section);
     if (rc < 0)

@@ -8,6 +8,7 @@
 #include "tests/unit/rows/row_maker.h"
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define VERSIONS_MAX 6
@@ -219,7 +220,7 @@ START_TEST(row_stamp_is_the_greatest_write_time_among_winners)
         ck_assert_int_eq(varve_rows_builder_reserve(both[i], 1, 0, NULL), VARVE_OK);
         both[i]->rows.time[0] = 1;
         for (uint32_t c = 2; c < 4; c++)
-            ((int64_t *)both[i]->rows.columns[c].values)[0] = 100 * i + c;
+            ((int64_t *)both[i]->rows.columns[c].values)[0] = 100 * i + (int64_t)c;
         both[i]->rows.wt_uniform = 10 + 10 * i;
     }
     (void)varve_rows_builder_live(&b, 3);

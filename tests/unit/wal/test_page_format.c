@@ -1,0 +1,295 @@
+/*
+ * test_page_format.c - page_format.c.
+ *
+ * Method: one good page; then damage of one kind at a time. Where a checksum would object first, it
+ * is made again after the damage, so that only the clause under test is left.
+ */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/base/bytes.h"
+#include "storage/base/checksum.h"
+#include "storage/wal/page_format.h"
+
+#define TRAILER VARVE_PAGE_PAYLOAD
+
+static const struct varve_page_place place = {
+    .uuid = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
+    .kind = VARVE_PAGE_KIND_WAL,
+    .page_no = 7,
+    .file_id = 0x1234567890};
+static const struct varve_page_trailer good = {.durable_lsn = 100,
+                                               .commit_lsn = 90,
+                                               .first_lsn = 110,
+                                               .used = 3000,
+                                               .flags = 0,
+                                               .first_record = 17};
+
+static uint64_t page_make(uint8_t *page, const struct varve_page_trailer *t)
+{
+    for (uint32_t i = 0; i < VARVE_PAGE_PAYLOAD; i++)
+        page[i] = (uint8_t)(i * 7 + 1);
+    return varve_page_encode(page, &place, t);
+}
+
+/* Make crc and checksum again after damage to the trailer or the payload. */
+static void page_reseal(uint8_t *page)
+{
+    const uint64_t seed = varve_place_seed(place.uuid, place.kind, 7 * 4096);
+    uint8_t sector[512];
+
+    memcpy(sector, page + 3584, sizeof sector);
+    memset(sector + 448, 0, 8);
+    memset(sector + 448 + 40, 0, 4);
+    varve_put_u32(page + TRAILER + 40, varve_crc32c(sector, sizeof sector, (uint32_t)seed));
+    varve_put_u64(page + TRAILER,
+                  varve_hash64(page + TRAILER + 8, 56, varve_hash64(page, TRAILER, seed)));
+}
+
+static enum varve_page_class classify(const uint8_t *page)
+{
+    struct varve_page_trailer t;
+    return varve_page_classify(page, &place, &t);
+}
+
+START_TEST(what_is_encoded_is_valid_and_comes_back)
+{
+    uint8_t page[VARVE_PAGE_SIZE];
+    struct varve_page_trailer t;
+
+    const uint64_t checksum = page_make(page, &good);
+    ck_assert_int_eq(varve_page_classify(page, &place, &t), VARVE_PAGE_VALID);
+    ck_assert_uint_eq(t.durable_lsn, 100);
+    ck_assert_uint_eq(t.commit_lsn, 90);
+    ck_assert_uint_eq(t.first_lsn, 110);
+    ck_assert_uint_eq(t.used, 3000);
+    ck_assert_uint_eq(t.flags, 0);
+    ck_assert_uint_eq(t.first_record, 17);
+    ck_assert_uint_eq(varve_page_checksum(page), checksum);
+    for (uint32_t i = 3000; i < TRAILER; i++)
+        ck_assert_uint_eq(page[i], 0);
+    page_reseal(page); /* the test's own idea of the checksums is the same */
+    ck_assert_uint_eq(varve_page_checksum(page), checksum);
+}
+END_TEST
+
+START_TEST(fields_lie_where_the_table_says)
+{
+    uint8_t page[VARVE_PAGE_SIZE];
+
+    page_make(page, &good);
+    const uint8_t *const t = page + TRAILER;
+    ck_assert_uint_eq(varve_get_u64(t + 8), 100);
+    ck_assert_uint_eq(varve_get_u64(t + 16), 90);
+    ck_assert_uint_eq(varve_get_u64(t + 24), 110);
+    ck_assert_uint_eq(varve_get_u32(t + 32), 0x34567890);
+    ck_assert_uint_eq(varve_get_u32(t + 36), 7);
+    ck_assert_uint_eq(varve_get_u16(t + 44), 3000);
+    ck_assert_uint_eq(varve_get_u16(t + 46), 0);
+    ck_assert_uint_eq(varve_get_u16(t + 48), 17);
+}
+END_TEST
+
+START_TEST(a_page_of_zeros_is_zero)
+{
+    uint8_t page[VARVE_PAGE_SIZE] = {0};
+    ck_assert_int_eq(classify(page), VARVE_PAGE_ZERO);
+}
+END_TEST
+
+/* A page written once: whichever bit flips, it is damage and never a torn write. */
+START_TEST(every_flipped_bit_is_rot)
+{
+    uint8_t page[VARVE_PAGE_SIZE];
+
+    page_make(page, &good);
+    for (uint32_t bit = 0; bit < VARVE_PAGE_SIZE * 8; bit++) {
+        page[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        ck_assert_msg(classify(page) == VARVE_PAGE_ROT, "bit %u", bit);
+        page[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    ck_assert_int_eq(classify(page), VARVE_PAGE_VALID);
+}
+END_TEST
+
+/* Every subset of sectors lost from a page that is full: torn, unless nothing or all is lost. */
+START_TEST(every_set_of_lost_sectors_is_torn)
+{
+    struct varve_page_trailer full = good;
+    uint8_t whole[VARVE_PAGE_SIZE], page[VARVE_PAGE_SIZE];
+
+    full.used = VARVE_PAGE_PAYLOAD;
+    page_make(whole, &full);
+    for (uint32_t lost = 0; lost < 256; lost++) {
+        memcpy(page, whole, sizeof page);
+        for (uint32_t s = 0; s < 8; s++)
+            if ((lost >> s & 1) != 0)
+                memset(page + (size_t)s * 512, 0, 512);
+        ck_assert_int_eq(classify(page), lost == 0     ? VARVE_PAGE_VALID
+                                         : lost == 255 ? VARVE_PAGE_ZERO
+                                                       : VARVE_PAGE_TORN);
+    }
+}
+END_TEST
+
+START_TEST(a_lost_sector_beside_a_changed_one_is_rot)
+{
+    uint8_t page[VARVE_PAGE_SIZE];
+
+    page_make(page, &good);
+    memset(page, 0, 512);
+    page[600] ^= 1;
+    ck_assert_int_eq(classify(page), VARVE_PAGE_ROT);
+}
+END_TEST
+
+START_TEST(a_mixture_of_versions_is_torn_only_if_the_trailer_says_so)
+{
+    const uint16_t flags[] = {VARVE_PAGE_PARTIAL, VARVE_PAGE_REWRITTEN,
+                              VARVE_PAGE_PARTIAL | VARVE_PAGE_REWRITTEN, 0};
+    const enum varve_page_class expect[] = {VARVE_PAGE_TORN, VARVE_PAGE_TORN, VARVE_PAGE_TORN,
+                                            VARVE_PAGE_ROT};
+    uint8_t page[VARVE_PAGE_SIZE];
+
+    for (int i = 0; i < 4; i++) {
+        struct varve_page_trailer t = good;
+        t.flags = flags[i];
+        page_make(page, &t);
+        ck_assert_int_eq(classify(page), VARVE_PAGE_VALID);
+        memset(page + 1024, 0xEE, 512); /* what another version had there */
+        ck_assert_int_eq(classify(page), expect[i]);
+        page[4000] ^= 1; /* and the trailer's sector is not sound */
+        ck_assert_int_eq(classify(page), VARVE_PAGE_ROT);
+    }
+}
+END_TEST
+
+START_TEST(a_page_of_another_place_is_rot)
+{
+    struct varve_page_trailer t;
+    struct varve_page_place other;
+    uint8_t page[VARVE_PAGE_SIZE];
+
+    page_make(page, &good);
+    for (int i = 0; i < 4; i++) {
+        other = place;
+        if (i == 0)
+            other.uuid[9] ^= 1;
+        if (i == 1)
+            other.kind = VARVE_PAGE_KIND_MANIFEST;
+        if (i == 2)
+            other.page_no++;
+        if (i == 3)
+            other.file_id++; /* not in the seed: its own clause */
+        ck_assert_int_eq(varve_page_classify(page, &other, &t), VARVE_PAGE_ROT);
+    }
+    varve_put_u32(page + TRAILER + 36, 8); /* page_no alone, sealed again */
+    page_reseal(page);
+    ck_assert_int_eq(classify(page), VARVE_PAGE_ROT);
+}
+END_TEST
+
+/* One row a clause of VALID; after the damage both checksums are made again. */
+static const struct {
+    uint32_t offset, width;
+    uint32_t value;
+    enum varve_page_class expect;
+} clause[] = {
+    {TRAILER + 44, 2, 4033, VARVE_PAGE_ROT},   /* used beyond the payload */
+    {TRAILER + 46, 2, 32, VARVE_PAGE_ROT},     /* a flag that is not known */
+    {TRAILER + 46, 2, 4 | 8, VARVE_PAGE_ROT},  /* two control flags */
+    {TRAILER + 46, 2, 4 | 1, VARVE_PAGE_ROT},  /* control and partial */
+    {TRAILER + 46, 2, 4, VARVE_PAGE_ROT},      /* a record starts in a control page */
+    {TRAILER + 48, 2, 3000, VARVE_PAGE_ROT},   /* first_record at the end of what is used */
+    {TRAILER + 48, 2, 0xFFFE, VARVE_PAGE_ROT}, /* and beyond */
+    {TRAILER + 32, 4, 1, VARVE_PAGE_ROT},      /* file_id */
+    {TRAILER + 36, 4, 1, VARVE_PAGE_ROT},      /* page_no */
+    {3000, 2, 1, VARVE_PAGE_ROT},              /* padding that is not zero */
+    {4030, 2, 1, VARVE_PAGE_ROT},              /* its last bytes */
+    {TRAILER + 48, 2, 2999, VARVE_PAGE_VALID}, /* the last possible first_record */
+    {TRAILER + 48, 2, 0xFFFF, VARVE_PAGE_VALID},
+    {TRAILER + 46, 2, 3, VARVE_PAGE_VALID},
+};
+
+START_TEST(each_clause_alone)
+{
+    uint8_t page[VARVE_PAGE_SIZE];
+
+    page_make(page, &good);
+    if (clause[_i].width == 2)
+        varve_put_u16(page + clause[_i].offset, (uint16_t)clause[_i].value);
+    else
+        varve_put_u32(page + clause[_i].offset, clause[_i].value);
+    page_reseal(page);
+    ck_assert_int_eq(classify(page), clause[_i].expect);
+}
+END_TEST
+
+START_TEST(the_running_digest_depends_on_order_and_number)
+{
+    const uint64_t a = varve_page_digest_add(varve_page_digest_add(0, 1), 2);
+    const uint64_t b = varve_page_digest_add(varve_page_digest_add(0, 2), 1);
+
+    ck_assert_uint_ne(a, b);
+    ck_assert_uint_ne(varve_page_digest_add(a, 0), a);
+}
+END_TEST
+
+START_TEST(every_class_has_a_name)
+{
+    ck_assert_str_eq(varve_page_class_name(VARVE_PAGE_VALID), "valid");
+    ck_assert_str_eq(varve_page_class_name(VARVE_PAGE_ZERO), "zero");
+    ck_assert_str_eq(varve_page_class_name(VARVE_PAGE_TORN), "torn");
+    ck_assert_str_eq(varve_page_class_name(VARVE_PAGE_ROT), "rotten");
+    ck_assert_str_eq(varve_page_class_name((enum varve_page_class)99), "unknown");
+}
+END_TEST
+
+/* The golden page is what the first version wrote; this version writes and reads the same. */
+START_TEST(golden_page_of_version_1)
+{
+    uint8_t page[VARVE_PAGE_SIZE], golden[VARVE_PAGE_SIZE];
+
+    page_make(page, &good);
+    if (getenv("VARVE_GOLDEN_WRITE") != NULL) {
+        FILE *const out = fopen("tests/golden/page/v1/page.bin", "wb");
+        ck_assert_ptr_nonnull(out);
+        ck_assert_uint_eq(fwrite(page, 1, sizeof page, out), sizeof page);
+        fclose(out);
+    }
+    FILE *const in = fopen("tests/golden/page/v1/page.bin", "rb");
+    ck_assert_ptr_nonnull(in);
+    ck_assert_uint_eq(fread(golden, 1, sizeof golden, in), sizeof golden);
+    fclose(in);
+    ck_assert_int_eq(classify(golden), VARVE_PAGE_VALID);
+    ck_assert_mem_eq(page, golden, sizeof page);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *const suite = suite_create("page_format");
+    TCase *const tc = tcase_create("all");
+
+    tcase_add_test(tc, what_is_encoded_is_valid_and_comes_back);
+    tcase_add_test(tc, fields_lie_where_the_table_says);
+    tcase_add_test(tc, a_page_of_zeros_is_zero);
+    tcase_add_test(tc, every_flipped_bit_is_rot);
+    tcase_add_test(tc, every_set_of_lost_sectors_is_torn);
+    tcase_add_test(tc, a_lost_sector_beside_a_changed_one_is_rot);
+    tcase_add_test(tc, a_mixture_of_versions_is_torn_only_if_the_trailer_says_so);
+    tcase_add_test(tc, a_page_of_another_place_is_rot);
+    tcase_add_loop_test(tc, each_clause_alone, 0, (int)(sizeof clause / sizeof clause[0]));
+    tcase_add_test(tc, the_running_digest_depends_on_order_and_number);
+    tcase_add_test(tc, every_class_has_a_name);
+    tcase_add_test(tc, golden_page_of_version_1);
+    tcase_set_timeout(tc, 60);
+    suite_add_tcase(suite, tc);
+    SRunner *const runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}

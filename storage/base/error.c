@@ -76,17 +76,19 @@ varve_status varve_error_set(varve_error *err, varve_status status, const char *
                              uint64_t offset, const char *format, ...)
 {
     va_list arguments;
+    varve_error fresh; /* apart, since `file` or an argument may be a field of `err` itself */
 
     if (err == NULL)
         return status;
-    varve_error_clear(err);
-    err->status = status;
-    err->offset = offset;
+    varve_error_clear(&fresh);
+    fresh.status = status;
+    fresh.offset = offset;
     if (file != NULL)
-        (void)snprintf(err->file, sizeof err->file, "%s", file);
+        (void)snprintf(fresh.file, sizeof fresh.file, "%s", file);
     va_start(arguments, format);
-    (void)vsnprintf(err->message, sizeof err->message, format, arguments);
+    (void)vsnprintf(fresh.message, sizeof fresh.message, format, arguments);
     va_end(arguments);
+    *err = fresh;
     return status;
 }
 

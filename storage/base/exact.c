@@ -1,40 +1,116 @@
 /*
- * exact.c - exact sums of doubles in a wide fixed-point accumulator, and exact quotients.
+ * exact.c - exact sums of floating point numbers, and quotients rounded once.
  *
- * A finite double is m x 2^(e - 1075) with an integer m < 2^53 and e in 1 .. 2046 (denormals have
- * e = 1). The accumulator holds the sum as a number in units of 2^-1074, in 32-bit digits kept in
- * 64-bit limbs, so that many additions fit before carries must move. A block of values whose
- * exponents lie close together is first added as plain integers, which is the usual case.
+ * The accumulator is a 2,240-bit fixed-point number whose bit 0 weighs 2^-1074, the least bit of
+ * any double; limb i holds, signed and not yet carried, the bits from 32 i on.
+ *
+ * Speed comes from blocks. When the exponents of a block lie close together (the usual case), each
+ * value is split by adding and subtracting a large constant into a multiple of 2^k and a rest; the
+ * multiples, and the rests, are so short that double additions of them are exact, whatever the
+ * rounding mode. A block is then a handful of additions to the accumulator. Other blocks go value
+ * by value through integers.
+ *
+ * Invariants
+ *   E1  |limb| <= pending * 2^32 for every limb but the last, which takes the carries.
+ *   E2  pending <= PENDING_MAX between calls.
+ *   E3  No sum depends on the rounding mode, on flushed denormals, or on the order of addends.
+ *
+ * Threads. None.
  */
 #include "storage/base/exact.h"
 
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
-#define LIMBS 70
-#define PENDING_MAX (1u << 29)
-#define BLOCK 1024u
-#define SOME_ADDEND 1u  /* flags in `reserved`: there was an addend, ... */
-#define NOT_NEG_ZERO 2u /* ... and one that was not -0.0 */
+static_assert(FLT_EVAL_METHOD == 0, "double additions must round to double");
+static_assert(sizeof(double) == 8 && DBL_MANT_DIG == 53, "IEEE 754 binary64");
 
-static uint64_t bits_of(double value)
+#define LIMBS 70
+#define BIAS 1074              /* bit 0 of the accumulator weighs 2^-BIAS */
+#define PENDING_MAX (1u << 29) /* 2^29 additions of less than 2^32 stay below 2^61 */
+#define BLOCK 1024u            /* values a block */
+#define LANES 8u               /* independent sums a block, so that additions overlap */
+#define SPLIT_BITS 44          /* k is this far below the largest exponent */
+#define SPLIT_SPAN 37          /* largest exponent distance that a split covers */
+#define TOP_BITS 1088          /* a partial is below 2^1088: 2^64 doubles */
+
+#define FRACTION_MASK UINT64_C(0x000fffffffffffff)
+#define ABS_MASK UINT64_C(0x7fffffffffffffff)
+#define INF_BITS UINT64_C(0x7ff0000000000000)
+
+enum sum_flags {
+    SUM_NOT_EMPTY = 1,  /* there was an addend */
+    SUM_NOT_ALL_NEG = 2 /* there was an addend other than -0.0 */
+};
+
+static uint64_t bits_of(double v)
 {
     uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
+    memcpy(&bits, &v, sizeof bits);
     return bits;
 }
 
 static double double_of(uint64_t bits)
 {
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
+    double v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
 }
 
-static uint32_t exponent_of(uint64_t bits)
+/* 2^exponent, -1022 <= exponent <= 1023. */
+static double power_of_two(int exponent)
 {
-    return (uint32_t)(bits >> 52) & 2047;
+    return double_of((uint64_t)(exponent + 1023) << 52);
+}
+
+static unsigned bit_length(varve_u128 v)
+{
+    const uint64_t high = (uint64_t)(v >> 64);
+    const uint64_t low = (uint64_t)v;
+
+    if (high != 0)
+        return 128 - (unsigned)__builtin_clzll(high);
+    return low != 0 ? 64 - (unsigned)__builtin_clzll(low) : 0;
+}
+
+/*
+ * mantissa * 2^exponent as a double, rounded to nearest even; `sticky` says that the real number
+ * lies a little above (in magnitude), by less than one unit of the mantissa.
+ */
+static double round_once(bool negative, varve_u128 mantissa, int exponent, bool sticky)
+{
+    const int length = (int)bit_length(mantissa);
+    int drop = length - 53;
+
+    assert(!sticky || length > 54); /* or the sticky bit could not be told from half a unit */
+    if (length == 0)
+        return negative ? -0.0 : 0.0;
+    if (exponent + drop < -BIAS)
+        drop = -BIAS - exponent; /* a denormal has fewer bits */
+    uint64_t kept;
+    if (drop > 0) {
+        if (drop > 127)
+            return negative ? -0.0 : 0.0;
+        const varve_u128 rest = mantissa & (((varve_u128)1 << drop) - 1);
+        const varve_u128 half = (varve_u128)1 << (drop - 1);
+        kept = (uint64_t)(mantissa >> drop);
+        if (rest > half || (rest == half && (sticky || (kept & 1) != 0)))
+            kept++;
+    } else {
+        kept = (uint64_t)mantissa << -drop;
+    }
+    /* Adding kept to a shifted exponent lets a carry out of the fraction raise the exponent. */
+    const int scale = exponent + drop + BIAS; /* 0: denormal or the least binade */
+    if (scale > 2100)
+        return negative ? -INFINITY : INFINITY;
+    uint64_t bits = kept;
+    if (scale > 0)
+        bits += (uint64_t)scale << 52; /* kept has its 53rd bit, which counts as one exponent */
+    if (bits > INF_BITS)
+        bits = INF_BITS;
+    return double_of(bits | (uint64_t)negative << 63);
 }
 
 void varve_exact_reset(struct varve_exact_sum *sum)
@@ -42,145 +118,199 @@ void varve_exact_reset(struct varve_exact_sum *sum)
     memset(sum, 0, sizeof *sum);
 }
 
-/* Bring every digit but the top one to 0 .. 2^32 - 1. */
-static void propagate(struct varve_exact_sum *sum)
+/* Restore E1 with pending 1: every digit into [0, 2^32), what is above into the next limb; the sign of
+ * the number ends up in the last limb. */
+static void carry(struct varve_exact_sum *sum)
 {
-    int64_t carry = 0;
+    int64_t over = 0;
 
     for (int i = 0; i < LIMBS - 1; i++) {
-        const int64_t digit = sum->limb[i] + carry;
-        sum->limb[i] = digit & 0xffffffff;
-        carry = digit >> 32;
+        const int64_t v = sum->limb[i] + over;
+        over = v >> 32;
+        sum->limb[i] = v - over * ((int64_t)1 << 32);
     }
-    sum->limb[LIMBS - 1] += carry;
-    sum->pending = 0;
+    sum->limb[LIMBS - 1] += over;
+    sum->pending = 1;
 }
 
-/* Add value x 2^(position) units of 2^-1074. |value| < 2^127. */
-static void add_integer(struct varve_exact_sum *sum, varve_i128 value, uint32_t position)
+static void make_room(struct varve_exact_sum *sum, uint32_t additions)
 {
-    varve_u128 magnitude = value < 0 ? -(varve_u128)value : (varve_u128)value;
-    uint32_t limb = position / 32;
-    const uint32_t shift = position % 32;
-    uint64_t carried = 0;
+    if (sum->pending > PENDING_MAX - additions)
+        carry(sum);
+    sum->pending += additions;
+}
 
-    if (sum->pending >= PENDING_MAX)
-        propagate(sum);
-    sum->pending++;
-    while (magnitude != 0 || carried != 0) {
-        const uint64_t word = (((uint64_t)magnitude & 0xffffffff) << shift) | carried;
-        const int64_t digit = (int64_t)(word & 0xffffffff);
-        assert(limb < LIMBS);
-        sum->limb[limb++] += value < 0 ? -digit : digit;
-        carried = word >> 32;
+/* Add (or subtract) magnitude * 2^(position - BIAS). The caller has made room. */
+static void add_digits(struct varve_exact_sum *sum, bool negative, varve_u128 magnitude,
+                       unsigned position)
+{
+    const unsigned shift = position % 32;
+    int64_t *limb = &sum->limb[position / 32];
+    const int64_t sign = negative ? -1 : 1;
+    uint64_t low = (uint64_t)(magnitude & UINT32_MAX) << shift;
+
+    magnitude >>= 32;
+    while (low != 0 || magnitude != 0) {
+        *limb++ += sign * (int64_t)(low & UINT32_MAX);
+        low = (low >> 32) + ((uint64_t)(magnitude & UINT32_MAX) << shift);
         magnitude >>= 32;
     }
 }
 
-static void add_one(struct varve_exact_sum *sum, uint64_t bits)
+/* One finite double, not zero, by integers: at most 84 bits over three limbs. */
+static void add_finite(struct varve_exact_sum *sum, uint64_t bits)
 {
-    const uint32_t exponent = exponent_of(bits);
-    const uint64_t fraction = bits & (((uint64_t)1 << 52) - 1);
-    const bool negative = bits >> 63 != 0;
+    const unsigned exponent = (unsigned)(bits >> 52) & 0x7ff;
+    const unsigned position = exponent == 0 ? 0 : exponent - 1;
+    const unsigned shift = position % 32;
+    const uint64_t fraction = (bits & FRACTION_MASK) | (uint64_t)(exponent != 0) << 52;
+    const int64_t sign = -(int64_t)(bits >> 63); /* 0 or -1 */
+    int64_t *limb = &sum->limb[position / 32];
+    const uint64_t low = (fraction & UINT32_MAX) << shift;
+    const uint64_t high = ((fraction >> 32) << shift) + (low >> 32);
 
-    if (exponent == 2047) {
-        if (fraction != 0)
-            sum->nan++;
-        else if (negative)
-            sum->neg_inf++;
-        else
-            sum->pos_inf++;
-        return;
-    }
-    const int64_t m = (int64_t)(exponent == 0 ? fraction : fraction | (uint64_t)1 << 52);
-    add_integer(sum, negative ? -m : m, exponent == 0 ? 0 : exponent - 1);
+    limb[0] += ((int64_t)(low & UINT32_MAX) ^ sign) - sign;
+    limb[1] += ((int64_t)(high & UINT32_MAX) ^ sign) - sign;
+    limb[2] += ((int64_t)(high >> 32) ^ sign) - sign;
 }
 
-/* Least and greatest exponent of a block (as if 1 for denormals and zeros), and whether all values
- * are -0.0. Branch-free, so that it vectorises. */
-struct spread {
-    uint32_t low, high;
-    bool all_negative_zero;
+/* What is known of a block's exponents. Exponents are those of the binade: 2^e <= |v| < 2^(e+1). */
+struct block_range {
+    bool finite;
+    bool all_zero;
+    bool normal; /* far enough from overflow and from denormals for arithmetic in doubles */
+    int highest;
+    int lowest; /* of the values that are not zero */
 };
 
-static struct spread spread_of(const double *values, size_t n)
+static struct block_range range_of(const double *values, size_t n)
 {
-    uint64_t low = 2047, high = 0, not_negative_zero = 0;
+    uint64_t most[4] = {0, 0, 0, 0};
+    uint64_t least[4] = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
 
+    /* Zero minus one wraps to the greatest number, so zeros never are the least. */
+    for (size_t i = 0; i + 4 <= n; i += 4) {
+        for (size_t j = 0; j < 4; j++) {
+            const uint64_t v = bits_of(values[i + j]) & ABS_MASK;
+            most[j] = v > most[j] ? v : most[j];
+            least[j] = v - 1 < least[j] ? v - 1 : least[j];
+        }
+    }
+    for (size_t i = n - n % 4; i < n; i++) {
+        const uint64_t v = bits_of(values[i]) & ABS_MASK;
+        most[0] = v > most[0] ? v : most[0];
+        least[0] = v - 1 < least[0] ? v - 1 : least[0];
+    }
+    for (size_t j = 1; j < 4; j++) {
+        most[0] = most[j] > most[0] ? most[j] : most[0];
+        least[0] = least[j] < least[0] ? least[j] : least[0];
+    }
+    struct block_range r = {.finite = most[0] < INF_BITS, .all_zero = most[0] == 0};
+    if (!r.all_zero) {
+        r.highest = (int)(most[0] >> 52) - 1023;
+        r.lowest = (int)((least[0] + 1) >> 52) - 1023;
+        r.normal = r.highest < 1000 && r.lowest > -900;
+    }
+    return r;
+}
+
+/*
+ * Sums of high and low parts of at most BLOCK values whose exponents differ by at most SPLIT_SPAN.
+ *
+ * High parts are multiples of 2^k, k = highest - 44, at most 2^(highest + 1); a lane adds at most
+ * 128 of them: at most 52 bits. Low parts are multiples of 2^(lowest - 52) and at most 2^k (half of
+ * that when rounding to nearest), 128 of them 2^(k + 7): at most 52 bits when lowest >= highest - 37.
+ */
+static void split_sums(const double *values, size_t n, int highest, double high[LANES],
+                       double low[LANES])
+{
+    const double big = 1.5 * power_of_two(highest - SPLIT_BITS + 52);
+
+    for (size_t j = 0; j < LANES; j++)
+        high[j] = low[j] = 0.0;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        for (size_t j = 0; j < LANES; j++) {
+            const double v = values[i + j];
+            const double h = (v + big) - big;
+            high[j] += h;
+            low[j] += v - h;
+        }
+    }
+    for (size_t j = 0; i < n; i++, j++) {
+        const double v = values[i];
+        const double h = (v + big) - big;
+        high[j] += h;
+        low[j] += v - h;
+    }
+}
+
+static void add_one(struct varve_exact_sum *sum, double v)
+{
+    const uint64_t bits = bits_of(v);
+
+    if ((bits & ABS_MASK) < INF_BITS)
+        add_finite(sum, bits);
+    else if ((bits & ABS_MASK) > INF_BITS)
+        sum->nan++;
+    else if (bits >> 63 != 0)
+        sum->neg_inf++;
+    else
+        sum->pos_inf++;
+}
+
+static uint32_t zero_flags(const double *values, size_t n)
+{
     for (size_t i = 0; i < n; i++) {
-        const uint64_t bits = bits_of(values[i]);
-        const uint64_t exponent = bits >> 52 & 2047;
-        const uint64_t bounded = bits << 1 == 0 ? 2046 : exponent; /* a zero widens nothing */
-        low = bounded < low ? bounded : low;
-        high = exponent > high ? exponent : high;
-        not_negative_zero |= bits ^ (uint64_t)1 << 63;
+        if (bits_of(values[i]) == 0)
+            return SUM_NOT_EMPTY | SUM_NOT_ALL_NEG;
     }
-    return (struct spread){(uint32_t)(low == 0 ? 1 : low), (uint32_t)(high == 0 ? 1 : high),
-                           not_negative_zero == 0};
+    return SUM_NOT_EMPTY;
 }
 
-/* The signed mantissa of a finite value, shifted so that its unit is 2^(low - 1075). */
-static int64_t scaled(uint64_t bits, uint32_t low)
+static void add_block(struct varve_exact_sum *sum, const double *values, size_t n)
 {
-    const uint64_t exponent = bits >> 52 & 2047;
-    const uint64_t implicit = exponent == 0 ? 0 : (uint64_t)1 << 52;
-    const uint64_t m = (bits & (((uint64_t)1 << 52) - 1)) | implicit;
-    const uint64_t shift = exponent > low ? exponent - low : 0;
-    const int64_t v = (int64_t)(m << shift);
-    const int64_t sign = -(int64_t)(bits >> 63);
-    return (v ^ sign) - sign;
-}
+    const struct block_range range = range_of(values, n);
 
-static uint32_t log2_ceil(size_t n)
-{
-    return n <= 1 ? 0 : 64 - (uint32_t)__builtin_clzll((uint64_t)n - 1);
-}
-
-/* The sum of n finite values as an integer in units of 2^(low - 1075); false: it may not fit. */
-static bool sum_close(const double *values, size_t n, struct spread spread, varve_i128 *ret)
-{
-    const uint32_t width = spread.high - (spread.low < spread.high ? spread.low : spread.high);
-
-    if (width + 53 + log2_ceil(n) <= 63) {
-        int64_t total = 0;
-        for (size_t i = 0; i < n; i++)
-            total += scaled(bits_of(values[i]), spread.low);
-        *ret = total;
-        return true;
+    if (range.all_zero) {
+        sum->flags |= zero_flags(values, n);
+        return;
     }
-    if (width + 53 + log2_ceil(n) > 126)
-        return false;
-    varve_i128 total = 0;
-    for (size_t i = 0; i < n; i++) {
-        const uint64_t bits = bits_of(values[i]);
-        const uint32_t exponent = exponent_of(bits);
-        const uint64_t fraction = bits & (((uint64_t)1 << 52) - 1);
-        const uint64_t m = exponent == 0 ? fraction : fraction | (uint64_t)1 << 52;
-        const uint32_t shift = exponent > spread.low ? exponent - spread.low : 0;
-        const varve_i128 v = (varve_i128)((varve_u128)m << (m == 0 ? 0 : shift));
-        total += bits >> 63 != 0 ? -v : v;
+    sum->flags |= SUM_NOT_EMPTY | SUM_NOT_ALL_NEG;
+    make_room(sum, BLOCK);
+    if (range.finite && range.normal && range.highest - range.lowest <= SPLIT_SPAN) {
+        double high[LANES], low[LANES];
+        split_sums(values, n, range.highest, high, low);
+        for (size_t j = 0; j < LANES; j++) {
+            add_finite(sum, bits_of(high[j]));
+            add_finite(sum, bits_of(low[j]));
+        }
+        return;
     }
-    *ret = total;
-    return true;
+    for (size_t i = 0; i < n; i++)
+        add_one(sum, values[i]);
 }
 
 void varve_exact_add(struct varve_exact_sum *sum, const double *values, size_t n)
 {
     while (n > 0) {
         const size_t take = n < BLOCK ? n : BLOCK;
-        const struct spread spread = spread_of(values, take);
-        varve_i128 total;
-
-        sum->reserved |= SOME_ADDEND | (spread.all_negative_zero ? 0 : NOT_NEG_ZERO);
-        if (spread.high < 2047 && sum_close(values, take, spread, &total)) {
-            add_integer(sum, total, spread.low - 1);
-        } else {
-            for (size_t i = 0; i < take; i++)
-                add_one(sum, bits_of(values[i]));
-        }
+        add_block(sum, values, take);
         values += take;
         n -= take;
     }
+}
+
+/* A float as a double. Denormals go by way of an integer, which no processor mode flushes. */
+static double widen(float v)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &v, sizeof bits);
+    if ((bits & 0x7f800000u) != 0)
+        return (double)v;
+    const double magnitude = (double)(bits & 0x007fffffu) * 0x1p-149;
+    return bits >> 31 != 0 ? -magnitude : magnitude;
 }
 
 void varve_exact_add_f32(struct varve_exact_sum *sum, const float *values, size_t n)
@@ -190,125 +320,88 @@ void varve_exact_add_f32(struct varve_exact_sum *sum, const float *values, size_
     while (n > 0) {
         const size_t take = n < BLOCK ? n : BLOCK;
         for (size_t i = 0; i < take; i++)
-            wide[i] = (double)values[i];
-        varve_exact_add(sum, wide, take);
+            wide[i] = widen(values[i]);
+        add_block(sum, wide, take);
         values += take;
         n -= take;
     }
 }
 
+static varve_u128 magnitude_of(varve_i128 v)
+{
+    return v < 0 ? -(varve_u128)v : (varve_u128)v;
+}
+
+bool varve_exact_partial_valid(const struct varve_exact_partial *p)
+{
+    return p->exponent >= -BIAS &&
+           (int)p->exponent + (int)bit_length(magnitude_of(p->mantissa)) <= TOP_BITS;
+}
+
 void varve_exact_add_partial(struct varve_exact_sum *sum, const struct varve_exact_partial *p)
 {
-    varve_i128 mantissa = p->mantissa;
-    int32_t position = p->exponent + 1074;
+    assert(varve_exact_partial_valid(p));
 
-    sum->reserved |= SOME_ADDEND | NOT_NEG_ZERO;
-    assert(position >= 0 && position < 2100);
-    add_integer(sum, mantissa, (uint32_t)position);
+    sum->flags |= SUM_NOT_EMPTY | SUM_NOT_ALL_NEG;
+    make_room(sum, 1);
+    add_digits(sum, p->mantissa < 0, magnitude_of(p->mantissa), (unsigned)(p->exponent + BIAS));
 }
 
 void varve_exact_merge(struct varve_exact_sum *sum, const struct varve_exact_sum *other)
 {
-    struct varve_exact_sum copy = *other;
-
-    propagate(&copy);
-    propagate(sum);
+    if (sum->pending > PENDING_MAX - other->pending)
+        carry(sum);
     for (int i = 0; i < LIMBS; i++)
-        sum->limb[i] += copy.limb[i];
-    sum->pending = 2;
+        sum->limb[i] += other->limb[i];
+    sum->pending += other->pending;
+    if (sum->pending > PENDING_MAX)
+        carry(sum);
+    sum->flags |= other->flags;
     sum->nan += other->nan;
     sum->pos_inf += other->pos_inf;
     sum->neg_inf += other->neg_inf;
-    sum->reserved |= other->reserved;
 }
 
-bool varve_exact_partial_of(const double *values, size_t n, struct varve_exact_partial *ret)
+static double round_finite(const struct varve_exact_sum *sum)
 {
-    const struct spread spread = spread_of(values, n);
-    struct varve_exact_partial partial;
+    struct varve_exact_sum digits = *sum;
 
-    if (n == 0 || spread.high == 2047 || spread.all_negative_zero)
-        return false;
-    if (!sum_close(values, n, spread, &partial.mantissa))
-        return false;
-    partial.exponent = (int16_t)((int32_t)spread.low - 1075);
-    *ret = partial;
-    return true;
-}
-
-/* ------------------------------------------------------------------------------------ Rounding */
-
-/* 32-bit digit i of a canonical non-negative number. */
-static uint64_t digit(const struct varve_exact_sum *sum, int i)
-{
-    return i < 0 || i >= LIMBS ? 0 : (uint64_t)sum->limb[i];
-}
-
-/* Bits [position, position + 53) of a canonical non-negative number. */
-static uint64_t bits_at(const struct varve_exact_sum *sum, uint32_t position)
-{
-    const int limb = (int)(position / 32);
-    const uint32_t shift = position % 32;
-    const uint64_t low = digit(sum, limb) | digit(sum, limb + 1) << 32;
-    uint64_t word = low >> shift;
-
-    if (shift != 0)
-        word |= digit(sum, limb + 2) << (64 - shift);
-    return word & (((uint64_t)1 << 53) - 1);
-}
-
-static bool any_below(const struct varve_exact_sum *sum, uint32_t position)
-{
-    const int limb = (int)(position / 32);
-
-    for (int i = 0; i < limb; i++)
-        if (sum->limb[i] != 0)
-            return true;
-    return (digit(sum, limb) & (((uint64_t)1 << (position % 32)) - 1)) != 0;
-}
-
-static double round_magnitude(const struct varve_exact_sum *sum)
-{
+    carry(&digits); /* now the sign of the last limb is that of the number */
+    const bool negative = digits.limb[LIMBS - 1] < 0;
+    if (negative) {
+        for (int i = 0; i < LIMBS; i++)
+            digits.limb[i] = -digits.limb[i];
+        carry(&digits);
+    }
     int top = LIMBS - 1;
-
-    while (top >= 0 && sum->limb[top] == 0)
+    while (top >= 0 && digits.limb[top] == 0)
         top--;
     if (top < 0)
         return 0.0;
-    const uint32_t high =
-        (uint32_t)top * 32 + 63 - (uint32_t)__builtin_clzll((uint64_t)sum->limb[top]);
-    if (high <= 52) /* below 2^53 units of 2^-1074: the bits are the double */
-        return double_of(bits_at(sum, 0));
-    const uint32_t low = high - 52;
-    uint64_t mantissa = bits_at(sum, low);
-    const bool half = (digit(sum, (int)((low - 1) / 32)) >> ((low - 1) % 32) & 1) != 0;
-    if (half && (any_below(sum, low - 1) || (mantissa & 1) != 0))
-        mantissa++;
-    if (low + 1 >= 2047) /* a carry out of the mantissa is taken care of by the addition below */
-        return HUGE_VAL;
-    const uint64_t bits = ((uint64_t)low << 52) + mantissa;
-    return bits >= (uint64_t)2047 << 52 ? HUGE_VAL : double_of(bits);
+    if (top == LIMBS - 1) /* at least 2^1134 */
+        return negative ? -INFINITY : INFINITY;
+    /* The four highest digits hold at least 97 bits below the first one set; the rest is sticky. */
+    varve_u128 mantissa = 0;
+    const int last = top >= 3 ? top - 3 : 0;
+    for (int i = top; i >= last; i--)
+        mantissa = mantissa << 32 | (varve_u128)(uint64_t)digits.limb[i];
+    bool sticky = false;
+    for (int i = 0; i < last; i++)
+        sticky = sticky || digits.limb[i] != 0;
+    return round_once(negative, mantissa, last * 32 - BIAS, sticky);
 }
 
 double varve_exact_round(const struct varve_exact_sum *sum)
 {
-    struct varve_exact_sum copy = *sum;
-
     if (sum->nan > 0 || (sum->pos_inf > 0 && sum->neg_inf > 0))
-        return (double)NAN;
-    if (sum->pos_inf > 0 || sum->neg_inf > 0)
-        return sum->pos_inf > 0 ? HUGE_VAL : -HUGE_VAL;
-    propagate(&copy);
-    const bool negative = copy.limb[LIMBS - 1] < 0;
-    if (negative) {
-        for (int i = 0; i < LIMBS; i++)
-            copy.limb[i] = -copy.limb[i];
-        propagate(&copy);
-    }
-    const double magnitude = round_magnitude(&copy);
-    if (magnitude == 0.0)
-        return (sum->reserved & (SOME_ADDEND | NOT_NEG_ZERO)) == SOME_ADDEND ? -0.0 : 0.0;
-    return negative ? -magnitude : magnitude;
+        return double_of(UINT64_C(0x7ff8000000000000));
+    if (sum->pos_inf > 0)
+        return INFINITY;
+    if (sum->neg_inf > 0)
+        return -INFINITY;
+    if (sum->flags == SUM_NOT_EMPTY)
+        return -0.0;
+    return round_finite(sum);
 }
 
 double varve_exact_mean(const struct varve_exact_sum *sum, uint64_t count)
@@ -317,58 +410,84 @@ double varve_exact_mean(const struct varve_exact_sum *sum, uint64_t count)
     return varve_exact_round(sum) / (double)count;
 }
 
-/* ------------------------------------------------------------------------------------ Quotient */
-
-/* numerator / denominator rounded once to nearest even. denominator: 1 .. 2^126. */
-static double divide(varve_u128 numerator, varve_u128 denominator)
+/* A finite double, a multiple of 2^unit, as that multiple. */
+static varve_i128 multiple_of(double v, int unit)
 {
-    varve_u128 quotient = numerator / denominator;
-    varve_u128 rest = numerator % denominator;
-    int scale = 0;
+    const uint64_t bits = bits_of(v);
+    const int exponent = (int)(bits >> 52 & 0x7ff);
+    if ((bits & ABS_MASK) == 0)
+        return 0;
+    const int shift = (exponent == 0 ? 1 : exponent) - 1 - BIAS - unit;
+    const uint64_t fraction = (bits & FRACTION_MASK) | (uint64_t)(exponent != 0) << 52;
+    const varve_u128 magnitude = shift >= 0 ? (varve_u128)fraction << shift : fraction >> -shift;
+    return bits >> 63 != 0 ? -(varve_i128)magnitude : (varve_i128)magnitude;
+}
 
-    if (numerator == 0)
-        return 0.0;
-    while (quotient >> 55 == 0) { /* bring in 56 bits: 53, a rounding bit, and room */
-        rest <<= 1;
-        quotient <<= 1;
-        if (rest >= denominator) {
-            rest -= denominator;
-            quotient |= 1;
-        }
-        scale--;
+/* The one spelling of a partial: an odd mantissa, or nothing at exponent 0. */
+static struct varve_exact_partial canonical(varve_i128 mantissa, int unit)
+{
+    if (mantissa == 0)
+        return (struct varve_exact_partial){0, 0};
+    const uint64_t low = (uint64_t)mantissa;
+    const int zeros =
+        low != 0 ? __builtin_ctzll(low) : 64 + __builtin_ctzll((uint64_t)(mantissa >> 64));
+    return (struct varve_exact_partial){mantissa >> zeros, (int16_t)(unit + zeros)};
+}
+
+bool varve_exact_partial_of(const double *values, size_t n, struct varve_exact_partial *ret)
+{
+    const struct block_range range = range_of(values, n);
+
+    if (!range.finite || n == 0)
+        return false;
+    if (range.all_zero) {
+        if ((zero_flags(values, n) & SUM_NOT_ALL_NEG) == 0)
+            return false; /* -0.0, which a mantissa cannot say */
+        *ret = canonical(0, 0);
+        return true;
     }
-    bool sticky = rest != 0;
-    while (quotient >> 56 != 0) {
-        sticky = sticky || (quotient & 1) != 0;
-        quotient >>= 1;
-        scale++;
+    /* Every value is a multiple of 2^unit below 2^(highest + 1), the sum n times that. */
+    const int lowest = range.lowest < -1022 ? -1022 : range.lowest;
+    const int unit = lowest - 52;
+    const int bits = range.highest + 1 - unit + (int)bit_length(n - 1);
+    if (bits > 126)
+        return false;
+    varve_i128 total = 0;
+    if (n <= BLOCK && range.normal && range.highest - lowest <= SPLIT_SPAN) {
+        double high[LANES], low[LANES];
+        split_sums(values, n, range.highest, high, low);
+        for (size_t j = 0; j < LANES; j++)
+            total += multiple_of(high[j], unit) + multiple_of(low[j], unit);
+    } else {
+        for (size_t i = 0; i < n; i++)
+            total += multiple_of(values[i], unit);
     }
-    uint64_t mantissa = (uint64_t)(quotient >> 3);
-    const uint64_t cut = (uint64_t)quotient & 7;
-    if (cut > 4 || (cut == 4 && (sticky || (mantissa & 1) != 0)))
-        mantissa++;
-    return ldexp((double)mantissa, scale + 3);
+    *ret = canonical(total, unit);
+    return true;
 }
 
 double varve_exact_ratio(varve_i128 sum, uint64_t count, int scale)
 {
-    varve_u128 numerator = sum < 0 ? -(varve_u128)sum : (varve_u128)sum;
-    varve_u128 denominator = count;
-    double result;
-
     assert(count > 0);
-    while (scale > 0 && denominator < ((varve_u128)1 << 122)) {
-        denominator *= 10;
-        scale--;
+    assert(scale >= 0 && scale <= 18);
+
+    varve_u128 divisor = count; /* at most 2^64 * 10^18 < 2^124 */
+    for (int i = 0; i < scale; i++)
+        divisor *= 10;
+    /* Long division, as many bits at a time as the remainder has room for, until the quotient has
+     * 55 bits; what is left of the remainder is the sticky bit. */
+    const varve_u128 dividend = magnitude_of(sum);
+    varve_u128 quotient = dividend / divisor;
+    varve_u128 remainder = dividend % divisor;
+    int exponent = 0;
+    while (remainder != 0 && bit_length(quotient) < 55) {
+        unsigned step = 128 - bit_length(remainder);
+        if (step > 60)
+            step = 60;
+        remainder <<= step;
+        quotient = quotient << step | remainder / divisor;
+        remainder %= divisor;
+        exponent -= (int)step;
     }
-    while (scale < 0 && numerator < ((varve_u128)1 << 124)) {
-        numerator *= 10;
-        scale++;
-    }
-    result = divide(numerator, denominator);
-    for (; scale > 0; scale--) /* scales that no decimal(p, s) has */
-        result /= 10.0;
-    for (; scale < 0; scale++)
-        result *= 10.0;
-    return sum < 0 ? -result : result;
+    return round_once(sum < 0, quotient, exponent, remainder != 0);
 }

@@ -17,7 +17,8 @@
 __extension__ typedef __int128 varve_i128;
 __extension__ typedef unsigned __int128 varve_u128;
 
-/* A partial sum of finite doubles that fits (mantissa x 2^exponent exactly), for zone maps. */
+/* A partial sum of finite doubles that fits (mantissa x 2^exponent exactly), for zone maps. Made by
+ * varve_exact_partial_of() the mantissa is odd, or both are 0: equal sums are equal bytes. */
 struct varve_exact_partial {
     varve_i128 mantissa;
     int16_t    exponent;
@@ -27,13 +28,17 @@ struct varve_exact_partial {
 struct varve_exact_sum {
     int64_t  limb[70]; /* 32-bit digits in 64-bit limbs, carries propagated before they overflow */
     uint32_t pending;  /* additions since the last carry propagation */
-    uint32_t reserved;
+    uint32_t flags;    /* tells an empty sum and one of -0.0 only from other zeros */
     uint64_t nan, pos_inf, neg_inf;
 };
 
 void varve_exact_reset(struct varve_exact_sum *sum);
 void varve_exact_add(struct varve_exact_sum *sum, const double *values, size_t n);
 void varve_exact_add_f32(struct varve_exact_sum *sum, const float *values, size_t n);
+/* Whether a partial read from a file can be a sum of doubles at all: exponent at least -1074, and
+ * below 2^1088 in magnitude. */
+bool varve_exact_partial_valid(const struct varve_exact_partial *p);
+/* `p` must be valid. */
 void varve_exact_add_partial(struct varve_exact_sum *sum, const struct varve_exact_partial *p);
 void varve_exact_merge(struct varve_exact_sum *sum, const struct varve_exact_sum *other);
 /* The real sum, rounded once. -0.0 only if every addend was -0.0 (an empty sum is 0.0). */
@@ -42,10 +47,12 @@ double varve_exact_round(const struct varve_exact_sum *sum);
 double varve_exact_mean(const struct varve_exact_sum *sum, uint64_t count);
 
 /* The exact sum of n finite doubles as a partial: false if the exponent span does not fit in 126
- * bits with n values, or if one is not finite (then the caller reads the values instead). */
+ * bits with n values, if one is not finite, if all are -0.0, or if there are none (then the caller
+ * reads the values instead). A function of the values alone, not of their order. */
 bool varve_exact_partial_of(const double *values, size_t n, struct varve_exact_partial *ret);
 
-/* The quotient sum / (count x 10^scale) of an integer or decimal column, rounded once. count > 0. */
+/* The quotient sum / (count x 10^scale) of an integer or decimal column, rounded once. count > 0,
+ * 0 <= scale <= 18. */
 double varve_exact_ratio(varve_i128 sum, uint64_t count, int scale);
 
 #endif

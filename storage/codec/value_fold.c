@@ -367,9 +367,8 @@ static void zone_floats(const struct varve_kernels *k, const struct varve_lanes 
 void varve_zone_gather(const struct varve_kernels *k, const struct varve_lanes *in,
                        const uint64_t *live, struct varve_zone *ret_zone)
 {
-    struct varve_zone zone;
+    struct varve_zone zone = {0};
 
-    memset(&zone, 0, sizeof zone); /* padding too: zones are compared and stored */
     zone_ends(&zone, in->n, live);
     if (zone.live == 0) {
         zone.first_row = 0;

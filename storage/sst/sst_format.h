@@ -8,19 +8,19 @@
  *
  *   header page        4096 bytes
  *   row groups and metadata extents, in any order, back to back, no padding
+ *   key filter         its shards, then their table
  *   section block, copy A
- *   key filter
  *   last mirrors       (copies B of the last metadata extents)
  *   section block, copy B
  *   padding            zeros up to a multiple of 4096
  *   footer, copy A     4096 bytes
  *   footer, copy B     4096 bytes, the same
  *
- * A row group is: for each stream its blocks, one a vector, contiguous; its dictionaries; its zone
+ * A row group is: for each stream its blocks, one a vector, contiguous, and its dictionary; its zone
  * block. A metadata extent holds what stands twice: group indexes, pages of the partition directory,
  * schema, properties, group directory. When an extent is complete its copy A is written; its copy B
- * (the mirror, the same bytes) follows when the next extent is complete, so that data stands
- * between the two, and memory for it is bounded. Everything that points to a block gives copy A's
+ * (the mirror, the same bytes) follows just before the next extent, so that data stands between
+ * the two, and memory for it is bounded. Everything that points to a block gives copy A's
  * offset; the mirror table in the section block gives copy B's.
  *
  *   Checksum of a block at offset o of kind k: XXH3-64 of its bytes, seeded with
@@ -71,7 +71,7 @@
  *                     8  8  offset of copy B
  *                    16  8  size
  *   The section DIRECTORY's block is the root page of the partition directory, FILTER's the table of
- *   the key filter (its shards lie behind it in order, see key_filter.h).
+ *   the key filter.
  *
  *   Group directory
  *          0     4  n_groups

@@ -11,7 +11,8 @@
  *
  * Invariants
  *   P1  first_key <= last_key, both empty only when partitions == 0.
- *   P2  footer_checksum and file_size are known to the manifest only; inside the file they are 0.
+ *   P2  footer_checksum, file_size and index_bytes are known to the manifest only; inside the file
+ *       they are 0.
  *
  * Threads. None; a filled struct may be read by several.
  */
@@ -72,7 +73,7 @@ struct varve_sst_properties {
     uint64_t footer_checksum;
 };
 
-/* Append the fields. `in_file` leaves out file_size and footer_checksum (P2). */
+/* Append the fields. `in_file` leaves out what P2 says. */
 void varve_sst_properties_encode(const struct varve_sst_properties *properties, bool in_file,
                                  struct varve_buffer *out);
 

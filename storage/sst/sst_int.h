@@ -1,0 +1,60 @@
+/*
+ * sst_int.h - an open file, as reader, source and verification share it.
+ */
+#ifndef VARVE_SST_SST_INT_H
+#define VARVE_SST_SST_INT_H
+
+#include <stdatomic.h>
+
+#include "index/partition_directory.h"
+#include "storage/sst/group_index.h"
+#include "storage/sst/sst_format.h"
+#include "storage/sst/sst_reader.h"
+
+struct varve_sst {
+    _Atomic(uint32_t) refs;
+    _Atomic(uint64_t) repairs;
+    struct varve_vfs *vfs;
+    struct varve_heap *heap;
+    struct varve_cache *cache;
+    struct varve_file *file;
+    char *name;
+    uint64_t number;
+    struct varve_sst_footer footer;
+    uint64_t footer_checksum;
+    struct varve_sst_sections sections;
+    struct varve_sst_group *groups;
+    uint32_t n_groups;
+    struct varve_schema *schema;
+    struct varve_sst_properties properties;
+    struct varve_directory directory;
+};
+
+/* Read bytes of the file, all of them; transient errors are tried again a few times. */
+varve_status varve_sst_read(struct varve_sst *sst, void *buffer, size_t size, uint64_t offset,
+                            varve_error *err);
+bool varve_sst_is_sound(const struct varve_sst *sst, uint32_t kind,
+                        const struct varve_page_ref *ref, const void *bytes);
+/* Read and check a block, from its second copy if need be. */
+varve_status varve_sst_read_block(struct varve_sst *sst, uint32_t kind,
+                                  const struct varve_page_ref *ref, void *buffer, varve_error *err);
+/* The same through the cache: an entry whose data are the block's bytes. */
+varve_status varve_sst_fetch(struct varve_sst *sst, uint32_t kind, const struct varve_page_ref *ref,
+                             struct varve_cache_entry **ret_entry, varve_error *err);
+/* The parsed index of a row group: an entry whose data begin with struct varve_group_index. */
+varve_status varve_sst_fetch_group(struct varve_sst *sst, uint32_t group,
+                                   struct varve_cache_entry **ret_entry,
+                                   const struct varve_group_index **ret_index, varve_error *err);
+/* A parsed dictionary of a group's index (varve_dictionary_view of its data). */
+varve_status varve_sst_fetch_dictionary(struct varve_sst *sst,
+                                        const struct varve_group_index *index, uint32_t id,
+                                        struct varve_cache_entry **ret_entry, varve_error *err);
+
+/* Say in `err` which file it is about, and where, unless it knows. Returns rc. */
+varve_status varve_sst_blame(const struct varve_sst *sst, uint64_t offset, varve_status rc,
+                             varve_error *err);
+
+/* The group that holds row `row` of the file. */
+uint32_t varve_sst_group_of_row(const struct varve_sst *sst, uint64_t row);
+
+#endif

@@ -396,6 +396,29 @@ START_TEST(durable_bytes_are_not_undone_by_older_writes)
 }
 END_TEST
 
+/* Nor cut off by an older truncation. */
+START_TEST(durable_bytes_are_not_cut_by_older_truncations)
+{
+    struct rig rig;
+    struct varve_io_queue *queue = NULL;
+    uint8_t bytes[SECTOR];
+    const char *const want[] = {"a:a.d ", NULL};
+
+    ck_assert(rig_open(&rig, RIG_SIM));
+    struct varve_file *file = durable_file(rig.vfs, "a", "abc");
+    ck_assert_int_eq(rig.vfs->ops->queue_open(rig.vfs, 4, &queue), 0);
+    ck_assert_int_eq(rig.vfs->ops->truncate(file, SECTOR), 0);
+    memset(bytes, 'd', sizeof bytes);
+    ck_assert_int_eq(
+        rig_perform(rig.vfs, queue, VARVE_IO_WRITE_DSYNC, file, bytes, SECTOR, 2 * SECTOR), SECTOR);
+    const struct varve_sim_crash_options options = options_of(VARVE_SIM_CRASH_SECTORS);
+    check_states(rig.sim, &options, want);
+    rig.vfs->ops->queue_close(queue);
+    rig.vfs->ops->close(file);
+    rig_close(&rig);
+}
+END_TEST
+
 START_TEST(sync_does_not_cover_what_was_in_flight)
 {
     struct rig rig;
@@ -690,6 +713,7 @@ int main(void)
     tcase_add_test(tests, truncation_and_allocation_are_pending_too);
     tcase_add_test(tests, dsync_write_keeps_its_own_bytes_only);
     tcase_add_test(tests, durable_bytes_are_not_undone_by_older_writes);
+    tcase_add_test(tests, durable_bytes_are_not_cut_by_older_truncations);
     tcase_add_test(tests, sync_does_not_cover_what_was_in_flight);
     tcase_add_test(tests, after_a_failed_sync_bytes_stay_in_doubt);
     tcase_add_test(tests, images_can_crash_again);

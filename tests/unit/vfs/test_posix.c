@@ -312,12 +312,12 @@ START_TEST(event_polls_readable_between_signal_and_drain)
 }
 END_TEST
 
-/* Let io_uring_setup fail with `error` in this process from now on. */
-static void forbid_uring(unsigned error)
+/* Let system call `number` fail with `error` in this process from now on. */
+static void forbid(unsigned number, unsigned error)
 {
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
@@ -338,7 +338,7 @@ START_TEST(refused_uring_falls_back)
             struct rig rig;
             struct varve_vfs *vfs = NULL;
             varve_error err = {0};
-            forbid_uring(errors[i]);
+            forbid(__NR_io_uring_setup, errors[i]);
             ck_assert(rig_open(&rig, RIG_POSIX));
             const struct varve_vfs_options options = {.heap = &rig.memory.heap};
             ck_assert_int_eq(varve_vfs_create(rig.path, VARVE_IO_URING, &options, &vfs, &err),
@@ -354,6 +354,121 @@ START_TEST(refused_uring_falls_back)
         }
         ck_assert_int_eq(wait_for(child), 0);
     }
+}
+END_TEST
+
+/* What the file system cannot do is done another way. */
+START_TEST(missing_abilities_are_made_up_for)
+{
+    static const unsigned errors[] = {EOPNOTSUPP, ENOSYS};
+
+    const pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        struct rig rig;
+        struct varve_io_queue *queue = NULL;
+        struct varve_file_stat st;
+        char text[8] = "written";
+        forbid(__NR_pwritev2, errors[_i]);
+        forbid(__NR_fallocate, errors[_i]);
+        ck_assert(rig_open(&rig, RIG_POSIX));
+        const struct varve_vfs_ops *ops = rig.vfs->ops;
+        struct varve_file *file = rig_file(rig.vfs, "a", CREATE);
+        ck_assert_int_eq(ops->queue_open(rig.vfs, 2, &queue), 0);
+        for (int i = 0; i < 2; i++)
+            ck_assert_int_eq(rig_perform(rig.vfs, queue, VARVE_IO_WRITE_DSYNC, file, text, 8, 0),
+                             8);
+        ck_assert_int_eq(ops->allocate(file, 100000), 0);
+        ck_assert_int_eq(ops->allocate(file, 10), 0);
+        ck_assert_int_eq(ops->stat(file, &st), 0);
+        ck_assert_uint_eq(st.size, 100000);
+        ops->queue_close(queue);
+        ops->close(file);
+        rig_close(&rig);
+        _exit(0);
+    }
+    ck_assert_int_eq(wait_for(child), 0);
+}
+END_TEST
+
+/* Every system call that an operation makes, failing: the operation says so with that errno. */
+static int64_t operate(struct rig *rig, struct varve_file *file, unsigned number)
+{
+    const struct varve_vfs_ops *ops = rig->vfs->ops;
+    struct varve_io_queue *queue = NULL;
+    struct varve_file_stat st;
+    struct varve_file *other = NULL;
+    uint8_t bytes[16] = {0};
+
+    switch (number) {
+    case __NR_pread64:
+        return ops->read(file, bytes, 16, 0);
+    case __NR_pwrite64:
+        return ops->write(file, bytes, 16, 0);
+    case __NR_pwritev2:
+        ck_assert_int_eq(ops->queue_open(rig->vfs, 1, &queue), 0);
+        const int64_t rc = rig_perform(rig->vfs, queue, VARVE_IO_WRITE_DSYNC, file, bytes, 16, 0);
+        ops->queue_close(queue);
+        return rc;
+    case __NR_fdatasync:
+        return ops->sync(file);
+    case __NR_fsync:
+        return ops->sync_dir(rig->vfs);
+    case __NR_ftruncate:
+        return ops->truncate(file, 5);
+    case __NR_fallocate:
+        return ops->allocate(file, 5);
+    case __NR_fadvise64:
+        return ops->advise_dontneed(file, 0, 5);
+    case __NR_newfstatat:
+        return ops->stat(file, &st);
+    case __NR_fcntl:
+        return ops->lock(file, 0, 1, true);
+    case __NR_fchmod:
+        return ops->open(rig->vfs, "new", CREATE, &other);
+    case __NR_openat:
+        return ops->open(rig->vfs, "a", VARVE_FILE_READ, &other);
+    case __NR_getdents64:
+        return ops->list(rig->vfs, NULL, NULL);
+    case __NR_unlinkat:
+        return ops->unlink(rig->vfs, "a");
+    case __NR_getrandom:
+        return ops->random(rig->vfs, bytes, 16);
+    default:
+        return 1;
+    }
+}
+
+static const unsigned failing[] = {
+    __NR_pread64,   __NR_pwrite64,  __NR_pwritev2,   __NR_fdatasync,  __NR_fsync,
+    __NR_ftruncate, __NR_fallocate, __NR_fadvise64,  __NR_newfstatat, __NR_fcntl,
+    __NR_fchmod,    __NR_openat,    __NR_getdents64, __NR_unlinkat,   __NR_getrandom,
+};
+
+START_TEST(errors_of_the_kernel_are_passed_on)
+{
+    struct rig rig;
+
+    ck_assert(rig_open(&rig, RIG_POSIX));
+    struct varve_file *file = rig_file(rig.vfs, "a", CREATE);
+    /* The child makes the vfs its own by opening the directory anew. */
+    const pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        struct rig mine = rig;
+        mine.vfs = rig_second(&rig);
+        struct varve_file *again = rig_file(mine.vfs, "a", VARVE_FILE_WRITE);
+        forbid(failing[_i], EIO);
+        _exit(operate(&mine, again, failing[_i]) == -EIO ? 0 : 1);
+    }
+    ck_assert_int_eq(wait_for(child), 0);
+    char path[256];
+    (void)snprintf(path, sizeof path, "%s", path_in(&rig, "new"));
+    struct stat st;
+    if (failing[_i] == __NR_fchmod) /* a file of the wrong mode is not left behind */
+        ck_assert_int_eq(stat(path, &st), -1);
+    rig.vfs->ops->close(file);
+    rig_close(&rig);
 }
 END_TEST
 
@@ -408,6 +523,9 @@ int main(void)
     tcase_add_loop_test(tests, event_polls_readable_between_signal_and_drain, 0, RIG_SIM);
     tcase_add_loop_test(tests, create_without_memory_leaks_nothing, 0, RIG_SIM);
     tcase_add_test(tests, refused_uring_falls_back);
+    tcase_add_loop_test(tests, missing_abilities_are_made_up_for, 0, 2);
+    tcase_add_loop_test(tests, errors_of_the_kernel_are_passed_on, 0,
+                        (int)(sizeof failing / sizeof *failing));
     tcase_add_test(tests, auto_takes_the_best);
     suite_add_tcase(suite, tests);
 

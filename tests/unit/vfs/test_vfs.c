@@ -366,6 +366,32 @@ START_TEST(queue_does_each_operation)
 }
 END_TEST
 
+START_TEST(request_can_be_submitted_again)
+{
+    struct rig rig;
+    struct varve_io_queue *queue = NULL;
+    uint8_t bytes[3000], got[3000];
+    struct varve_io io = {.op = VARVE_IO_WRITE, .buffer = bytes, .size = 3000}, *list[1] = {&io};
+
+    if (!rig_open(&rig, (enum rig_kind)_i))
+        return;
+    memset(io.backend, 0xee, sizeof io.backend); /* need not be set */
+    io.file = rig_file(rig.vfs, "a", CREATE);
+    ck_assert_int_eq(rig.vfs->ops->queue_open(rig.vfs, 1, &queue), 0);
+    for (uint64_t round = 0; round < 3; round++) {
+        rig_fill(bytes, sizeof bytes, round);
+        ck_assert_int_eq(rig.vfs->ops->submit(queue, list, 1), 0);
+        ck_assert_int_eq(rig.vfs->ops->reap(queue, list, 1, 1, UINT64_MAX), 1);
+        ck_assert_int_eq(io.result, 3000);
+        ck_assert_int_eq(rig.vfs->ops->read(io.file, got, 3000, 0), 3000);
+        ck_assert_int_eq(memcmp(got, bytes, 3000), 0);
+    }
+    rig.vfs->ops->queue_close(queue);
+    rig.vfs->ops->close(io.file);
+    rig_close(&rig);
+}
+END_TEST
+
 START_TEST(submit_takes_all_or_none)
 {
     struct rig rig;
@@ -647,6 +673,7 @@ int main(void)
     tcase_add_loop_test(tests, locks_belong_to_the_open_file, 0, RIG_KINDS);
     tcase_add_loop_test(tests, locks_share_split_and_convert, 0, RIG_KINDS);
     tcase_add_loop_test(tests, queue_does_each_operation, 0, RIG_KINDS);
+    tcase_add_loop_test(tests, request_can_be_submitted_again, 0, RIG_KINDS);
     tcase_add_loop_test(tests, submit_takes_all_or_none, 0, RIG_KINDS);
     tcase_add_loop_test(tests, closing_a_queue_finishes_what_is_in_flight, 0, RIG_KINDS);
     tcase_add_loop_test(tests, direct_files_read_and_write, 0, RIG_KINDS);

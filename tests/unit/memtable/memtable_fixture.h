@@ -14,39 +14,39 @@
 #include "storage/base/rng.h"
 #include "storage/memtable/memtable.h"
 
-struct shape { /* how random sections look */
-    uint32_t n_keys;       /* partitions to choose from */
-    uint32_t key_bytes;    /* of a key */
-    uint32_t rows;         /* at most, a section */
-    uint32_t late;         /* percent of rows with an earlier time */
-    uint32_t same;         /* percent of rows with the time of the row before */
-    uint32_t states;       /* percent of cells that are not live */
-    uint32_t explicit_wt;  /* percent of rows */
-    uint32_t expiring;     /* percent of rows */
-    uint32_t text;         /* longest text */
-    uint32_t big_text;     /* permille of rows with a text of 300,000 bytes */
-    bool     one_partition; /* sections of a single partition */
+struct shape {            /* how random sections look */
+    uint32_t n_keys;      /* partitions to choose from */
+    uint32_t key_bytes;   /* of a key */
+    uint32_t rows;        /* at most, a section */
+    uint32_t late;        /* percent of rows with an earlier time */
+    uint32_t same;        /* percent of rows with the time of the row before */
+    uint32_t states;      /* percent of cells that are not live */
+    uint32_t explicit_wt; /* percent of rows */
+    uint32_t expiring;    /* percent of rows */
+    uint32_t text;        /* longest text */
+    uint32_t big_text;    /* permille of rows with a text of 300,000 bytes */
+    bool one_partition;   /* sections of a single partition */
 };
 
 struct test_section { /* owns its memory */
-    struct varve_section  section;
-    struct varve_rows     rows;
-    struct varve_span    *keys;
-    uint64_t             *hashes;
-    uint32_t             *part;
-    uint8_t              *key_bytes;
+    struct varve_section section;
+    struct varve_rows rows;
+    struct varve_span *keys;
+    uint64_t *hashes;
+    uint32_t *part;
+    uint8_t *key_bytes;
 };
 
 struct model_row {
     uint64_t key; /* number in the pool */
-    int64_t  time;
+    int64_t time;
     uint64_t hash;
     uint32_t ordinal;
 };
 
 struct model {
     struct model_row *rows;
-    size_t            n, capacity;
+    size_t n, capacity;
 };
 
 struct varve_schema *fixture_schema(struct varve_heap *heap, const char *text);
@@ -61,7 +61,7 @@ void fixture_model_add(struct model *model, struct model_row row);
 
 /* The key of number `k`, for a pool of keys of `size` bytes. Order of numbers is order of keys. */
 struct varve_span fixture_key(uint64_t k, uint32_t size, uint8_t *out);
-uint64_t          fixture_key_number(struct varve_span key);
+uint64_t fixture_key_number(struct varve_span key);
 
 /* Everything that the source shows in [first, last] of all partitions, checked on the way: order of
  * partitions, of pieces and of rows, flags and bounds. */

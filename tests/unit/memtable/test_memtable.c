@@ -47,7 +47,7 @@ static const struct shape shapes[] = {
      .explicit_wt = 10,
      .expiring = 10,
      .text = 300},
-    {.n_keys = 5, .key_bytes = 12, .rows = 100, .late = 5, .text = 40, .big_text = 4},
+    {.n_keys = 5, .key_bytes = 12, .rows = 100, .late = 5, .text = 40, .big_text = 1},
     {.n_keys = 5, .key_bytes = 13, .rows = 1, .late = 5, .same = 5, .one_partition = true}};
 
 #define SCHEMAS ((int)(sizeof schemas / sizeof schemas[0]))
@@ -96,7 +96,7 @@ START_TEST(views_show_what_the_model_holds)
 
     varve_rng_seed(&rng, (uint64_t)_i + 1);
     ck_assert_int_eq(varve_memtable_create(&heap, schema, &table, NULL), VARVE_OK);
-    const uint32_t commits = shape.rows < 10 ? 900 : 24;
+    const uint32_t commits = shape.rows < 10 ? 600 : 16;
     for (uint32_t c = 0; c < commits; c++) {
         struct test_section *t = fixture_section(&rng, schema, &shape, &clock);
         const struct varve_apply apply = apply_of(c);
@@ -582,18 +582,24 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("memtable");
-    TCase *tc = tcase_create("memtable");
-    tcase_set_timeout(tc, 60);
-    tcase_add_loop_test(tc, views_show_what_the_model_holds, 0, SCHEMAS * SHAPES);
-    tcase_add_loop_test(tc, has_key_agrees_with_the_rows_applied, 0, 2);
-    tcase_add_loop_test(tc, rows_below_the_floor_are_dropped_and_counted, 0, 2);
-    tcase_add_loop_test(tc, partitions_come_in_key_order_from_any_key_both_ways, 0, 2);
-    tcase_add_test(tc, a_failed_reservation_changes_nothing);
-    tcase_add_loop_test(tc, apply_after_reserve_never_allocates, 0, 2);
-    tcase_add_test(tc, giving_back_a_reservation_frees_what_it_took);
-    tcase_add_loop_test(tc, a_source_survives_every_failed_allocation, 0, 2);
-    tcase_add_loop_test(tc, size_stays_within_its_bound, 0, 2 * ROW_COUNTS * SIZE_SCHEMAS);
-    suite_add_tcase(suite, tc);
+    TCase *views = tcase_create("views");
+    TCase *promises = tcase_create("promises");
+    TCase *sizes = tcase_create("sizes");
+    tcase_set_timeout(views, 60);
+    tcase_set_timeout(promises, 60);
+    tcase_set_timeout(sizes, 60);
+    tcase_add_loop_test(views, views_show_what_the_model_holds, 0, SCHEMAS * SHAPES);
+    tcase_add_loop_test(views, has_key_agrees_with_the_rows_applied, 0, 2);
+    tcase_add_loop_test(views, rows_below_the_floor_are_dropped_and_counted, 0, 2);
+    tcase_add_loop_test(views, partitions_come_in_key_order_from_any_key_both_ways, 0, 2);
+    tcase_add_test(promises, a_failed_reservation_changes_nothing);
+    tcase_add_loop_test(promises, apply_after_reserve_never_allocates, 0, 2);
+    tcase_add_test(promises, giving_back_a_reservation_frees_what_it_took);
+    tcase_add_loop_test(promises, a_source_survives_every_failed_allocation, 0, 2);
+    tcase_add_loop_test(sizes, size_stays_within_its_bound, 0, 2 * ROW_COUNTS * SIZE_SCHEMAS);
+    suite_add_tcase(suite, views);
+    suite_add_tcase(suite, promises);
+    suite_add_tcase(suite, sizes);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
     const int failed = srunner_ntests_failed(runner);

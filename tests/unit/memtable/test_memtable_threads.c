@@ -6,21 +6,22 @@
  * To be run under a thread sanitizer too.
  */
 #include <pthread.h>
+#include <stdio.h>
 
 #include "memtable_fixture.h"
 #include "storage/base/mutex.h"
 
-#define KEYS    40u
+#define KEYS 40u
 #define COMMITS 1500u
 #define READERS 3
 
 struct shared {
-    struct varve_heap      heap;
+    struct varve_heap heap;
     struct varve_memtable *table;
-    struct varve_schema   *schema;
-    struct varve_mutex     lock; /* excludes publish from taking a view, as the engine's does */
-    atomic_bool            done;
-    atomic_uint            wrong;
+    struct varve_schema *schema;
+    struct varve_mutex lock; /* excludes publish from taking a view, as the engine's does */
+    atomic_bool done;
+    atomic_uint wrong;
 };
 
 /* Commit `c` writes the row of time t(c) to each partition; some commits are late, and some cells
@@ -49,10 +50,17 @@ static void apply_commits(struct shared *s)
     uint64_t live[1];
     uint64_t deleted[1];
     struct varve_cells columns[4] = {{0}};
-    struct varve_rows rows = {.schema = s->schema, .n = batch, .wt_uniform = VARVE_WT_COMMIT,
-                              .time = time, .columns = columns};
-    const struct varve_section section = {.schema = s->schema, .n_keys = KEYS, .keys = keys,
-                                          .key_hashes = hashes, .part = part, .rows = &rows};
+    struct varve_rows rows = {.schema = s->schema,
+                              .n = batch,
+                              .wt_uniform = VARVE_WT_COMMIT,
+                              .time = time,
+                              .columns = columns};
+    const struct varve_section section = {.schema = s->schema,
+                                          .n_keys = KEYS,
+                                          .keys = keys,
+                                          .key_hashes = hashes,
+                                          .part = part,
+                                          .rows = &rows};
 
     for (uint32_t c = 0; c < COMMITS; c++) {
         for (uint32_t k = 0; k < KEYS; k++) {
@@ -69,9 +77,9 @@ static void apply_commits(struct shared *s)
         deleted[0] = 0xF0;
         if (bad(__LINE__, varve_memtable_reserve(s->table, &section, NULL) != VARVE_OK))
             atomic_fetch_add(&s->wrong, 1);
-        varve_memtable_apply(s->table, &section,
-                             &(struct varve_apply){.lsn = c, .lsn_end = c + 1, .hlc = 100 + c,
-                                                   .floor = INT64_MIN});
+        varve_memtable_apply(
+            s->table, &section,
+            &(struct varve_apply){.lsn = c, .lsn_end = c + 1, .hlc = 100 + c, .floor = INT64_MIN});
         varve_mutex_lock(&s->lock);
         varve_memtable_publish(s->table);
         varve_mutex_unlock(&s->lock);

@@ -24,7 +24,8 @@ enum varve_piece_flags {
     VARVE_PIECE_PLAIN  = 1, /* every marker is live: each row exists */
     VARVE_PIECE_ZONED  = 2, /* zone maps describe exactly these rows (whole vector, one partition) */
     VARVE_PIECE_EXPIRY = 4, /* some cell or marker may expire */
-    VARVE_PIECE_UNIQUE = 8  /* keys strictly ascend inside (a memtable may hold versions of a key) */
+    VARVE_PIECE_UNIQUE = 8  /* keys strictly ascend inside and on to the stream's next piece (late
+                               rows of a memtable may be versions of a key, the older first) */
 };
 
 struct varve_piece {

@@ -262,7 +262,7 @@ typedef struct varve_options {
     uint32_t policy;               /* enum varve_policy; default VARVE_POLICY_DURABLE_GROUP */
     uint32_t interval_ms;          /* VARVE_POLICY_INTERVAL: default 100, 1 .. 10000 */
     uint32_t wal_tail;             /* enum varve_wal_tail */
-    uint32_t background_threads;   /* default 1, at most 16; UINT32_MAX: none, the application
+    uint32_t background_threads;   /* default 2, at most 16; UINT32_MAX: none, the application
                                       calls varve_work() */
     uint64_t memory_limit;         /* bytes; default 256 MiB, at least 8 MiB */
     uint64_t memtable_bytes;       /* flush a table's memtable at this size; default limit / 4 */

@@ -94,7 +94,7 @@ varve_status varve_file_table_get(varve_store *store, const struct varve_file_en
                                   struct varve_sst **ret_sst, varve_error *err)
 {
     struct varve_file_table *files = &store->files;
-    struct varve_sst        *sst = NULL;
+    struct varve_sst *sst = NULL;
 
     varve_mutex_lock(&files->lock);
     const struct varve_open_file *known = lookup_locked(files, entry->id);
@@ -184,8 +184,8 @@ static bool readers_pin_below(varve_store *store, uint64_t version)
 
     if (version == 0)
         return false;
-    const int rc = store->vfs->ops->lock_test(store->readers_file, VARVE_PIN_BASE, version, true,
-                                              &pid);
+    const int rc =
+        store->vfs->ops->lock_test(store->readers_file, VARVE_PIN_BASE, version, true, &pid);
     return rc != 0; /* an error counts as "pinned": a file too long is better than one too short */
 }
 
@@ -202,9 +202,9 @@ static void name_of(const struct varve_obsolete *obsolete, char *name)
 uint64_t varve_obsolete_remove(varve_store *store)
 {
     struct varve_file_table *files = &store->files;
-    const uint64_t           oldest = varve_views_oldest_version(store);
-    uint64_t                 removed = 0;
-    size_t                   i = 0;
+    const uint64_t oldest = varve_views_oldest_version(store);
+    uint64_t removed = 0;
+    size_t i = 0;
 
     for (;;) {
         struct varve_obsolete item = {0};

@@ -7,7 +7,7 @@
 #include "storage/engine/store_int.h"
 
 varve_status varve_file_table_init(varve_store *store, varve_error *err);
-void         varve_file_table_free(varve_store *store);
+void varve_file_table_free(varve_store *store);
 
 /* The SSTable of a manifest entry, opened if need be, with a reference for the caller. */
 varve_status varve_file_table_get(varve_store *store, const struct varve_file_entry *entry,

@@ -67,7 +67,7 @@ void varve_origins_put(struct varve_origins *origins, const struct varve_origin 
         origins->count++;
     }
     origins->items[i].epoch = origin->epoch;
-    origins->items[i].last  = origin->last;
+    origins->items[i].last = origin->last;
 }
 
 void varve_origins_free(struct varve_heap *heap, struct varve_origins *origins)

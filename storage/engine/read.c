@@ -13,11 +13,11 @@
 
 /* What a cursor holds besides its sources. */
 struct read_context {
-    struct varve_view  *view;
-    struct varve_sst  **files; /* references */
-    uint32_t            n_files;
-    uint32_t            capacity;
-    struct varve_heap  *heap;
+    struct varve_view *view;
+    struct varve_sst **files; /* references */
+    uint32_t n_files;
+    uint32_t capacity;
+    struct varve_heap *heap;
 };
 
 static void context_release(void *ctx)
@@ -86,7 +86,7 @@ static varve_status context_open(varve_store *store, const varve_table *table,
                                  varve_error *err)
 {
     struct read_context *context = varve_alloc_zero(&store->heap, 1, sizeof *context);
-    varve_status         rc = VARVE_OK;
+    varve_status rc = VARVE_OK;
 
     if (context == NULL)
         return varve_error_nomem(err, "a scan");
@@ -104,23 +104,22 @@ static varve_status context_open(varve_store *store, const varve_table *table,
 }
 
 typedef varve_status (*cursor_open_fn)(struct varve_heap *heap,
-                                       const struct varve_scan_input *input,
-                                       const varve_scan *scan, varve_cursor **ret_cursor,
-                                       varve_error *err);
+                                       const struct varve_scan_input *input, const varve_scan *scan,
+                                       varve_cursor **ret_cursor, varve_error *err);
 
 static varve_status read_open(varve_store *store, const varve_table *table, const varve_scan *scan,
                               cursor_open_fn open, varve_cursor **ret_cursor, varve_error *err)
 {
-    struct read_context    *context = NULL;
+    struct read_context *context = NULL;
     struct varve_scan_input input = {.schema = table->schema, .release = context_release};
-    int64_t                 first, last;
+    int64_t first, last;
 
     varve_status rc = context_open(store, table, scan, &context, err);
     if (rc < 0)
         return rc;
-    const uint32_t                  id = table->schema->table_id;
+    const uint32_t id = table->schema->table_id;
     const struct varve_table_entry *entry = varve_version_table(context->view->version, id);
-    const struct varve_view_table  *memtables = varve_view_table_of(context->view, id);
+    const struct varve_view_table *memtables = varve_view_table_of(context->view, id);
     const uint32_t n_files = entry != NULL ? (uint32_t)entry->n_files : 0;
     const uint32_t n_max = n_files + (memtables != NULL ? memtables->n_memtables : 0);
 
@@ -148,9 +147,8 @@ static varve_status read_open(varve_store *store, const varve_table *table, cons
     return rc;
 }
 
-static varve_status read_check(varve_store *store, const varve_table *table,
-                               const varve_scan *scan, bool aggregate, varve_cursor **ret_cursor,
-                               varve_error *err)
+static varve_status read_check(varve_store *store, const varve_table *table, const varve_scan *scan,
+                               bool aggregate, varve_cursor **ret_cursor, varve_error *err)
 {
     varve_status rc = varve_store_enter(store, err);
 

@@ -20,28 +20,29 @@
 #include "storage/sst/vector_cache.h"
 #include "storage/wal/wal_writer.h"
 
-#define VARVE_GROUPS_MAX       4u    /* groups of commits in flight */
-#define VARVE_GROUP_BYTES      (1u << 20)
-#define VARVE_THREADS_MAX      16u
-#define VARVE_TABLE_NAMES_MAX  65536u
-#define VARVE_IDLE_SEAL_US     20000
-#define VARVE_LOCK_FILE        "LOCK"
-#define VARVE_READERS_FILE     "READERS"
-#define VARVE_PIN_BASE         ((uint64_t)1 << 40) /* READERS: version v is byte PIN_BASE + v */
+#define VARVE_GROUPS_MAX VARVE_WAL_DEPTH_MAX /* groups of commits in flight */
+#define VARVE_GROUP_BYTES (1u << 20)         /* payload after which a group is full */
+#define VARVE_THREADS_MAX 16u
+#define VARVE_IDLE_SEAL_US 20000
+#define VARVE_REAP_SPIN_US 40   /* how long to wait for the disk while commits may still join */
+#define VARVE_FILE_ID_CHUNK 64u /* file ids made durable ahead of use */
+#define VARVE_LOCK_FILE "LOCK"
+#define VARVE_READERS_FILE "READERS"
+#define VARVE_PIN_BASE ((uint64_t)1 << 40) /* READERS: version v is byte PIN_BASE + v */
 
 /* ------------------------------------------------------------------------ Tables, memtables */
 
 /* What each origin has had applied, ascending by id. */
 struct varve_origins {
     struct varve_origin_entry *items;
-    size_t                     count, capacity;
+    size_t count, capacity;
 };
 
 /* The log's state just before a record, as the manifest's replay state wants it. Owns `origins`. */
 struct varve_log_point {
     uint64_t lsn;
     uint64_t index, term, chain;
-    int64_t  hlc;
+    int64_t hlc;
     uint32_t n_origins;
     struct varve_origin_entry *origins;
 };
@@ -51,23 +52,25 @@ struct varve_log_point {
  * active; commits in flight may still go here), FLUSHABLE (retired and `pending` is 0), gone.
  */
 struct varve_generation {
-    struct varve_generation *next;     /* newer; the last one is active. View lock */
-    struct varve_memtable   *memtable;
-    struct varve_table      *table;
-    uint64_t                 pending;  /* sections reserved and not yet applied. Log token */
-    struct varve_log_point   start;    /* before its first record; lsn UINT64_MAX: no record. Log token */
-    int64_t                  born_us;  /* boot clock of its first record */
-    bool                     retired;  /* queue lock */
-    bool                     flushable; /* queue lock */
+    struct varve_generation *next; /* newer; the last one is active. View lock */
+    struct varve_memtable *memtable;
+    struct varve_table *table;
+    uint64_t pending; /* sections reserved and not yet applied. Log token */
+    struct varve_log_point
+        start;       /* before its first record; lsn UINT64_MAX: no record. Log token */
+    int64_t born_us; /* boot clock of its first record */
+    bool retired;    /* queue lock */
+    bool flushable;  /* queue lock */
 };
 
 struct varve_table {
-    varve_store             *store;
-    struct varve_schema     *schema; /* owned reference */
-    bool                     dropped;  /* view lock */
-    struct varve_generation *oldest;   /* view lock for the list; the log token makes new ones */
-    struct varve_generation *active;   /* log token */
-    uint64_t                 flushed_lsn; /* from the manifest; replay skips records below. Open only */
+    varve_store *store;
+    struct varve_schema *schema;     /* owned reference */
+    bool dropped;                    /* view lock */
+    bool dropping;                   /* its drop has been judged. Log token */
+    struct varve_generation *oldest; /* view lock for the list; the log token makes new ones */
+    struct varve_generation *active; /* log token */
+    uint64_t flushed_lsn;            /* from the manifest; replay skips records below. Open only */
 };
 
 /* --------------------------------------------------------------------------------- Commits */
@@ -76,38 +79,45 @@ enum varve_commit_state { VARVE_COMMIT_QUEUED = 1, VARVE_COMMIT_IN_FLIGHT, VARVE
 
 /* One commit on its way. Blocking ones live on their caller's stack, others in the heap. */
 struct varve_pending {
-    struct varve_pending *next;     /* queue, group or completion list */
-    varve_batch          *batch;    /* DATA */
-    uint8_t               type;     /* enum varve_wal_type */
-    bool                  asynchronous;
-    bool                  durable;  /* policy */
-    bool                  logged;   /* it has a record; otherwise it only keeps its place */
-    uint8_t               state;    /* enum varve_commit_state. Queue lock */
-    uint64_t              tag;
-    const struct varve_schema *schema; /* SCHEMA: the new table; DROP: the table's */
-    struct varve_generation  **targets; /* of each section; room for 4 inline */
-    struct varve_generation   *inline_targets[4];
-    uint32_t              n_targets;
-    uint64_t              lsn, lsn_end;
-    uint64_t              index;
-    int64_t               hlc;
-    struct varve_log_point before;  /* lsn, index, term, chain, hlc before the record; no origins */
-    uint64_t              queued_us;
-    varve_error           error;    /* error.status is the commit's */
+    struct varve_pending *next; /* queue, group or completion list */
+    varve_batch *batch;         /* DATA */
+    uint8_t type;               /* enum varve_wal_type: DATA, SCHEMA, TABLE_DROP */
+    uint8_t policy;             /* enum varve_policy, resolved */
+    bool asynchronous;
+    bool logged;   /* it has a record that changes something when applied */
+    bool repeated; /* recognised by its origin: a NOOP keeps its place */
+    uint8_t state; /* enum varve_commit_state. Queue lock */
+    uint64_t tag;
+    struct varve_schema *schema;       /* SCHEMA: the new table's; owned reference */
+    struct varve_table *table;         /* SCHEMA: made when judged; DROP: the table */
+    struct varve_buffer payload;       /* SCHEMA, DROP */
+    struct varve_generation **targets; /* of each section: inline_targets or heap memory */
+    struct varve_generation *inline_targets[4];
+    uint32_t n_targets;
+    uint32_t reserved;
+    struct varve_wal_record record;
+    uint64_t lsn_end;
+    uint64_t queued_us;
+    varve_error error; /* error.status is the commit's */
 };
 
-struct varve_commit_group {
+struct varve_pending_list {
     struct varve_pending *first, *last;
-    bool                  submitted; /* it has pages in the log; an empty group only keeps order */
+};
+
+/* Commits that were submitted together. Those without a record keep their place among the others. */
+struct varve_commit_group {
+    struct varve_pending_list commits;
+    uint64_t ticket;
 };
 
 /* ----------------------------------------------------------------------------------- Files */
 
 struct varve_open_file {
     struct varve_open_file *next; /* hash chain */
-    uint64_t                id;
-    struct varve_sst       *sst;  /* one reference of the table's */
-    uint64_t                used; /* clock value of the last use */
+    uint64_t id;
+    struct varve_sst *sst; /* one reference of the table's */
+    uint64_t used;         /* clock value of the last use */
 };
 
 /* Left the store at version `version`; unlinked when neither a view nor a reader needs it. */
@@ -115,110 +125,125 @@ struct varve_obsolete {
     uint64_t id;
     uint64_t version;
     uint64_t bytes;
-    uint8_t  kind; /* enum varve_file_kind */
+    uint8_t kind; /* enum varve_file_kind */
 };
 
 struct varve_file_table {
-    struct varve_mutex      lock;
+    struct varve_mutex lock;
     struct varve_open_file *buckets[256];
-    uint32_t                open;
-    uint32_t                open_max;
-    uint64_t                tick;
-    struct varve_obsolete  *obsolete;
-    size_t                  n_obsolete, obsolete_capacity;
+    uint32_t open;
+    uint32_t open_max;
+    uint64_t tick;
+    struct varve_obsolete *obsolete;
+    size_t n_obsolete, obsolete_capacity;
 };
 
 /* ----------------------------------------------------------------------------------- Views */
 
 struct varve_view_table {
-    uint32_t                    table_id;
-    uint32_t                    n_memtables;
+    uint32_t table_id;
+    uint32_t n_memtables;
     struct varve_memtable_view *memtables; /* oldest first; each with a reference */
 };
 
 /* A fixed state of the whole store, or of one table of it. */
 struct varve_view {
-    _Atomic(uint32_t)        refs;
-    varve_store             *store;
-    struct varve_view       *next, *prev; /* all views. View lock */
-    struct varve_version    *version;
-    uint64_t                 commit_lsn;
-    int64_t                  now_us; /* safe_now */
-    uint32_t                 n_tables;
+    _Atomic(uint32_t) refs;
+    varve_store *store;
+    struct varve_view *next, *prev; /* all views. View lock */
+    struct varve_version *version;
+    uint64_t commit_lsn;
+    int64_t now_us; /* safe_now */
+    uint32_t n_tables;
     struct varve_view_table *tables;
 };
 
 /* ----------------------------------------------------------------------------------- Store */
 
 enum varve_task { /* what background threads do, in this order of preference */
-    VARVE_TASK_LOG, VARVE_TASK_SEGMENT, VARVE_TASK_FLUSH, VARVE_TASK_TIMER, VARVE_TASK_NONE
+                  VARVE_TASK_LOG,
+                  VARVE_TASK_SEGMENT,
+                  VARVE_TASK_FLUSH,
+                  VARVE_TASK_TIMER,
+                  VARVE_TASK_NONE
 };
 
 struct varve_flush; /* flush.c */
 
 struct varve_store {
-    struct varve_heap  heap;
-    struct varve_vfs  *vfs;
-    bool               owns_vfs;
-    bool               read_only;
-    bool               threaded; /* background threads exist */
-    int64_t            pid;
-    varve_options      options;  /* every default filled in */
+    struct varve_heap heap;
+    struct varve_vfs *vfs;
+    bool owns_vfs;
+    bool read_only;
+    bool threaded; /* background threads exist */
+    int64_t pid;
+    varve_options options; /* every default filled in */
     struct varve_file *lock_file;
     struct varve_file *readers_file;
     struct varve_cache *cache;
 
-    struct varve_mutex     manifest_lock;
-    struct varve_manifest *manifest;     /* manifest lock */
-    uint64_t               next_file_id; /* manifest lock; ids below file_id_limit are persisted */
-    uint64_t               file_id_limit;
-    uint64_t               pinned_version; /* read-only: what READERS holds */
+    struct varve_mutex manifest_lock;
+    struct varve_manifest *manifest; /* manifest lock */
+    uint64_t next_file_id;           /* manifest lock; ids below file_id_limit are persisted */
+    uint64_t file_id_limit;
+    uint64_t pinned_version; /* read-only: what READERS holds */
 
-    struct varve_mutex    view_lock;
-    struct varve_version *version;      /* view lock */
-    uint64_t              commit_lsn;   /* view lock */
-    struct varve_view    *views;        /* view lock */
-    uint64_t              n_views;      /* view lock */
-    struct varve_table  **tables;       /* view lock; ascending by name; dropped ones too */
-    size_t                n_tables, tables_capacity;
-    int64_t               safe_now_us;  /* view lock */
-    int64_t               safe_boot_us; /* boot clock at safe_now_us */
-    bool                  clock_suspect;
+    struct varve_mutex view_lock;
+    struct varve_version *version; /* view lock */
+    uint64_t commit_lsn;           /* view lock */
+    struct varve_view *views;      /* view lock */
+    uint64_t n_views;              /* view lock */
+    struct varve_table **tables;   /* view lock; ascending by name; dropped ones too */
+    size_t n_tables, tables_capacity;
+    int64_t safe_now_us;  /* view lock */
+    int64_t safe_boot_us; /* boot clock at safe_now_us */
+    uint8_t boot_id[16];  /* fixed at open */
+    bool clock_suspect;
 
-    struct varve_mutex    queue_lock;
-    struct varve_cond     commit_done;  /* blocking committers */
-    struct varve_cond     work;         /* background threads */
-    struct varve_pending *queue_first, *queue_last; /* queue lock */
-    uint32_t              queued;       /* commits queued or in flight. Queue lock */
-    uint32_t              waiters;      /* blocking committers. Queue lock */
-    struct varve_pending *done_first, *done_last; /* completions to reap. Queue lock */
-    bool                  log_taken;    /* the log token. Queue lock */
-    bool                  flush_taken;  /* the flush token. Queue lock */
-    bool                  closing;      /* queue lock */
-    varve_error           failure;      /* status != OK: the store is FAILED. Queue lock */
-    int                   event_fd;
+    struct varve_mutex queue_lock;
+    struct varve_cond commit_done;   /* blocking committers */
+    struct varve_cond work;          /* background threads */
+    struct varve_pending_list queue; /* queue lock */
+    uint32_t queued;                 /* commits queued or in flight. Queue lock */
+    uint32_t waiters;                /* blocking committers. Queue lock */
+    struct varve_pending_list done;  /* completions to reap. Queue lock */
+    bool log_taken;                  /* the log token. Queue lock */
+    bool flush_taken;                /* the flush token. Queue lock */
+    bool closing;                    /* queue lock */
+    varve_error failure;             /* status != OK: the store is FAILED. Queue lock */
+    int event_fd;
 
     /* Log token */
-    struct varve_wal_writer  *wal;
+    struct varve_wal_writer *wal;
+    struct varve_pending_list intake; /* taken from the queue, not yet judged */
+    struct varve_pending_list opened; /* of the group being filled */
     struct varve_commit_group groups[VARVE_GROUPS_MAX];
-    uint32_t                  group_first, n_groups; /* ring of groups in flight */
-    uint64_t                  index, term, chain;    /* of the last record appended */
-    int64_t                   hlc;
-    struct varve_origins      judged;  /* origins up to the last record appended */
-    struct varve_origins      origins; /* origins up to the last record applied */
-    struct varve_log_point    applied; /* after the last record applied; without origins */
-    uint32_t                  next_table_id;
-    uint64_t                  last_append_us;        /* boot clock */
-    uint64_t                  unsynced_since_us;     /* oldest byte written and not synced; 0: none */
+    uint32_t group_first, n_groups;  /* ring of groups in flight */
+    struct varve_log_point appended; /* after the last record appended; no origins */
+    struct varve_origins judged;     /* origins up to the last record appended */
+    struct varve_origins origins;    /* origins up to the last record applied */
+    struct varve_log_point applied;  /* after the last record applied; without origins */
+    uint32_t next_table_id;
+    uint64_t last_append_us;    /* boot clock; 0: nothing since the last idle seal */
+    bool interval_used;         /* some commit had VARVE_POLICY_INTERVAL */
+    uint64_t unsynced_since_us; /* oldest byte acknowledged and not synced; 0: none */
+    uint64_t memtable_bytes;    /* of all generations. Queue lock */
+
+    /* Queue lock: between the task that makes segments, the log token, and the next edit */
+    struct varve_wal_segment *ready_segment; /* listed in the manifest, not yet offered */
+    bool segment_wanted;
+    struct varve_segment_entry sealed[8]; /* not yet noted in the manifest */
+    uint32_t n_sealed;
 
     /* Flush token */
     struct varve_flush *flush;
-    uint64_t            flush_failures; /* in a row */
-    uint64_t            flush_retry_us; /* boot clock */
+    uint64_t flush_failures; /* in a row */
+    uint64_t flush_retry_us; /* boot clock. Queue lock */
+    varve_error flush_error; /* of the last failed flush. Queue lock */
 
     struct varve_file_table files;
     pthread_t threads[VARVE_THREADS_MAX];
-    uint32_t  n_threads;
+    uint32_t n_threads;
 
     varve_stats stats; /* counters. Queue lock */
 };
@@ -238,9 +263,12 @@ int64_t varve_store_safe_now_locked(varve_store *store) VARVE_REQUIRES(&store->v
 /* table.c */
 struct varve_table *varve_store_table_by_id(varve_store *store, uint32_t table_id);
 struct varve_table *varve_store_table_by_name(varve_store *store, const char *name);
-/* Admit a table (log token or open): EEXISTS never, ENOMEM. */
-varve_status varve_store_table_admit(varve_store *store, const struct varve_schema *schema,
-                                     struct varve_table **ret_table, varve_error *err);
+/* Make a table with room in the store's list (log token or open), then link it, which cannot fail,
+ * or let it go. */
+varve_status varve_table_new(varve_store *store, const struct varve_schema *schema,
+                             struct varve_table **ret_table, varve_error *err);
+void varve_table_link(struct varve_table *table);
+void varve_table_discard(struct varve_table *table); /* NULL is a no-op */
 void varve_store_tables_free(varve_store *store);
 struct varve_generation *varve_generation_new(struct varve_table *table, varve_error *err);
 void varve_generation_free(struct varve_generation *generation);

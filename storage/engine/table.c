@@ -6,11 +6,11 @@
 #include <string.h>
 #include <strings.h>
 
-#include "storage/engine/store_int.h"
+#include "storage/engine/commit_int.h"
 
 struct varve_generation *varve_generation_new(struct varve_table *table, varve_error *err)
 {
-    struct varve_heap       *heap = &table->store->heap;
+    struct varve_heap *heap = &table->store->heap;
     struct varve_generation *generation = varve_alloc_zero(heap, 1, sizeof *generation);
 
     if (generation == NULL) {
@@ -59,8 +59,8 @@ void varve_store_tables_free(varve_store *store)
     store->n_tables = store->tables_capacity = 0;
 }
 
-varve_status varve_store_table_admit(varve_store *store, const struct varve_schema *schema,
-                                     struct varve_table **ret_table, varve_error *err)
+varve_status varve_table_new(varve_store *store, const struct varve_schema *schema,
+                             struct varve_table **ret_table, varve_error *err)
 {
     struct varve_table *table = varve_alloc_zero(&store->heap, 1, sizeof *table);
 
@@ -74,24 +74,35 @@ varve_status varve_store_table_admit(varve_store *store, const struct varve_sche
         return VARVE_ENOMEM;
     }
     varve_mutex_lock(&store->view_lock);
-    const bool room =
-        varve_vec_grow(&store->heap, (void **)&store->tables, sizeof *store->tables,
-                       store->n_tables + 1, &store->tables_capacity);
-    if (room) {
-        size_t i = store->n_tables;
-        for (; i > 0 && strcmp(store->tables[i - 1]->schema->name, schema->name) > 0; i--)
-            store->tables[i] = store->tables[i - 1];
-        store->tables[i] = table;
-        store->n_tables++;
-    }
+    const bool room = varve_vec_grow(&store->heap, (void **)&store->tables, sizeof *store->tables,
+                                     store->n_tables + 1, &store->tables_capacity);
     varve_mutex_unlock(&store->view_lock);
     if (!room) {
         table_free(table);
         return varve_error_nomem(err, "the list of tables");
     }
-    if (ret_table != NULL)
-        *ret_table = table;
+    *ret_table = table;
     return VARVE_OK;
+}
+
+void varve_table_link(struct varve_table *table)
+{
+    varve_store *store = table->store;
+
+    varve_mutex_lock(&store->view_lock);
+    assert(store->n_tables < store->tables_capacity);
+    size_t i = store->n_tables;
+    for (; i > 0 && strcmp(store->tables[i - 1]->schema->name, table->schema->name) > 0; i--)
+        store->tables[i] = store->tables[i - 1];
+    store->tables[i] = table;
+    store->n_tables++;
+    varve_mutex_unlock(&store->view_lock);
+}
+
+void varve_table_discard(struct varve_table *table)
+{
+    if (table != NULL)
+        table_free(table);
 }
 
 struct varve_table *varve_store_table_by_id(varve_store *store, uint32_t table_id)
@@ -152,4 +163,55 @@ varve_table *varve_table_at(varve_store *store, uint32_t position)
 const varve_schema *varve_table_schema(const varve_table *table)
 {
     return table == NULL ? NULL : table->schema;
+}
+
+/* -------------------------------------------------------------------------- Creating, dropping */
+
+static varve_status ddl_check(varve_store *store, const char *text, varve_error *err)
+{
+    const varve_status rc = varve_store_enter(store, err);
+
+    if (rc < 0)
+        return rc;
+    if (text == NULL)
+        return varve_error_set(err, VARVE_EINVAL, NULL, VARVE_NO_OFFSET, "no text given");
+    if (store->read_only)
+        return varve_error_set(err, VARVE_EREADONLY, NULL, VARVE_NO_OFFSET,
+                               "the store is open read-only");
+    return varve_store_failure(store, err);
+}
+
+static varve_status ddl_run(varve_store *store, struct varve_pending *pending, varve_error *err)
+{
+    pending->policy = VARVE_POLICY_DURABLE_GROUP;
+    pending->error.row = UINT64_MAX;
+    varve_buffer_init(&pending->payload, &store->heap);
+    varve_status rc = varve_pending_run(store, pending);
+    if (rc < 0)
+        rc = varve_error_copy(err, &pending->error, rc);
+    varve_buffer_free(&pending->payload);
+    varve_schema_unref(pending->schema);
+    return rc;
+}
+
+varve_status varve_table_create(varve_store *store, const char *text, varve_error *err)
+{
+    struct varve_pending pending = {.type = VARVE_WAL_SCHEMA};
+    varve_status rc = ddl_check(store, text, err);
+
+    if (rc < 0)
+        return rc;
+    rc = varve_schema_from_text(&store->heap, text, &pending.schema, err);
+    return rc < 0 ? rc : ddl_run(store, &pending, err);
+}
+
+varve_status varve_table_drop(varve_store *store, const char *name, varve_error *err)
+{
+    struct varve_pending pending = {.type = VARVE_WAL_TABLE_DROP};
+    varve_status rc = ddl_check(store, name, err);
+
+    if (rc < 0)
+        return rc;
+    rc = varve_table_open(store, name, &pending.table, err);
+    return rc < 0 ? rc : ddl_run(store, &pending, err);
 }

@@ -53,9 +53,9 @@ static void view_free(struct varve_view *view)
 static varve_status view_fill_locked(struct varve_view *view, const struct varve_table *only,
                                      varve_error *err) VARVE_REQUIRES(&view->store->view_lock)
 {
-    varve_store   *store = view->store;
+    varve_store *store = view->store;
     const uint32_t n = only != NULL ? 1 : (uint32_t)store->n_tables;
-    varve_status   rc = VARVE_OK;
+    varve_status rc = VARVE_OK;
 
     view->version = varve_version_ref(store->version);
     view->commit_lsn = store->commit_lsn;
@@ -148,7 +148,7 @@ varve_status varve_snapshot_take(varve_store *store, varve_snapshot **ret_snapsh
                                  varve_error *err)
 {
     struct varve_view *view = NULL;
-    varve_status       rc = varve_store_enter(store, err);
+    varve_status rc = varve_store_enter(store, err);
 
     if (rc < 0)
         return rc;

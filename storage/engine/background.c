@@ -1,0 +1,156 @@
+/*
+ * background.c - tasks that do a little and return, and the threads that run them.
+ *
+ * Preference: what commits wait for (the log), then a log segment ahead of need, then a flush, then
+ * housekeeping (idle seal, interval sync, files to remove). Without threads varve_work() and
+ * waiting calls run the same tasks.
+ */
+#include "storage/engine/background_int.h"
+#include "storage/engine/commit_int.h"
+#include "storage/engine/file_table_int.h"
+#include "storage/engine/flush_int.h"
+
+#define STEP_US 2000u
+#define LOG_TURNS 64 /* before other tasks get a look */
+#define TICK_US 10000u
+#define REMOVE_EVERY 100 /* ticks */
+
+/* Drive the log if commits wait and nobody else does. */
+static bool task_log(varve_store *store)
+{
+    bool did = false;
+
+    if (!varve_log_try_take(store))
+        return false;
+    for (int i = 0; i < LOG_TURNS && varve_log_busy(store); i++)
+        did |= varve_log_turn(store, true);
+    varve_log_release(store);
+    return did;
+}
+
+static bool task_segment(varve_store *store)
+{
+    varve_mutex_lock(&store->queue_lock);
+    const bool wanted = store->segment_wanted && store->ready_segment == NULL;
+    if (wanted)
+        store->segment_wanted = false; /* one thread makes it */
+    varve_mutex_unlock(&store->queue_lock);
+    return wanted && varve_segment_prepare(store, NULL) == VARVE_OK;
+}
+
+/* What the log needs when nothing happens: evidence for the last acknowledgements, and the sync that
+ * `interval` promises. */
+static bool task_log_timer(varve_store *store)
+{
+    bool did = false;
+
+    if (!varve_log_try_take(store))
+        return false;
+    if (varve_log_busy(store)) {
+        varve_log_release(store);
+        return task_log(store);
+    }
+    const uint64_t now = (uint64_t)varve_store_boot_us(store);
+    const bool dirty = varve_wal_durable_lsn(store->wal) < varve_wal_written_lsn(store->wal);
+    if (!dirty)
+        store->unsynced_since_us = 0;
+    else if (store->unsynced_since_us == 0)
+        store->unsynced_since_us = now;
+    const bool interval = store->interval_used || store->options.policy == VARVE_POLICY_INTERVAL;
+    if (dirty && interval &&
+        now - store->unsynced_since_us >= (uint64_t)store->options.interval_ms * 1000 / 2)
+        did = varve_wal_sync(store->wal, NULL) == VARVE_OK;
+    else if (store->last_append_us != 0 && now - store->last_append_us >= VARVE_IDLE_SEAL_US) {
+        did = varve_wal_idle_seal(store->wal, NULL) == VARVE_OK;
+        store->last_append_us = 0;
+    }
+    varve_generations_check(store); /* age */
+    while (varve_log_busy(store) && varve_store_failure(store, NULL) == VARVE_OK)
+        (void)varve_log_turn(store, true);
+    varve_log_release(store);
+    return did;
+}
+
+bool varve_background_step(varve_store *store)
+{
+    if (varve_store_failure(store, NULL) < 0) {
+        (void)task_log(store); /* commits that wait are told */
+        return false;
+    }
+    if (task_log(store))
+        return true;
+    if (task_segment(store))
+        return true;
+    if (varve_flush_step(store, STEP_US, NULL) == VARVE_OK)
+        return true;
+    return task_log_timer(store);
+}
+
+static void *thread_main(void *argument)
+{
+    varve_store *store = argument;
+    unsigned ticks = 0;
+
+    for (;;) {
+        const bool did = varve_background_step(store);
+        if (++ticks % REMOVE_EVERY == 0)
+            (void)varve_obsolete_remove(store);
+        varve_mutex_lock(&store->queue_lock);
+        const bool waiting = store->queue.first != NULL && !store->log_taken;
+        if (!did && !store->closing && !waiting)
+            (void)varve_cond_wait_for(&store->work, &store->queue_lock, TICK_US);
+        const bool closing = store->closing;
+        varve_mutex_unlock(&store->queue_lock);
+        if (closing)
+            return NULL;
+    }
+}
+
+varve_status varve_background_start(varve_store *store, varve_error *err)
+{
+    store->threaded = store->options.background_threads > 0;
+    for (uint32_t i = 0; i < store->options.background_threads; i++) {
+        const int rc = pthread_create(&store->threads[i], NULL, thread_main, store);
+        if (rc != 0) {
+            if (i > 0) /* fewer than asked for will do */
+                return VARVE_OK;
+            store->threaded = false;
+            return varve_error_os(err, -rc, NULL, VARVE_NO_OFFSET, "create a thread");
+        }
+        store->n_threads++;
+    }
+    return VARVE_OK;
+}
+
+void varve_background_stop(varve_store *store)
+{
+    varve_mutex_lock(&store->queue_lock);
+    store->closing = true;
+    varve_cond_broadcast(&store->work);
+    varve_mutex_unlock(&store->queue_lock);
+    for (uint32_t i = 0; i < store->n_threads; i++)
+        (void)pthread_join(store->threads[i], NULL);
+    store->n_threads = 0;
+    store->threaded = false;
+}
+
+varve_status varve_work(varve_store *store, uint64_t budget_us, varve_error *err)
+{
+    varve_status rc = varve_store_enter(store, err);
+
+    if (rc < 0)
+        return rc;
+    if (store->read_only)
+        return VARVE_END;
+    const int64_t begun = varve_store_boot_us(store);
+    bool did = false;
+    while (varve_background_step(store)) {
+        did = true;
+        if (varve_store_boot_us(store) - begun >= (int64_t)budget_us)
+            break;
+    }
+    if (varve_obsolete_remove(store) > 0)
+        did = true;
+    rc = varve_store_failure(store, err);
+    return rc < 0 ? rc : did ? VARVE_OK : VARVE_END;
+}

@@ -1,0 +1,153 @@
+/*
+ * edit.c - changes of the manifest: one at a time, durable first, then seen by everyone.
+ */
+#include <string.h>
+
+#include "storage/engine/edit_int.h"
+#include "storage/engine/file_table_int.h"
+
+/* Segments that have been sealed since the last edit go along with this one. */
+static uint32_t take_sealed(varve_store *store, struct varve_segment_entry *out, uint32_t max)
+{
+    varve_mutex_lock(&store->queue_lock);
+    const uint32_t n = store->n_sealed < max ? store->n_sealed : max;
+    memcpy(out, store->sealed, n * sizeof *out);
+    memmove(store->sealed, store->sealed + n, (store->n_sealed - n) * sizeof *out);
+    store->n_sealed -= n;
+    varve_mutex_unlock(&store->queue_lock);
+    return n;
+}
+
+/* Make the manifest's newest version the one that views see, and unlink the memtables that its
+ * files replace in the same moment. */
+static void publish(varve_store *store, struct varve_generation *flushed)
+{
+    struct varve_version *version = varve_manifest_version(store->manifest);
+
+    varve_mutex_lock(&store->view_lock);
+    struct varve_version *old = store->version;
+    store->version = version;
+    if (flushed != NULL) {
+        struct varve_table *table = flushed->table;
+        assert(table->oldest == flushed && flushed->next != NULL);
+        table->oldest = flushed->next;
+    }
+    varve_mutex_unlock(&store->view_lock);
+    varve_version_unref(old);
+}
+
+varve_status varve_store_edit_locked(varve_store *store, struct varve_edit *edit,
+                                     struct varve_generation *flushed, varve_error *err)
+{
+    struct varve_segment_entry segments[16];
+    varve_error detail = {0};
+
+    assert(edit->n_put_segments <= 8);
+    if (edit->n_put_segments > 0)
+        memcpy(segments, edit->put_segments, edit->n_put_segments * sizeof segments[0]);
+    const uint32_t own = edit->n_put_segments;
+    edit->n_put_segments += take_sealed(store, segments + own, 8);
+    edit->put_segments = segments;
+    const varve_status rc = varve_manifest_apply(store->manifest, edit, &detail);
+    edit->put_segments = NULL;
+    if (rc < 0) {
+        for (uint32_t i = own; i < edit->n_put_segments; i++)
+            varve_store_note_sealed(store, &segments[i]);
+        if (rc != VARVE_EINVAL && rc != VARVE_ENOMEM && rc != VARVE_ENOSPC)
+            varve_store_fail(store, &detail);
+        return varve_error_copy(err, &detail, rc);
+    }
+    publish(store, flushed);
+    return VARVE_OK;
+}
+
+varve_status varve_store_edit(varve_store *store, struct varve_edit *edit, varve_error *err)
+{
+    varve_mutex_lock(&store->manifest_lock);
+    const varve_status rc = varve_store_edit_locked(store, edit, NULL, err);
+    varve_mutex_unlock(&store->manifest_lock);
+    return rc;
+}
+
+varve_status varve_store_edit_many_locked(varve_store *store, struct varve_edit *edit,
+                                          varve_error *err)
+{
+    varve_error detail = {0};
+    const varve_status rc = varve_manifest_apply(store->manifest, edit, &detail);
+
+    if (rc < 0)
+        return varve_error_copy(err, &detail, rc);
+    publish(store, NULL);
+    return VARVE_OK;
+}
+
+varve_status varve_store_file_ids(varve_store *store, uint64_t n, uint64_t *ret_first,
+                                  varve_error *err)
+{
+    varve_status rc = VARVE_OK;
+
+    varve_mutex_lock(&store->manifest_lock);
+    if (store->file_id_limit - store->next_file_id < n) {
+        const uint64_t chunk = n > VARVE_FILE_ID_CHUNK ? n : VARVE_FILE_ID_CHUNK;
+        struct varve_edit edit = {.set_flags = VARVE_EDIT_NEXT_FILE,
+                                  .next_file_id = store->file_id_limit + chunk};
+        rc = varve_store_edit_locked(store, &edit, NULL, err);
+        if (rc == VARVE_OK)
+            store->file_id_limit = edit.next_file_id;
+    }
+    if (rc == VARVE_OK) {
+        *ret_first = store->next_file_id;
+        store->next_file_id += n;
+    }
+    varve_mutex_unlock(&store->manifest_lock);
+    return rc;
+}
+
+varve_status varve_store_file_id(varve_store *store, uint64_t *ret_id, varve_error *err)
+{
+    return varve_store_file_ids(store, 1, ret_id, err);
+}
+
+void varve_store_note_sealed(varve_store *store, const struct varve_segment_entry *entry)
+{
+    varve_mutex_lock(&store->queue_lock);
+    if (store->n_sealed == sizeof store->sealed / sizeof store->sealed[0]) {
+        /* Too many to remember: the next segment's header vouches for the one forgotten, and its
+         * end is found again by the next open. */
+        memmove(store->sealed, store->sealed + 1, (store->n_sealed - 1) * sizeof *store->sealed);
+        store->n_sealed--;
+    }
+    store->sealed[store->n_sealed++] = *entry;
+    varve_mutex_unlock(&store->queue_lock);
+}
+
+varve_status varve_store_trim(varve_store *store, varve_error *err)
+{
+    uint64_t ids[64];
+    uint64_t bytes[64];
+    uint32_t n = 0;
+    varve_status rc = VARVE_OK;
+
+    varve_mutex_lock(&store->manifest_lock);
+    const struct varve_version *version = store->version; /* edits need the lock that we hold */
+    for (uint32_t i = 0; i < version->n_segments && n < 64; i++) {
+        const struct varve_segment_entry *segment = &version->segments[i];
+        if (!segment->sealed || segment->final_lsn > version->replay.lsn)
+            break;
+        bytes[n] = segment->size;
+        ids[n++] = segment->id;
+    }
+    if (n > 0 && !varve_obsolete_reserve(store, n))
+        rc = varve_error_nomem(err, "a list of files to remove");
+    if (n > 0 && rc == VARVE_OK) {
+        struct varve_edit edit = {.drop_segments = ids, .n_drop_segments = n};
+        rc = varve_store_edit_locked(store, &edit, NULL, err);
+    }
+    const uint64_t number = store->version->number;
+    varve_mutex_unlock(&store->manifest_lock);
+    for (uint32_t i = 0; rc == VARVE_OK && i < n; i++)
+        varve_obsolete_add(
+            store, &(struct varve_obsolete){
+                       .id = ids[i], .version = number, .bytes = bytes[i], .kind = VARVE_FILE_WAL});
+    return rc;
+}

@@ -1,0 +1,34 @@
+/*
+ * edit_int.h - changes of the manifest. See edit.c.
+ */
+#ifndef VARVE_ENGINE_EDIT_INT_H
+#define VARVE_ENGINE_EDIT_INT_H
+
+#include "storage/engine/store_int.h"
+
+/*
+ * Apply `edit` (at most 8 segments) and make the new version current. `flushed` (may be NULL) is its
+ * table's oldest memtable, which the edit's files replace: it leaves the table in the same moment
+ * and is the caller's to free. ENOMEM, ENOSPC and EINVAL change nothing; everything else makes the
+ * store FAILED. `edit->put_segments` is NULL afterwards.
+ */
+varve_status varve_store_edit_locked(varve_store *store, struct varve_edit *edit,
+                                     struct varve_generation *flushed, varve_error *err)
+    VARVE_REQUIRES(&store->manifest_lock);
+varve_status varve_store_edit(varve_store *store, struct varve_edit *edit, varve_error *err);
+/* The same for any number of segments, while the store is being opened: a failure fails the open. */
+varve_status varve_store_edit_many_locked(varve_store *store, struct varve_edit *edit,
+                                          varve_error *err) VARVE_REQUIRES(&store->manifest_lock);
+
+/* File numbers that were never given before, in this life of the store or another. */
+varve_status varve_store_file_id(varve_store *store, uint64_t *ret_id, varve_error *err);
+varve_status varve_store_file_ids(varve_store *store, uint64_t n, uint64_t *ret_first,
+                                  varve_error *err);
+
+/* Remember that a segment has been sealed, for the next edit. */
+void varve_store_note_sealed(varve_store *store, const struct varve_segment_entry *entry);
+
+/* Drop the segments that end at or below the replay LSN. */
+varve_status varve_store_trim(varve_store *store, varve_error *err);
+
+#endif

@@ -1,0 +1,554 @@
+/*
+ * flush.c - WRITE 4: a memtable that takes no more rows becomes SSTables, one for each event-time
+ * window that its rows touch, and leaves the log.
+ *
+ * States.  none -> POURING (rows through the merge into the writers) -> FINISHING (files written out
+ *          and synced) -> INSTALLING (directory synced, one manifest edit) -> none. Any failure
+ *          removes the files and keeps the memtable; it is tried again after a pause that grows.
+ *
+ * Invariants
+ *   F1  The edit that names the files, the table's flushed LSN and the replay state is one edit.
+ *   F2  A view sees the memtable or its files, never both, never neither.
+ *   F3  The generations of a table are flushed oldest first.
+ *
+ * Threads. One holder of the flush token; the log token is taken for a moment at the end.
+ */
+#include <string.h>
+
+#include "storage/engine/commit_int.h"
+#include "storage/engine/edit_int.h"
+#include "storage/engine/file_table_int.h"
+#include "storage/engine/flush_int.h"
+#include "storage/engine/window_int.h"
+#include "storage/scan/merge.h"
+#include "storage/sst/sst_writer.h"
+
+enum flush_state { FLUSH_POURING = 1, FLUSH_FINISHING, FLUSH_INSTALLING };
+
+struct flush_file {
+    struct varve_window window;
+    bool outlier;
+    struct varve_sst_writer *writer; /* NULL once finished */
+    uint64_t partition;              /* the last one begun, counted from 1 */
+    struct varve_file_entry entry;
+};
+
+struct varve_flush {
+    enum flush_state state;
+    struct varve_generation *generation;
+    struct varve_source *source;
+    struct varve_merge *merge;
+    struct varve_window_plan plan;
+    struct varve_column_set columns;
+    struct varve_cells *cells; /* for pieces that are loaded whole */
+    uint64_t partition;        /* counted from 1 */
+    struct varve_span key;     /* of the current partition; borrowed from the source */
+    bool in_partition;
+    uint32_t n_files, n_finished;
+    struct flush_file files[VARVE_FLUSH_WINDOWS];
+};
+
+static void flush_free(varve_store *store, struct varve_flush *flush)
+{
+    const struct varve_schema *schema = flush->generation->table->schema;
+
+    for (uint32_t i = 0; i < flush->n_files; i++) {
+        varve_sst_writer_abort(flush->files[i].writer);
+        varve_sst_properties_free(&flush->files[i].entry.properties, &store->heap);
+    }
+    varve_merge_free(flush->merge);
+    if (flush->source != NULL)
+        flush->source->ops->close(flush->source);
+    if (flush->cells != NULL)
+        varve_free(&store->heap, flush->cells, schema->n_columns * sizeof *flush->cells);
+    varve_free(&store->heap, flush, sizeof *flush);
+}
+
+/* The oldest memtable that waits; NULL: none. */
+static struct varve_generation *next_generation(varve_store *store)
+{
+    struct varve_generation *found = NULL;
+
+    varve_mutex_lock(&store->view_lock);
+    varve_mutex_lock(&store->queue_lock);
+    for (size_t i = 0; i < store->n_tables; i++) {
+        struct varve_generation *g = store->tables[i]->oldest;
+        if (store->tables[i]->dropped || g == NULL || !g->flushable)
+            continue;
+        if (found == NULL || g->start.lsn < found->start.lsn)
+            found = g;
+    }
+    varve_mutex_unlock(&store->queue_lock);
+    varve_mutex_unlock(&store->view_lock);
+    return found;
+}
+
+static varve_status flush_begin(varve_store *store, struct varve_generation *generation,
+                                varve_error *err)
+{
+    const struct varve_schema *schema = generation->table->schema;
+    struct varve_memtable_view view = varve_memtable_view_of(generation->memtable);
+    struct varve_flush *flush = varve_alloc_zero(&store->heap, 1, sizeof *flush);
+    int64_t first, last;
+    varve_status rc;
+
+    if (flush == NULL)
+        return varve_error_nomem(err, "a flush");
+    flush->state = FLUSH_POURING;
+    flush->generation = generation;
+    varve_bitmap_set_range(flush->columns.bits, 0, schema->n_columns);
+    varve_memtable_time_range(generation->memtable, &first, &last);
+    flush->plan =
+        varve_window_plan_of(schema, first, last, varve_memtable_bytes(generation->memtable),
+                             store->options.window_seconds, varve_store_wall_us(store) / 1000000);
+    flush->cells = varve_alloc_zero(&store->heap, schema->n_columns, sizeof *flush->cells);
+    if (flush->cells == NULL) {
+        flush_free(store, flush);
+        return varve_error_nomem(err, "a flush");
+    }
+    rc = varve_memtable_source_open(&view, &store->heap, &flush->source, err);
+    if (rc == VARVE_OK)
+        rc = varve_merge_create(&store->heap, schema, &flush->columns, true, &flush->merge, err);
+    if (rc == VARVE_OK)
+        rc = flush->source->ops->seek(flush->source, (struct varve_span){NULL, 0}, false, err);
+    if (rc < 0) {
+        flush_free(store, flush);
+        return rc;
+    }
+    store->flush = flush;
+    return VARVE_OK;
+}
+
+/* ------------------------------------------------------------------------------------ Pouring */
+
+static varve_status file_open(varve_store *store, struct varve_flush *flush, bool outlier,
+                              struct varve_window window, varve_error *err)
+{
+    struct flush_file *file = &flush->files[flush->n_files];
+    char name[VARVE_FILE_NAME_MAX];
+    struct varve_sst_writer_options options = {.schema = flush->generation->table->schema,
+                                               .row_group_rows = store->options.row_group_rows};
+
+    assert(flush->n_files < VARVE_FLUSH_WINDOWS);
+    memset(file, 0, sizeof *file);
+    varve_status rc = varve_store_file_id(store, &file->entry.id, err);
+    if (rc < 0)
+        return rc;
+    const int random = store->vfs->ops->random(store->vfs, options.given.uuid, 16);
+    if (random < 0)
+        return varve_error_os(err, random, NULL, VARVE_NO_OFFSET, "get random bytes for a file");
+    options.row_group_bytes = store->options.memory_limit / 64;
+    if (options.row_group_bytes > ((uint64_t)32 << 20))
+        options.row_group_bytes = (uint64_t)32 << 20;
+    options.given.window_start = outlier ? INT64_MIN : window.start;
+    options.given.window_end = outlier ? INT64_MAX : window.end;
+    options.given.lsn_first = varve_memtable_first_lsn(flush->generation->memtable);
+    options.given.lsn_end = varve_memtable_end_lsn(flush->generation->memtable);
+    varve_file_name_sst(file->entry.id, name);
+    rc = varve_sst_writer_open(store->vfs, name, &options, &store->heap, &file->writer, err);
+    if (rc < 0)
+        return rc;
+    file->window = window;
+    file->outlier = outlier;
+    flush->n_files++;
+    return VARVE_OK;
+}
+
+static varve_status file_for(varve_store *store, struct varve_flush *flush, int64_t time,
+                             struct flush_file **ret_file, varve_error *err)
+{
+    const bool outlier = time < flush->plan.low || time > flush->plan.high;
+    struct varve_window window = {INT64_MIN, INT64_MAX};
+
+    if (!outlier && flush->plan.length < INT64_MAX)
+        window = varve_window_of(time, flush->plan.length);
+    for (uint32_t i = 0; i < flush->n_files; i++) {
+        struct flush_file *file = &flush->files[i];
+        if (file->outlier == outlier && (outlier || file->window.start == window.start)) {
+            *ret_file = file;
+            return VARVE_OK;
+        }
+    }
+    const varve_status rc = file_open(store, flush, outlier, window, err);
+    *ret_file = rc < 0 ? NULL : &flush->files[flush->n_files - 1];
+    return rc;
+}
+
+/* The first row at or after `from` that does not go to the file of row `from`. */
+static uint32_t same_file_end(const struct varve_flush *flush, const struct flush_file *file,
+                              const struct varve_rows *rows, uint32_t from)
+{
+    const bool below = rows->time[from] < flush->plan.low;
+    int64_t bound = file->outlier
+                        ? (below ? flush->plan.low - 1 : INT64_MAX)
+                        : (file->window.end == INT64_MAX ? INT64_MAX : file->window.end - 1);
+    uint32_t low = from, high = rows->n;
+
+    if (!file->outlier && bound > flush->plan.high)
+        bound = flush->plan.high;
+    while (low < high) { /* the first time above the bound */
+        const uint32_t middle = low + (high - low) / 2;
+        if (rows->time[middle] <= bound)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static varve_status pour_rows(varve_store *store, struct varve_flush *flush,
+                              const struct varve_rows *rows, varve_error *err)
+{
+    for (uint32_t from = 0; from < rows->n;) {
+        struct flush_file *file = NULL;
+        varve_status rc = file_for(store, flush, rows->time[from], &file, err);
+        if (rc < 0)
+            return rc;
+        if (file->partition != flush->partition) {
+            rc = varve_sst_writer_begin_partition(file->writer, flush->key, err);
+            if (rc < 0)
+                return rc;
+            file->partition = flush->partition;
+        }
+        const uint32_t end = same_file_end(flush, file, rows, from);
+        rc = varve_sst_writer_append(file->writer, rows, from, end - from, err);
+        if (rc < 0)
+            return rc;
+        from = end;
+    }
+    return VARVE_OK;
+}
+
+static varve_status begin_partition(struct varve_flush *flush, varve_error *err)
+{
+    struct varve_merge_input input = {.source = flush->source};
+    varve_status rc = flush->source->ops->next(flush->source, &input.partition, err);
+
+    if (rc != VARVE_OK)
+        return rc;
+    flush->key = input.partition.key;
+    flush->partition++;
+    flush->in_partition = true;
+    return varve_merge_begin(flush->merge, &input, 1, INT64_MIN, INT64_MAX, false, err);
+}
+
+/* One step of the merge. VARVE_END: all partitions have been poured. */
+static varve_status pour(varve_store *store, struct varve_flush *flush, varve_error *err)
+{
+    struct varve_merge_step step;
+    varve_status rc;
+
+    if (!flush->in_partition) {
+        rc = begin_partition(flush, err);
+        if (rc != VARVE_OK)
+            return rc;
+    }
+    rc = varve_merge_next(flush->merge, &step, err);
+    if (rc == VARVE_END) {
+        flush->in_partition = false;
+        return VARVE_OK;
+    }
+    if (rc < 0)
+        return rc;
+    if (step.source == NULL)
+        return pour_rows(store, flush, step.rows, err);
+    struct varve_rows rows = {.schema = flush->generation->table->schema, .columns = flush->cells};
+    rc = step.source->ops->load(step.source, step.stream, step.first, step.n, &flush->columns, true,
+                                &rows, err);
+    return rc < 0 ? rc : pour_rows(store, flush, &rows, err);
+}
+
+/* --------------------------------------------------------------------------------- Installing */
+
+static varve_status finish_one(struct varve_flush *flush, varve_error *err)
+{
+    struct flush_file *file = &flush->files[flush->n_finished];
+    const varve_status rc = varve_sst_writer_finish(file->writer, &file->entry.properties, err);
+
+    file->writer = NULL;
+    flush->n_finished++;
+    return rc;
+}
+
+static void fill_edit(varve_store *store, struct varve_flush *flush,
+                      const struct varve_log_point *point, struct varve_table_marks *marks,
+                      struct varve_file_entry *entries, struct varve_edit *edit)
+{
+    const struct varve_generation *newer = flush->generation->next;
+
+    *marks = (struct varve_table_marks){.table_id = flush->generation->table->schema->table_id,
+                                        .retention_floor = INT64_MIN,
+                                        .write_floor = INT64_MIN};
+    marks->flushed_lsn =
+        newer->start.lsn < store->applied.lsn ? newer->start.lsn : store->applied.lsn;
+    for (uint32_t i = 0; i < flush->n_files; i++)
+        entries[i] = flush->files[i].entry;
+    *edit = (struct varve_edit){
+        .add_files = entries,
+        .n_add_files = flush->n_files,
+        .marks = marks,
+        .n_marks = 1,
+        .set_flags = VARVE_EDIT_REPLAY | VARVE_EDIT_DURABLE | VARVE_EDIT_CLOCK,
+        .replay = {.lsn = point->lsn,
+                   .index = point->index,
+                   .term = point->term,
+                   .chain = point->chain,
+                   .hlc = point->hlc,
+                   .n_origins = point->n_origins,
+                   .origins = point->origins,
+                   .n_epochs = store->n_epochs,
+                   .epochs = store->epochs},
+        .durable_lsn = varve_wal_durable_lsn(store->wal),
+    };
+    memcpy(edit->boot_id, store->boot_id, sizeof edit->boot_id);
+    varve_mutex_lock(&store->view_lock);
+    edit->safe_now_us = varve_store_safe_now_locked(store);
+    edit->boot_us = store->safe_boot_us;
+    varve_mutex_unlock(&store->view_lock);
+}
+
+static varve_status install_edit(varve_store *store, struct varve_flush *flush,
+                                 struct varve_edit *edit, varve_error *err)
+{
+    varve_mutex_lock(&store->manifest_lock);
+    varve_status rc = VARVE_END; /* the table has been dropped meanwhile */
+    if (varve_version_table(store->version, edit->marks->table_id) != NULL)
+        rc = varve_store_edit_locked(store, edit, flush->generation, err);
+    varve_mutex_unlock(&store->manifest_lock);
+    return rc;
+}
+
+static varve_status install(varve_store *store, struct varve_flush *flush, varve_error *err)
+{
+    struct varve_log_point point = {0};
+    struct varve_edit edit;
+    struct varve_table_marks marks;
+    struct varve_file_entry entries[VARVE_FLUSH_WINDOWS];
+    const int synced = store->vfs->ops->sync_dir(store->vfs);
+
+    if (synced < 0)
+        return varve_error_os(err, synced, NULL, VARVE_NO_OFFSET, "sync the directory");
+    varve_log_take(store);
+    varve_status rc = varve_replay_point(store, flush->generation, &point, err);
+    if (rc == VARVE_OK)
+        fill_edit(store, flush, &point, &marks, entries, &edit);
+    varve_log_release(store);
+    if (rc == VARVE_OK)
+        rc = install_edit(store, flush, &edit, err);
+    varve_log_point_free(&store->heap, &point);
+    return rc;
+}
+
+static void installed(varve_store *store, struct varve_flush *flush)
+{
+    struct varve_generation *generation = flush->generation;
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < flush->n_files; i++)
+        bytes += flush->files[i].entry.properties.file_size;
+    const uint64_t freed = varve_memtable_bytes(generation->memtable);
+    flush_free(store, flush);
+    store->flush = NULL;
+    varve_generation_free(generation);
+    varve_mutex_lock(&store->queue_lock);
+    store->stats.flushes++;
+    store->stats.bytes_flush += bytes;
+    store->memtable_bytes -= freed < store->memtable_bytes ? freed : store->memtable_bytes;
+    varve_cond_broadcast(&store->commit_done);
+    varve_mutex_unlock(&store->queue_lock);
+}
+
+/* ---------------------------------------------------------------------------------------- Steps */
+
+/* Free the memtables of tables that have been dropped. */
+static void release_dropped(varve_store *store)
+{
+    struct varve_generation *garbage = NULL;
+
+    varve_log_take(store);
+    varve_mutex_lock(&store->view_lock);
+    for (size_t i = 0; i < store->n_tables; i++) {
+        struct varve_table *table = store->tables[i];
+        if (!table->dropped || table->oldest == NULL)
+            continue;
+        garbage = table->oldest;
+        table->oldest = table->active = NULL;
+        break;
+    }
+    varve_mutex_unlock(&store->view_lock);
+    varve_log_release(store);
+    while (garbage != NULL) {
+        struct varve_generation *next = garbage->next;
+        varve_generation_free(garbage);
+        garbage = next;
+    }
+}
+
+static varve_status step_once(varve_store *store, varve_error *err)
+{
+    struct varve_flush *flush = store->flush;
+    varve_status rc = VARVE_OK;
+
+    switch (flush->state) {
+    case FLUSH_POURING:
+        rc = flush->generation->table->dropped ? VARVE_END : pour(store, flush, err);
+        if (rc == VARVE_END) {
+            flush->state = FLUSH_FINISHING;
+            rc = VARVE_OK;
+        }
+        break;
+    case FLUSH_FINISHING:
+        if (flush->n_finished < flush->n_files)
+            rc = finish_one(flush, err);
+        else
+            flush->state = FLUSH_INSTALLING;
+        break;
+    case FLUSH_INSTALLING:
+        rc = install(store, flush, err);
+        if (rc == VARVE_OK)
+            installed(store, flush);
+        break;
+    }
+    return rc;
+}
+
+/* Remove what a flush has written that nobody names. */
+static void give_up(varve_store *store)
+{
+    struct varve_flush *flush = store->flush;
+    char name[VARVE_FILE_NAME_MAX];
+
+    for (uint32_t i = 0; i < flush->n_finished; i++) {
+        varve_file_name_sst(flush->files[i].entry.id, name);
+        (void)store->vfs->ops->unlink(store->vfs, name);
+    }
+    flush_free(store, flush);
+    store->flush = NULL;
+}
+
+static varve_status failed(varve_store *store, varve_status rc, const varve_error *err)
+{
+    const bool named = varve_store_failure(store, NULL) < 0; /* the manifest may name the files */
+
+    if (store->flush != NULL && named) {
+        flush_free(store, store->flush);
+        store->flush = NULL;
+    } else if (store->flush != NULL) {
+        give_up(store);
+    }
+    store->flush_failures++;
+    const uint64_t pause =
+        store->flush_failures < 10 ? (uint64_t)10000 << store->flush_failures : 5000000;
+    varve_mutex_lock(&store->queue_lock);
+    store->flush_retry_us = (uint64_t)varve_store_boot_us(store) + pause;
+    (void)varve_error_copy(&store->flush_error, err, rc);
+    varve_cond_broadcast(&store->commit_done);
+    varve_mutex_unlock(&store->queue_lock);
+    return rc;
+}
+
+static varve_status run(varve_store *store, uint64_t budget_us, varve_error *err)
+{
+    const int64_t begun = varve_store_boot_us(store);
+
+    if (store->flush == NULL) {
+        struct varve_generation *generation = next_generation(store);
+        if (generation == NULL)
+            return VARVE_END;
+        varve_error detail = {0};
+        const varve_status rc = flush_begin(store, generation, &detail);
+        if (rc < 0) {
+            (void)varve_error_copy(err, &detail, rc);
+            return failed(store, rc, &detail);
+        }
+    }
+    do {
+        varve_error detail = {0};
+        const varve_status rc = step_once(store, &detail);
+        if (rc == VARVE_END) { /* the table is gone */
+            give_up(store);
+            release_dropped(store);
+            return VARVE_OK;
+        }
+        if (rc < 0) {
+            (void)varve_error_copy(err, &detail, rc);
+            return failed(store, rc, &detail);
+        }
+    } while (store->flush != NULL && varve_store_boot_us(store) - begun < (int64_t)budget_us);
+    if (store->flush == NULL) {
+        store->flush_failures = 0;
+        (void)varve_store_trim(store, NULL); /* no memory or no room: the next flush trims */
+    }
+    return VARVE_OK;
+}
+
+varve_status varve_flush_step(varve_store *store, uint64_t budget_us, varve_error *err)
+{
+    const uint64_t now = (uint64_t)varve_store_boot_us(store);
+
+    varve_mutex_lock(&store->queue_lock);
+    const bool taken = !store->flush_taken && store->flush_retry_us <= now;
+    store->flush_taken |= taken;
+    varve_mutex_unlock(&store->queue_lock);
+    if (!taken)
+        return VARVE_END;
+    const varve_status rc = run(store, budget_us, err);
+    varve_mutex_lock(&store->queue_lock);
+    store->flush_taken = false;
+    varve_mutex_unlock(&store->queue_lock);
+    return rc;
+}
+
+void varve_flush_abandon(varve_store *store)
+{
+    if (store->flush != NULL)
+        give_up(store);
+}
+
+/* ------------------------------------------------------------------------- varve_flush() */
+
+/* Retire every memtable that holds rows; returns whether there are any to be flushed. */
+static varve_status retire_all(varve_store *store, varve_error *err)
+{
+    varve_status rc = VARVE_OK;
+
+    varve_log_take(store);
+    varve_log_drain(store);
+    for (size_t i = 0; i < store->n_tables && rc == VARVE_OK; i++) {
+        struct varve_table *table = store->tables[i];
+        if (!table->dropped && varve_memtable_rows(table->active->memtable) > 0)
+            rc = varve_generation_rotate(store, table, err);
+    }
+    varve_log_release(store);
+    return rc;
+}
+
+varve_status varve_flush(varve_store *store, varve_error *err)
+{
+    varve_status rc = varve_store_enter(store, err);
+
+    if (rc < 0)
+        return rc;
+    if (store->read_only)
+        return varve_error_set(err, VARVE_EREADONLY, NULL, VARVE_NO_OFFSET,
+                               "the store is open read-only");
+    rc = varve_store_failure(store, err);
+    if (rc == VARVE_OK)
+        rc = retire_all(store, err);
+    varve_mutex_lock(&store->queue_lock);
+    store->flush_error.status = VARVE_OK;
+    store->flush_retry_us = 0;
+    varve_mutex_unlock(&store->queue_lock);
+    while (rc == VARVE_OK && next_generation(store) != NULL) {
+        (void)varve_flush_step(store, 10000, NULL);
+        varve_mutex_lock(&store->queue_lock);
+        if (store->flush_error.status < 0)
+            rc = varve_error_copy(err, &store->flush_error, VARVE_EIO);
+        else if (store->flush_taken) /* another thread is at it */
+            (void)varve_cond_wait_for(&store->commit_done, &store->queue_lock, 1000);
+        varve_mutex_unlock(&store->queue_lock);
+        if (rc == VARVE_OK)
+            rc = varve_store_failure(store, err);
+    }
+    return rc;
+}

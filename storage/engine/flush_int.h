@@ -1,0 +1,19 @@
+/*
+ * flush_int.h - memtables become files. See flush.c.
+ */
+#ifndef VARVE_ENGINE_FLUSH_INT_H
+#define VARVE_ENGINE_FLUSH_INT_H
+
+#include "storage/engine/store_int.h"
+
+/*
+ * Do about `budget_us` of flushing. VARVE_OK: something was done; VARVE_END: there is nothing to
+ * flush; an error: this flush was given up and will be tried again later. Takes the flush token;
+ * VARVE_END too if another thread has it.
+ */
+varve_status varve_flush_step(varve_store *store, uint64_t budget_us, varve_error *err);
+
+/* Give up a flush under way and free it (close). */
+void varve_flush_abandon(varve_store *store);
+
+#endif

@@ -1,0 +1,153 @@
+/*
+ * generation.c - memtables come and go: when a new one takes over, and what an old one remembers.
+ *
+ * A memtable remembers the log's state just before its first record (varve_log_point): the oldest
+ * such state of all tables is where replay starts. It is taken when the first section is counted
+ * in, so an idle table pins no log.
+ *
+ * All functions require the log token.
+ */
+#include "storage/engine/commit_int.h"
+
+varve_status varve_generation_enter(varve_store *store, struct varve_generation *generation,
+                                    varve_error *err)
+{
+    if (generation->start.lsn == UINT64_MAX) {
+        struct varve_log_point now = store->appended;
+        now.origins = store->judged.items;
+        now.n_origins = (uint32_t)store->judged.count;
+        const varve_status rc = varve_log_point_copy(&store->heap, &generation->start, &now, err);
+        if (rc < 0) {
+            generation->start.lsn = UINT64_MAX;
+            return rc;
+        }
+        generation->born_us = varve_store_boot_us(store);
+    }
+    generation->pending++;
+    return VARVE_OK;
+}
+
+void varve_generation_leave(varve_store *store, struct varve_generation *generation)
+{
+    assert(generation->pending > 0);
+    generation->pending--;
+    if (generation->pending > 0)
+        return;
+    if (varve_memtable_rows(generation->memtable) == 0 &&
+        varve_memtable_end_lsn(generation->memtable) == 0) {
+        varve_log_point_free(&store->heap, &generation->start);
+        generation->start.lsn = UINT64_MAX; /* nothing came of it: it pins nothing */
+    }
+    varve_mutex_lock(&store->queue_lock);
+    if (generation->retired && !generation->flushable) {
+        generation->flushable = true;
+        varve_memtable_freeze(generation->memtable);
+        varve_cond_signal(&store->work);
+    }
+    varve_mutex_unlock(&store->queue_lock);
+}
+
+varve_status varve_generation_rotate(varve_store *store, struct varve_table *table,
+                                     varve_error *err)
+{
+    struct varve_generation *old = table->active;
+    struct varve_generation *fresh = varve_generation_new(table, err);
+
+    if (fresh == NULL)
+        return VARVE_ENOMEM;
+    varve_mutex_lock(&store->view_lock);
+    old->next = fresh;
+    varve_mutex_unlock(&store->view_lock);
+    table->active = fresh;
+    varve_mutex_lock(&store->queue_lock);
+    old->retired = true;
+    if (old->pending == 0) {
+        old->flushable = true;
+        varve_memtable_freeze(old->memtable);
+        varve_cond_signal(&store->work);
+    }
+    varve_mutex_unlock(&store->queue_lock);
+    return VARVE_OK;
+}
+
+static bool holds_rows(const struct varve_generation *generation)
+{
+    return generation->pending > 0 || varve_memtable_rows(generation->memtable) > 0;
+}
+
+/* Whether the active memtable is older than it should get. */
+static bool is_old(const varve_store *store, const struct varve_generation *generation,
+                   int64_t now_us)
+{
+    return generation->start.lsn != UINT64_MAX &&
+           now_us - generation->born_us > (int64_t)store->options.flush_interval_ms * 1000;
+}
+
+/* The active memtable whose first record is the oldest in the log, and the largest one. */
+struct candidates {
+    struct varve_table *largest, *oldest;
+    size_t largest_bytes, total_bytes;
+    uint64_t oldest_lsn;
+};
+
+static struct candidates look(varve_store *store, int64_t now_us)
+{
+    struct candidates found = {.oldest_lsn = UINT64_MAX};
+
+    for (size_t i = 0; i < store->n_tables; i++) { /* only the token's holder adds tables */
+        struct varve_table *table = store->tables[i];
+        if (table->dropped)
+            continue;
+        for (struct varve_generation *g = table->oldest; g != NULL && g != table->active;
+             g = g->next)
+            found.total_bytes += varve_memtable_bytes(g->memtable);
+        if (!holds_rows(table->active))
+            continue;
+        const size_t bytes = varve_memtable_bytes(table->active->memtable);
+        found.total_bytes += bytes;
+        if (is_old(store, table->active, now_us))
+            (void)varve_generation_rotate(store, table, NULL); /* no memory: the next turn */
+        else if (bytes > found.largest_bytes) {
+            found.largest = table;
+            found.largest_bytes = bytes;
+        }
+        if (table->oldest == table->active && table->active->start.lsn < found.oldest_lsn) {
+            found.oldest_lsn = table->active->start.lsn;
+            found.oldest = table;
+        }
+    }
+    return found;
+}
+
+void varve_generations_check(varve_store *store)
+{
+    const struct candidates found = look(store, varve_store_boot_us(store));
+
+    varve_mutex_lock(&store->queue_lock);
+    store->memtable_bytes = found.total_bytes;
+    varve_mutex_unlock(&store->queue_lock);
+    if (found.largest != NULL && found.largest_bytes >= store->options.memtable_bytes)
+        (void)varve_generation_rotate(store, found.largest, NULL);
+    else if (found.largest != NULL && found.total_bytes >= store->options.memtable_bytes &&
+             found.largest_bytes >= found.total_bytes / 2)
+        (void)varve_generation_rotate(store, found.largest, NULL);
+    if (found.oldest != NULL && found.oldest->oldest == found.oldest->active &&
+        store->appended.lsn - found.oldest_lsn > store->options.max_wal_bytes)
+        (void)varve_generation_rotate(store, found.oldest, NULL);
+}
+
+varve_status varve_replay_point(varve_store *store, const struct varve_generation *without,
+                                struct varve_log_point *ret_point, varve_error *err)
+{
+    struct varve_log_point now = store->applied;
+    const struct varve_log_point *oldest = &now;
+
+    now.origins = store->origins.items;
+    now.n_origins = (uint32_t)store->origins.count;
+    for (size_t i = 0; i < store->n_tables; i++)
+        for (const struct varve_generation *g = store->tables[i]->oldest; g != NULL; g = g->next)
+            if (g != without && !store->tables[i]->dropped && g->start.lsn < oldest->lsn)
+                oldest = &g->start;
+    *ret_point = (struct varve_log_point){0};
+    return varve_log_point_copy(&store->heap, ret_point, oldest, err);
+}

@@ -1,0 +1,456 @@
+/*
+ * open.c - a store's beginning and end.
+ *
+ * Open: directory, lock, manifest (made first if asked for), recovery, a fresh manifest generation,
+ * strays, threads. Close: threads, what is in flight, a seal on the log, everything freed; nothing is
+ * flushed, since the log has it. A reader opens without the lock and pins the version it reads.
+ */
+#include <string.h>
+
+#include "storage/engine/background_int.h"
+#include "storage/engine/commit_int.h"
+#include "storage/engine/edit_int.h"
+#include "storage/engine/file_table_int.h"
+#include "storage/engine/flush_int.h"
+#include "storage/engine/options_int.h"
+#include "storage/engine/recover_int.h"
+#include "storage/vfs/vfs.h"
+
+#define PIN_TRIES 100
+
+/* ------------------------------------------------------------------------------ Common checks */
+
+varve_status varve_store_enter(const varve_store *store, varve_error *err)
+{
+    if (store == NULL)
+        return varve_error_set(err, VARVE_EINVAL, NULL, VARVE_NO_OFFSET, "no store given");
+    if (store->vfs->ops->pid(store->vfs) != store->pid)
+        return varve_error_set(err, VARVE_EFORKED, NULL, VARVE_NO_OFFSET,
+                               "the store was opened by process %lld; a forked child calls "
+                               "varve_abandon() and opens it anew",
+                               (long long)store->pid);
+    return VARVE_OK;
+}
+
+varve_status varve_store_failure(varve_store *store, varve_error *err)
+{
+    varve_mutex_lock(&store->queue_lock);
+    const varve_status status = store->failure.status;
+    if (status < 0)
+        (void)varve_error_copy(err, &store->failure, status);
+    varve_mutex_unlock(&store->queue_lock);
+    return status;
+}
+
+void varve_store_fail(varve_store *store, const varve_error *err)
+{
+    varve_mutex_lock(&store->queue_lock);
+    if (store->failure.status == VARVE_OK) {
+        store->failure = *err;
+        if (store->failure.status >= 0)
+            store->failure.status = VARVE_EIO;
+        store->stats.failed = (uint32_t)store->failure.status;
+        varve_cond_broadcast(&store->commit_done);
+    }
+    varve_mutex_unlock(&store->queue_lock);
+}
+
+/* ------------------------------------------------------------------------------------- Clocks */
+
+int64_t varve_store_wall_us(const varve_store *store)
+{
+    struct varve_clock_reading now;
+    store->vfs->ops->clock(store->vfs, &now);
+    return now.wall_us;
+}
+
+int64_t varve_store_boot_us(const varve_store *store)
+{
+    struct varve_clock_reading now;
+    store->vfs->ops->clock(store->vfs, &now);
+    return now.boot_us;
+}
+
+int64_t varve_store_safe_now_locked(varve_store *store)
+{
+    struct varve_clock_reading now;
+
+    store->vfs->ops->clock(store->vfs, &now);
+    if (store->clock_suspect)
+        return store->safe_now_us;
+    const int64_t passed = now.boot_us - store->safe_boot_us;
+    const int64_t most = passed > 0 ? store->safe_now_us + passed : store->safe_now_us;
+    const int64_t next = now.wall_us < most ? now.wall_us : most;
+    if (next > store->safe_now_us) {
+        store->safe_now_us = next;
+        store->safe_boot_us = now.boot_us;
+    }
+    return store->safe_now_us;
+}
+
+/* Within the same boot time goes on by elapsed BOOTTIME; after a reboot the wall clock is believed
+ * if it is within 30 days of the last value, else the store is clock-suspect and time stands. */
+static void start_clock(varve_store *store)
+{
+    const struct varve_version *version = store->version;
+    const int64_t month_us = (int64_t)30 * 86400 * 1000000;
+    struct varve_clock_reading now;
+
+    store->vfs->ops->clock(store->vfs, &now);
+    store->safe_boot_us = now.boot_us;
+    if (version->safe_now_us == 0) { /* a new store */
+        store->safe_now_us = now.wall_us;
+    } else if (memcmp(version->boot_id, store->boot_id, sizeof store->boot_id) == 0 &&
+               now.boot_us >= version->boot_us) {
+        store->safe_now_us = version->safe_now_us + (now.boot_us - version->boot_us);
+    } else if (now.wall_us >= version->safe_now_us - month_us &&
+               now.wall_us <= version->safe_now_us + month_us) {
+        store->safe_now_us =
+            now.wall_us > version->safe_now_us ? now.wall_us : version->safe_now_us;
+    } else {
+        store->safe_now_us = version->safe_now_us;
+        store->clock_suspect = true;
+        store->stats.clock_suspect = 1;
+    }
+}
+
+/* ---------------------------------------------------------------------------------- The handle */
+
+static varve_status init_locks(varve_store *store, varve_error *err)
+{
+    int rc = varve_mutex_init(&store->manifest_lock);
+
+    if (rc == 0)
+        rc = varve_mutex_init(&store->view_lock);
+    if (rc == 0)
+        rc = varve_mutex_init(&store->queue_lock);
+    if (rc == 0)
+        rc = varve_cond_init(&store->commit_done);
+    if (rc == 0)
+        rc = varve_cond_init(&store->work);
+    if (rc < 0)
+        return varve_error_os(err, rc, NULL, VARVE_NO_OFFSET, "create a lock");
+    return varve_file_table_init(store, err);
+}
+
+static varve_status open_vfs(varve_store *store, const char *path, varve_error *err)
+{
+    const varve_options *o = &store->options;
+    const struct varve_vfs_options options = {.heap = &store->heap,
+                                              .create = (o->flags & VARVE_OPEN_CREATE) != 0,
+                                              .file_mode = o->file_mode,
+                                              .dir_mode = o->dir_mode};
+
+    if (o->vfs != NULL) {
+        store->vfs = o->vfs;
+        return VARVE_OK;
+    }
+    if (path == NULL || path[0] == '\0')
+        return varve_error_set(err, VARVE_EINVAL, NULL, VARVE_NO_OFFSET, "no path given");
+    store->owns_vfs = true;
+    return varve_vfs_create(path, o->io_backend, &options, &store->vfs, err);
+}
+
+/* Free what there is of a store. */
+static void store_free(varve_store *store)
+{
+    struct varve_heap heap_copy;
+
+    varve_flush_abandon(store);
+    varve_wal_writer_destroy(store->wal);
+    varve_wal_segment_close(store->ready_segment, false);
+    varve_file_table_free(store);
+    varve_store_tables_free(store);
+    varve_version_unref(store->version);
+    varve_manifest_close(store->manifest);
+    varve_cache_free(store->cache);
+    varve_origins_free(&store->heap, &store->judged);
+    varve_origins_free(&store->heap, &store->origins);
+    if (store->epochs != NULL)
+        varve_free(&store->heap, store->epochs, store->epochs_capacity * sizeof *store->epochs);
+    if (store->vfs != NULL) {
+        if (store->event_fd >= 0)
+            store->vfs->ops->event_close(store->vfs, store->event_fd);
+        if (store->readers_file != NULL)
+            store->vfs->ops->close(store->readers_file);
+        if (store->lock_file != NULL)
+            store->vfs->ops->close(store->lock_file);
+        if (store->owns_vfs)
+            store->vfs->ops->destroy(store->vfs);
+    }
+    varve_cond_destroy(&store->work);
+    varve_cond_destroy(&store->commit_done);
+    varve_mutex_destroy(&store->queue_lock);
+    varve_mutex_destroy(&store->view_lock);
+    varve_mutex_destroy(&store->manifest_lock);
+    varve_heap_init(&heap_copy, store->heap.base, UINT64_MAX); /* the store's own memory */
+    heap_copy.base->free(heap_copy.base->ctx, store, sizeof *store, 16);
+}
+
+static varve_status store_new(const varve_options *options, varve_store **ret_store,
+                              varve_error *err)
+{
+    struct varve_heap heap;
+
+    varve_heap_init(&heap, options->allocator, UINT64_MAX);
+    varve_store *store = heap.base->alloc(heap.base->ctx, sizeof *store, 16);
+    if (store == NULL)
+        return varve_error_nomem(err, "a store");
+    memset(store, 0, sizeof *store);
+    varve_heap_init(&store->heap, options->allocator, options->memory_limit);
+    store->options = *options;
+    store->read_only = (options->flags & VARVE_OPEN_READ_ONLY) != 0;
+    store->event_fd = -1;
+    store->failure.status = VARVE_OK;
+    const varve_status rc = init_locks(store, err);
+    if (rc < 0) {
+        heap.base->free(heap.base->ctx, store, sizeof *store, 16);
+        return rc;
+    }
+    *ret_store = store;
+    return VARVE_OK;
+}
+
+/* ------------------------------------------------------------------------------------- Writing */
+
+static varve_status take_lock(varve_store *store, varve_error *err)
+{
+    const struct varve_vfs_ops *ops = store->vfs->ops;
+    const uint32_t flags = VARVE_FILE_WRITE | VARVE_FILE_OPEN_OR_CREATE;
+    int64_t pid = 0;
+
+    int rc = ops->open(store->vfs, VARVE_LOCK_FILE, flags, &store->lock_file);
+    if (rc < 0)
+        return varve_error_os(err, rc, VARVE_LOCK_FILE, VARVE_NO_OFFSET, "open");
+    rc = ops->lock(store->lock_file, 0, 1, true);
+    if (rc == -11 /* EAGAIN */ || rc == -13 /* EACCES */) {
+        (void)ops->lock_test(store->lock_file, 0, 1, true, &pid);
+        if (pid > 0)
+            return varve_error_set(err, VARVE_EBUSY, VARVE_LOCK_FILE, VARVE_NO_OFFSET,
+                                   "the store is open for writing in process %lld", (long long)pid);
+        return varve_error_set(err, VARVE_EBUSY, VARVE_LOCK_FILE, VARVE_NO_OFFSET,
+                               "the store is open for writing in this or another process (a "
+                               "forked child keeps the lock too)");
+    }
+    if (rc < 0)
+        return varve_error_os(err, rc, VARVE_LOCK_FILE, VARVE_NO_OFFSET, "lock");
+    rc = ops->open(store->vfs, VARVE_READERS_FILE, flags, &store->readers_file);
+    return rc < 0 ? varve_error_os(err, rc, VARVE_READERS_FILE, VARVE_NO_OFFSET, "open") : VARVE_OK;
+}
+
+static int has_foreign_name(void *ctx, const char *name)
+{
+    uint64_t id;
+    const enum varve_file_kind kind = varve_file_name_parse(name, &id);
+
+    (void)ctx;
+    return kind != VARVE_FILE_LOCK && kind != VARVE_FILE_READERS && kind != VARVE_FILE_MANIFEST_TMP;
+}
+
+/* Whether a store may be made here: nothing but what an earlier, unfinished attempt left. */
+static varve_status check_empty(varve_store *store, varve_error *err)
+{
+    const int rc = store->vfs->ops->list(store->vfs, has_foreign_name, NULL);
+
+    if (rc < 0)
+        return varve_error_os(err, rc, NULL, VARVE_NO_OFFSET, "list the directory");
+    if (rc > 0)
+        return varve_error_set(
+            err, VARVE_ENOTFOUND, NULL, VARVE_NO_OFFSET,
+            "the directory is not a store and not empty: no store is made in it");
+    return VARVE_OK;
+}
+
+static varve_status open_manifest(varve_store *store, varve_error *err)
+{
+    varve_error detail = {0};
+    varve_status rc =
+        varve_manifest_open(store->vfs, &store->heap, store->read_only, &store->manifest, &detail);
+
+    if (rc == VARVE_ENOTFOUND && (store->options.flags & VARVE_OPEN_CREATE) != 0) {
+        rc = check_empty(store, err);
+        if (rc == VARVE_OK)
+            rc = varve_manifest_create(store->vfs, &store->heap, &store->manifest, err);
+    } else if (rc == VARVE_ENOTFOUND) {
+        return varve_error_set(err, VARVE_ENOTFOUND, NULL, VARVE_NO_OFFSET,
+                               "the directory holds no store");
+    } else if (rc < 0) {
+        return varve_error_copy(err, &detail, rc);
+    }
+    if (rc == VARVE_OK)
+        store->version = varve_manifest_version(store->manifest);
+    return rc;
+}
+
+static varve_status open_writable(varve_store *store, varve_error *err)
+{
+    varve_status rc = take_lock(store, err);
+
+    if (rc == VARVE_OK)
+        rc = open_manifest(store, err);
+    if (rc < 0)
+        return rc;
+    start_clock(store);
+    rc = varve_recover_load(store, err);
+    if (rc == VARVE_OK)
+        rc = varve_recover_writable(store, err);
+    if (rc == VARVE_OK)
+        rc = varve_manifest_switch(store->manifest, err);
+    if (rc == VARVE_OK)
+        rc = varve_recover_strays(store, err);
+    if (rc < 0)
+        return rc;
+    store->event_fd = store->vfs->ops->event_open(store->vfs);
+    return varve_background_start(store, err);
+}
+
+/* ------------------------------------------------------------------------------------- Reading */
+
+/* Whether some process has the store open for writing. */
+static bool is_live(varve_store *store)
+{
+    struct varve_file *file = NULL;
+    int64_t pid;
+
+    if (store->vfs->ops->open(store->vfs, VARVE_LOCK_FILE, VARVE_FILE_READ, &file) < 0)
+        return false;
+    const int rc = store->vfs->ops->lock_test(file, 0, 1, false, &pid);
+    store->vfs->ops->close(file);
+    return rc == 1;
+}
+
+/* Pin the manifest's newest version: lock its byte, look again, and begin anew if it moved. */
+static varve_status pin_version(varve_store *store, varve_error *err)
+{
+    const struct varve_vfs_ops *ops = store->vfs->ops;
+
+    const int rc = ops->open(store->vfs, VARVE_READERS_FILE, VARVE_FILE_READ, &store->readers_file);
+    if (rc < 0) /* made with the store; without it nothing can be pinned */
+        return varve_error_os(err, rc, VARVE_READERS_FILE, VARVE_NO_OFFSET, "open");
+    for (int i = 0; i < PIN_TRIES; i++) {
+        const uint64_t number = store->version->number;
+        bool changed = false;
+        const int locked = ops->lock(store->readers_file, VARVE_PIN_BASE + number, 1, false);
+        if (locked < 0)
+            return varve_error_os(err, locked, VARVE_READERS_FILE, VARVE_NO_OFFSET, "lock");
+        const varve_status refreshed = varve_manifest_refresh(store->manifest, &changed, err);
+        if (refreshed < 0)
+            return refreshed;
+        if (!changed) {
+            store->pinned_version = number;
+            return VARVE_OK;
+        }
+        (void)ops->unlock(store->readers_file, VARVE_PIN_BASE + number, 1);
+        varve_version_unref(store->version);
+        store->version = varve_manifest_version(store->manifest);
+    }
+    return varve_error_set(err, VARVE_EAGAIN, NULL, VARVE_NO_OFFSET,
+                           "the store changes faster than a view of it can be pinned");
+}
+
+static varve_status open_read_only(varve_store *store, varve_error *err)
+{
+    varve_status rc = open_manifest(store, err);
+
+    if (rc == VARVE_OK)
+        rc = pin_version(store, err);
+    if (rc < 0)
+        return rc;
+    start_clock(store);
+    rc = varve_recover_load(store, err);
+    return rc < 0 ? rc : varve_recover_read_only(store, is_live(store), err);
+}
+
+/* ---------------------------------------------------------------------------------------- Open */
+
+varve_status varve_open(const char *path, const varve_options *options, varve_store **ret_store,
+                        varve_error *err)
+{
+    varve_options complete;
+    varve_store *store = NULL;
+    varve_error detail = {0};
+
+    if (ret_store == NULL)
+        return varve_error_set(err, VARVE_EINVAL, NULL, VARVE_NO_OFFSET,
+                               "no place for the store's handle given");
+    varve_status rc = varve_options_complete(options, &complete, err);
+    if (rc == VARVE_OK)
+        rc = store_new(&complete, &store, err);
+    if (rc < 0)
+        return rc;
+    rc = open_vfs(store, path, &detail);
+    if (rc == VARVE_OK) {
+        store->pid = store->vfs->ops->pid(store->vfs);
+        store->stats.io_backend = store->vfs->backend;
+        (void)store->vfs->ops->boot_id(store->vfs, store->boot_id);
+        rc = varve_cache_create(&store->heap, complete.cache_bytes, &store->cache, &detail);
+    }
+    if (rc == VARVE_OK)
+        rc = store->read_only ? open_read_only(store, &detail) : open_writable(store, &detail);
+    if (rc < 0) {
+        varve_background_stop(store);
+        store_free(store);
+        return varve_error_copy(err, &detail, rc);
+    }
+    *ret_store = store;
+    return VARVE_OK;
+}
+
+/* Note the clean end in the manifest, so that the next open finds a sealed log. */
+static void seal_log(varve_store *store)
+{
+    struct varve_wal_seal seal;
+    uint64_t id = 0;
+
+    varve_log_take(store);
+    varve_log_drain(store);
+    if (varve_store_failure(store, NULL) == VARVE_OK &&
+        varve_wal_seal(store->wal, &id, &seal, NULL) == VARVE_OK) {
+        struct varve_segment_entry entry = {
+            .id = id, .sealed = true, .final_lsn = seal.lsn, .digest = seal.digest};
+        uint64_t base = 0;
+        (void)varve_wal_current_segment(store->wal, &base);
+        entry.base_lsn = base;
+        varve_store_note_sealed(store, &entry);
+        struct varve_edit edit = {.set_flags = VARVE_EDIT_DURABLE | VARVE_EDIT_CLOCK,
+                                  .durable_lsn = seal.lsn};
+        memcpy(edit.boot_id, store->boot_id, sizeof edit.boot_id);
+        varve_mutex_lock(&store->view_lock);
+        edit.safe_now_us = varve_store_safe_now_locked(store);
+        edit.boot_us = store->safe_boot_us;
+        varve_mutex_unlock(&store->view_lock);
+        (void)varve_store_edit(store, &edit, NULL); /* a convenience: recovery does without */
+    }
+    varve_log_release(store);
+}
+
+void varve_close(varve_store *store)
+{
+    if (store == NULL)
+        return;
+    if (varve_store_enter(store, NULL) < 0) {
+        varve_abandon(store);
+        return;
+    }
+    varve_background_stop(store);
+    if (!store->read_only && store->wal != NULL) {
+        seal_log(store);
+        (void)varve_obsolete_remove(store);
+    }
+    struct varve_pending *pending;
+    while ((pending = varve_pending_pop(&store->done)) != NULL) { /* completions never reaped */
+        varve_batch_free(pending->batch);
+        varve_free(&store->heap, pending, sizeof *pending);
+    }
+    store_free(store);
+}
+
+void varve_abandon(varve_store *store)
+{
+    if (store == NULL)
+        return;
+    /* Other threads of the parent may have held any lock at the fork: nothing here takes one, and
+     * the handle's memory stays. It is gone when the child ends or executes another program. */
+    if (store->owns_vfs)
+        store->vfs->ops->abandon(store->vfs);
+}

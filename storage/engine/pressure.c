@@ -1,0 +1,88 @@
+/*
+ * pressure.c - backpressure: commits slow down by a little, early, as memtables wait to be flushed.
+ *
+ * Memtables may take twice memtable_bytes in all (one filling, one being flushed). From three
+ * quarters of that on each commit waits in proportion, at most 2 ms; at the limit it waits until a
+ * flush has made room. Waiting is counted and its worst case shown in the stats.
+ */
+#include "storage/engine/background_int.h"
+#include "storage/engine/pressure_int.h"
+
+#define DELAY_MAX_US 2000u
+#define PATIENCE_MAX_US (60u * 1000000u)
+
+static uint64_t hard_limit(const varve_store *store)
+{
+    return 2 * store->options.memtable_bytes;
+}
+
+static uint64_t debt(varve_store *store)
+{
+    varve_mutex_lock(&store->queue_lock);
+    const uint64_t bytes = store->memtable_bytes;
+    varve_mutex_unlock(&store->queue_lock);
+    return bytes;
+}
+
+bool varve_pressure_is_hard(varve_store *store)
+{
+    return debt(store) >= hard_limit(store);
+}
+
+static uint64_t delay_us(const varve_store *store, uint64_t bytes)
+{
+    const uint64_t hard = hard_limit(store), soft = hard / 4 * 3;
+
+    if (bytes <= soft)
+        return 0;
+    return bytes >= hard ? DELAY_MAX_US : DELAY_MAX_US * (bytes - soft) / (hard - soft);
+}
+
+/* Let others work for a while, or work ourselves where nobody else does. */
+static void pause_us(varve_store *store, uint64_t us)
+{
+    if (!store->threaded) {
+        (void)varve_background_step(store);
+        return;
+    }
+    varve_mutex_lock(&store->queue_lock);
+    varve_cond_broadcast(&store->work);
+    (void)varve_cond_wait_for(&store->commit_done, &store->queue_lock, us);
+    varve_mutex_unlock(&store->queue_lock);
+}
+
+static void note_stall(varve_store *store, uint64_t us)
+{
+    varve_mutex_lock(&store->queue_lock);
+    store->stats.stall_us_total += us;
+    if (us > store->stats.stall_us_worst)
+        store->stats.stall_us_worst = us;
+    varve_mutex_unlock(&store->queue_lock);
+}
+
+varve_status varve_pressure_wait(varve_store *store, varve_error *err)
+{
+    uint64_t bytes = debt(store);
+    uint64_t us = delay_us(store, bytes);
+
+    if (us == 0)
+        return VARVE_OK;
+    const int64_t begun = varve_store_boot_us(store);
+    int64_t waited = 0;
+    do {
+        const varve_status rc = varve_store_failure(store, err);
+        if (rc < 0)
+            return rc;
+        pause_us(store, us);
+        waited = varve_store_boot_us(store) - begun;
+        bytes = debt(store);
+        us = DELAY_MAX_US;
+    } while (bytes >= hard_limit(store) && waited < (int64_t)PATIENCE_MAX_US);
+    note_stall(store, (uint64_t)waited);
+    if (bytes >= hard_limit(store))
+        return varve_error_set(err, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
+                               "the memtables hold %llu bytes and flushing has made no room for "
+                               "a minute",
+                               (unsigned long long)bytes);
+    return VARVE_OK;
+}

@@ -1,0 +1,14 @@
+/*
+ * pressure_int.h - holding commits back, a little and early. See pressure.c.
+ */
+#ifndef VARVE_ENGINE_PRESSURE_INT_H
+#define VARVE_ENGINE_PRESSURE_INT_H
+
+#include "storage/engine/store_int.h"
+
+/* Wait as long as the memtables' debt asks for. ELIMIT if no flush can help; the store's failure. */
+varve_status varve_pressure_wait(varve_store *store, varve_error *err);
+/* Whether a commit that must not block has to be turned away. */
+bool varve_pressure_is_hard(varve_store *store);
+
+#endif

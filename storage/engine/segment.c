@@ -1,0 +1,91 @@
+/*
+ * segment.c - log segments ahead of need: made, zeroed, synced, named in the directory, listed in
+ * the manifest, then kept ready for the log.
+ *
+ * Threads. varve_segment_prepare() runs beside the log token and keeps one segment ready under the
+ * queue lock; the token's holder offers it. Without a ready one the holder makes its own.
+ */
+#include <string.h>
+
+#include "storage/engine/commit_int.h"
+#include "storage/engine/edit_int.h"
+
+static bool wants_direct(const varve_store *store)
+{
+    return store->options.policy == VARVE_POLICY_DURABLE_EACH ||
+           store->options.policy == VARVE_POLICY_DURABLE_GROUP;
+}
+
+static varve_status list_segment(varve_store *store, const struct varve_wal_segment *segment,
+                                 varve_error *err)
+{
+    struct varve_segment_entry entry = {.id = varve_wal_segment_id(segment),
+                                        .base_lsn = UINT64_MAX,
+                                        .size = varve_wal_segment_size(segment)};
+    struct varve_edit edit = {.put_segments = &entry, .n_put_segments = 1};
+
+    memcpy(entry.uuid, varve_wal_segment_uuid(segment), sizeof entry.uuid);
+    return varve_store_edit(store, &edit, err);
+}
+
+static varve_status make_segment(varve_store *store, struct varve_wal_segment **ret_segment,
+                                 varve_error *err)
+{
+    struct varve_wal_segment *segment = NULL;
+    uint64_t id = 0;
+    varve_status rc = varve_store_file_id(store, &id, err);
+
+    if (rc < 0)
+        return rc;
+    rc = varve_wal_segment_create(store->vfs, &store->heap, id, store->options.wal_segment_bytes,
+                                  wants_direct(store), &segment, err);
+    if (rc < 0)
+        return rc;
+    do
+        rc = varve_wal_segment_step(segment, err);
+    while (rc == VARVE_OK);
+    if (rc == VARVE_END)
+        rc = list_segment(store, segment, err);
+    if (rc < 0) { /* whether the manifest names it after a failed edit is unknown: keep the file */
+        varve_wal_segment_close(segment, !varve_wal_segment_ready(segment));
+        return rc;
+    }
+    varve_mutex_lock(&store->queue_lock);
+    store->stats.bytes_prezero += varve_wal_segment_size(segment);
+    varve_mutex_unlock(&store->queue_lock);
+    *ret_segment = segment;
+    return VARVE_OK;
+}
+
+varve_status varve_segment_prepare(varve_store *store, varve_error *err)
+{
+    struct varve_wal_segment *segment = NULL;
+    const varve_status rc = make_segment(store, &segment, err);
+
+    varve_mutex_lock(&store->queue_lock);
+    store->segment_wanted = false;
+    if (rc == VARVE_OK && store->ready_segment == NULL) {
+        store->ready_segment = segment;
+        segment = NULL;
+    }
+    varve_mutex_unlock(&store->queue_lock);
+    varve_wal_segment_close(segment, false);
+    return rc;
+}
+
+varve_status varve_segment_provide(varve_store *store, varve_error *err)
+{
+    varve_status rc = VARVE_OK;
+
+    varve_mutex_lock(&store->queue_lock);
+    struct varve_wal_segment *segment = store->ready_segment;
+    store->ready_segment = NULL;
+    varve_mutex_unlock(&store->queue_lock);
+    if (segment == NULL)
+        rc = make_segment(store, &segment, err);
+    if (rc == VARVE_OK)
+        rc = varve_wal_offer(store->wal, segment, err);
+    if (rc < 0)
+        varve_wal_segment_close(segment, false);
+    return rc;
+}

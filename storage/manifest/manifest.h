@@ -31,42 +31,42 @@ struct varve_manifest;
 /* One change of state, applied as a whole. Zero it, then set what changes. Arrays are borrowed. */
 struct varve_edit {
     const struct varve_schema **put_schemas; /* new tables and new versions of old ones */
-    uint32_t                    n_put_schemas;
-    uint32_t                    n_drop_tables;
-    const uint32_t             *drop_tables;
+    uint32_t n_put_schemas;
+    uint32_t n_drop_tables;
+    const uint32_t *drop_tables;
     const struct varve_file_entry *add_files; /* table from properties.table_id */
-    uint32_t                    n_add_files;
-    uint32_t                    n_drop_files;
-    const uint64_t             *drop_files;
+    uint32_t n_add_files;
+    uint32_t n_drop_files;
+    const uint64_t *drop_files;
     struct varve_table_marks {
         uint32_t table_id;
-        uint64_t flushed_lsn;     /* 0: unchanged */
-        int64_t  retention_floor; /* INT64_MIN: unchanged */
-        int64_t  write_floor;     /* INT64_MIN: unchanged */
-    } const                    *marks;
-    uint32_t                    n_marks;
-    uint32_t                    n_put_segments; /* new ones, and new states of old ones, by id */
+        uint64_t flushed_lsn;    /* 0: unchanged */
+        int64_t retention_floor; /* INT64_MIN: unchanged */
+        int64_t write_floor;     /* INT64_MIN: unchanged */
+    } const *marks;
+    uint32_t n_marks;
+    uint32_t n_put_segments; /* new ones, and new states of old ones, by id */
     const struct varve_segment_entry *put_segments;
-    const uint64_t             *drop_segments;
-    uint32_t                    n_drop_segments;
-    uint32_t                    set_flags; /* enum varve_edit_flags: which of the following count */
-    struct varve_replay_state   replay;
-    uint64_t                    durable_lsn;
-    int64_t                     safe_now_us;
-    int64_t                     boot_us;
-    uint8_t                     boot_id[16];
-    uint8_t                     incarnation[16];
-    uint64_t                    next_file_id;  /* only ever grows */
-    uint32_t                    next_table_id; /* only ever grows */
+    const uint64_t *drop_segments;
+    uint32_t n_drop_segments;
+    uint32_t set_flags; /* enum varve_edit_flags: which of the following count */
+    struct varve_replay_state replay;
+    uint64_t durable_lsn;
+    int64_t safe_now_us;
+    int64_t boot_us;
+    uint8_t boot_id[16];
+    uint8_t incarnation[16];
+    uint64_t next_file_id;  /* only ever grows */
+    uint32_t next_table_id; /* only ever grows */
 };
 
 enum varve_edit_flags {
-    VARVE_EDIT_REPLAY      = 1,
-    VARVE_EDIT_DURABLE     = 2,
-    VARVE_EDIT_CLOCK       = 4, /* safe_now_us, boot_us, boot_id */
+    VARVE_EDIT_REPLAY = 1,
+    VARVE_EDIT_DURABLE = 2,
+    VARVE_EDIT_CLOCK = 4, /* safe_now_us, boot_us, boot_id */
     VARVE_EDIT_INCARNATION = 8,
-    VARVE_EDIT_NEXT_FILE   = 16,
-    VARVE_EDIT_NEXT_TABLE  = 32
+    VARVE_EDIT_NEXT_FILE = 16,
+    VARVE_EDIT_NEXT_TABLE = 32
 };
 
 /* Make the first generation of a new store (durable on return, directory synced). */
@@ -104,8 +104,15 @@ void varve_file_name_sst(uint64_t id, char *out);
 void varve_file_name_wal(uint64_t id, char *out);
 void varve_file_name_manifest(uint64_t generation, char *out);
 /* What a directory entry is: its kind and number. */
-enum varve_file_kind { VARVE_FILE_OTHER, VARVE_FILE_SST, VARVE_FILE_WAL, VARVE_FILE_MANIFEST,
-                       VARVE_FILE_MANIFEST_TMP, VARVE_FILE_LOCK, VARVE_FILE_READERS };
+enum varve_file_kind {
+    VARVE_FILE_OTHER,
+    VARVE_FILE_SST,
+    VARVE_FILE_WAL,
+    VARVE_FILE_MANIFEST,
+    VARVE_FILE_MANIFEST_TMP,
+    VARVE_FILE_LOCK,
+    VARVE_FILE_READERS
+};
 enum varve_file_kind varve_file_name_parse(const char *name, uint64_t *ret_id);
 
 #endif

@@ -14,12 +14,12 @@
 
 /* A log segment that the store vouches for. */
 struct varve_segment_entry {
-    uint64_t id;       /* file name; never reused */
-    uint8_t  uuid[16];
+    uint64_t id; /* file name; never reused */
+    uint8_t uuid[16];
     uint64_t base_lsn; /* UINT64_MAX until it is current: a segment listed ahead */
     uint64_t size;     /* bytes of the file */
-    bool     sealed;
-    uint8_t  reserved[7];
+    bool sealed;
+    uint8_t reserved[7];
     uint64_t final_lsn; /* sealed: end of its payload */
     uint64_t digest;    /* sealed: of its pages */
 };
@@ -27,18 +27,20 @@ struct varve_segment_entry {
 /* An SSTable. Everything but its name comes from whoever wrote it, and stands in the manifest in
  * the tagged encoding of sst_properties.h. */
 struct varve_file_entry {
-    uint64_t id; /* "%016x.sst"; never reused */
+    uint64_t id;                            /* "%016x.sst"; never reused */
     struct varve_sst_properties properties; /* keys owned by the version's heap */
-    uint64_t quarantined; /* ranges that scrubbing found damaged; 0: none are recorded yet */
+    uint64_t quarantined;   /* ranges that scrubbing found damaged; 0: none are recorded yet */
+    _Atomic(uint32_t) refs; /* of the versions that share it; unused elsewhere */
 };
 
 struct varve_table_entry {
     struct varve_schema *schema; /* the newest; owned reference */
     uint64_t flushed_lsn;        /* every record that starts below it is in files */
-    int64_t  retention_floor;    /* event time; INT64_MIN: none */
-    int64_t  write_floor;        /* write time; INT64_MIN: none */
+    int64_t retention_floor;     /* event time; INT64_MIN: none */
+    int64_t write_floor;         /* write time; INT64_MIN: none */
     uint64_t n_files;
     struct varve_file_entry **files; /* shared with other versions, ascending by id */
+    size_t files_capacity;
 };
 
 struct varve_epoch { /* group 0 */
@@ -56,30 +58,31 @@ struct varve_origin_entry {
 struct varve_replay_state {
     uint64_t lsn;
     uint64_t index, term, chain; /* of the last record before lsn */
-    int64_t  hlc;
+    int64_t hlc;
     uint32_t n_epochs, n_origins;
-    struct varve_epoch        *epochs;
+    struct varve_epoch *epochs;
     struct varve_origin_entry *origins;
 };
 
 struct varve_version {
     _Atomic(uint32_t) refs;
     struct varve_heap *heap;
-    uint64_t number;      /* edits over all generations */
-    uint8_t  store_uuid[16];
-    uint8_t  incarnation[16];
-    uint64_t next_file_id;  /* of SSTables and segments alike */
+    uint64_t number; /* edits over all generations */
+    uint8_t store_uuid[16];
+    uint8_t incarnation[16];
+    uint64_t next_file_id; /* of SSTables and segments alike */
     uint32_t next_table_id;
     uint32_t n_tables;
     struct varve_table_entry **tables; /* ascending by id */
+    size_t tables_capacity, segments_capacity;
     uint32_t n_segments;
     uint32_t reserved;
     struct varve_segment_entry *segments; /* ascending by base LSN; those listed ahead last */
     struct varve_replay_state replay;
-    uint64_t durable_lsn;  /* evidence: known durable when the edit was made */
-    int64_t  safe_now_us;
-    int64_t  boot_us;      /* BOOTTIME when safe_now_us was taken */
-    uint8_t  boot_id[16];
+    uint64_t durable_lsn; /* evidence: known durable when the edit was made */
+    int64_t safe_now_us;
+    int64_t boot_us; /* BOOTTIME when safe_now_us was taken */
+    uint8_t boot_id[16];
 };
 
 struct varve_version *varve_version_ref(const struct varve_version *version);

@@ -1,0 +1,362 @@
+/*
+ * version.c - states of the store on disk: shared, compared, and built one change at a time.
+ */
+#include "storage/manifest/version.h"
+
+#include <assert.h>
+#include <string.h>
+#include <strings.h>
+
+#include "storage/base/vec.h"
+#include "storage/manifest/manifest_format.h"
+
+static void file_unref(struct varve_file_entry *file, struct varve_heap *heap)
+{
+    if (file == NULL || atomic_fetch_sub_explicit(&file->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    varve_sst_properties_free(&file->properties, heap);
+    varve_free(heap, file, sizeof *file);
+}
+
+static void table_free(struct varve_table_entry *table, struct varve_heap *heap)
+{
+    if (table == NULL)
+        return;
+    for (uint64_t i = 0; i < table->n_files; i++)
+        file_unref(table->files[i], heap);
+    if (table->files != NULL)
+        varve_free(heap, table->files, table->files_capacity * sizeof(struct varve_file_entry *));
+    varve_schema_unref(table->schema);
+    varve_free(heap, table, sizeof *table);
+}
+
+static void replay_free(struct varve_replay_state *replay, struct varve_heap *heap)
+{
+    if (replay->epochs != NULL)
+        varve_free(heap, replay->epochs, replay->n_epochs * sizeof *replay->epochs);
+    if (replay->origins != NULL)
+        varve_free(heap, replay->origins, replay->n_origins * sizeof *replay->origins);
+    replay->epochs = NULL;
+    replay->origins = NULL;
+}
+
+struct varve_version *varve_version_ref(const struct varve_version *version)
+{
+    struct varve_version *shared = (struct varve_version *)(uintptr_t)version;
+
+    atomic_fetch_add_explicit(&shared->refs, 1, memory_order_relaxed);
+    return shared;
+}
+
+void varve_version_unref(struct varve_version *version)
+{
+    if (version == NULL || atomic_fetch_sub_explicit(&version->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    struct varve_heap *heap = version->heap;
+    for (uint32_t i = 0; i < version->n_tables; i++)
+        table_free(version->tables[i], heap);
+    if (version->tables != NULL)
+        varve_free(heap, version->tables,
+                   version->tables_capacity * sizeof(struct varve_table_entry *));
+    if (version->segments != NULL)
+        varve_free(heap, version->segments, version->segments_capacity * sizeof *version->segments);
+    replay_free(&version->replay, heap);
+    varve_free(heap, version, sizeof *version);
+}
+
+const struct varve_table_entry *varve_version_table(const struct varve_version *version,
+                                                    uint32_t table_id)
+{
+    for (uint32_t i = 0; i < version->n_tables; i++)
+        if (version->tables[i]->schema->table_id == table_id)
+            return version->tables[i];
+    return NULL;
+}
+
+const struct varve_table_entry *varve_version_find(const struct varve_version *version,
+                                                   const char *name)
+{
+    for (uint32_t i = 0; i < version->n_tables; i++)
+        if (strcasecmp(version->tables[i]->schema->name, name) == 0)
+            return version->tables[i];
+    return NULL;
+}
+
+/* ------------------------------------------------------------------------------------ Building */
+
+struct varve_version *varve_version_new(struct varve_heap *heap)
+{
+    struct varve_version *version = varve_alloc_zero(heap, 1, sizeof *version);
+
+    if (version == NULL)
+        return NULL;
+    version->heap = heap;
+    version->next_file_id = 1;
+    version->next_table_id = 1;
+    atomic_init(&version->refs, 1);
+    return version;
+}
+
+static struct varve_table_entry *table_clone(const struct varve_table_entry *from,
+                                             struct varve_heap *heap)
+{
+    struct varve_table_entry *table = varve_alloc_zero(heap, 1, sizeof *table);
+
+    if (table == NULL)
+        return NULL;
+    table->schema = varve_schema_ref(from->schema);
+    table->flushed_lsn = from->flushed_lsn;
+    table->retention_floor = from->retention_floor;
+    table->write_floor = from->write_floor;
+    if (from->n_files == 0)
+        return table;
+    if (!varve_vec_grow(heap, (void **)&table->files, sizeof(struct varve_file_entry *),
+                        from->n_files + 1, &table->files_capacity)) {
+        table_free(table, heap);
+        return NULL;
+    }
+    for (uint64_t i = 0; i < from->n_files; i++) {
+        table->files[i] = from->files[i];
+        atomic_fetch_add_explicit(&table->files[i]->refs, 1, memory_order_relaxed);
+    }
+    table->n_files = from->n_files;
+    return table;
+}
+
+static bool clone_tables(struct varve_version *to, const struct varve_version *from)
+{
+    if (!varve_vec_grow(to->heap, (void **)&to->tables, sizeof(struct varve_table_entry *),
+                        from->n_tables, &to->tables_capacity))
+        return false;
+    for (uint32_t i = 0; i < from->n_tables; i++) {
+        to->tables[i] = table_clone(from->tables[i], to->heap);
+        if (to->tables[i] == NULL)
+            return false;
+        to->n_tables++;
+    }
+    return true;
+}
+
+struct varve_version *varve_version_clone(const struct varve_version *from)
+{
+    struct varve_version *to = varve_version_new(from->heap);
+
+    if (to == NULL)
+        return NULL;
+    to->number = from->number;
+    memcpy(to->store_uuid, from->store_uuid, sizeof to->store_uuid);
+    memcpy(to->incarnation, from->incarnation, sizeof to->incarnation);
+    memcpy(to->boot_id, from->boot_id, sizeof to->boot_id);
+    to->next_file_id = from->next_file_id;
+    to->next_table_id = from->next_table_id;
+    to->durable_lsn = from->durable_lsn;
+    to->safe_now_us = from->safe_now_us;
+    to->boot_us = from->boot_us;
+    bool ok = clone_tables(to, from);
+    ok = ok && varve_vec_grow(to->heap, (void **)&to->segments, sizeof *to->segments,
+                              from->n_segments, &to->segments_capacity);
+    if (ok && from->n_segments > 0)
+        memcpy(to->segments, from->segments, from->n_segments * sizeof *to->segments);
+    to->n_segments = ok ? from->n_segments : 0;
+    if (!ok || varve_version_put_replay(to, &from->replay) < 0) {
+        varve_version_unref(to);
+        return NULL;
+    }
+    return to;
+}
+
+static uint32_t table_position(const struct varve_version *version, uint32_t table_id)
+{
+    uint32_t i = 0;
+
+    while (i < version->n_tables && version->tables[i]->schema->table_id < table_id)
+        i++;
+    return i;
+}
+
+static bool is_table(const struct varve_version *version, uint32_t position, uint32_t table_id)
+{
+    return position < version->n_tables && version->tables[position]->schema->table_id == table_id;
+}
+
+varve_status varve_version_put_schema(struct varve_version *version, struct varve_schema *schema)
+{
+    const uint32_t at = table_position(version, schema->table_id);
+    const struct varve_table_entry *same_name = varve_version_find(version, schema->name);
+
+    if (schema->table_id == 0 ||
+        (same_name != NULL && same_name->schema->table_id != schema->table_id))
+        return VARVE_EINVAL;
+    if (is_table(version, at, schema->table_id)) {
+        if (schema->version < version->tables[at]->schema->version)
+            return VARVE_EINVAL;
+        varve_schema_unref(version->tables[at]->schema);
+        version->tables[at]->schema = schema;
+        return VARVE_OK;
+    }
+    if (!varve_vec_grow(version->heap, (void **)&version->tables,
+                        sizeof(struct varve_table_entry *), version->n_tables + 1u,
+                        &version->tables_capacity))
+        return VARVE_ENOMEM;
+    struct varve_table_entry *table = varve_alloc_zero(version->heap, 1, sizeof *table);
+    if (table == NULL)
+        return VARVE_ENOMEM;
+    table->schema = schema;
+    table->retention_floor = table->write_floor = INT64_MIN;
+    memmove(&version->tables[at + 1], &version->tables[at],
+            (version->n_tables - at) * sizeof(struct varve_table_entry *));
+    version->tables[at] = table;
+    version->n_tables++;
+    return VARVE_OK;
+}
+
+varve_status varve_version_drop_table(struct varve_version *version, uint32_t table_id)
+{
+    const uint32_t at = table_position(version, table_id);
+
+    if (!is_table(version, at, table_id))
+        return VARVE_EINVAL;
+    table_free(version->tables[at], version->heap);
+    memmove(&version->tables[at], &version->tables[at + 1],
+            (version->n_tables - at - 1) * sizeof(struct varve_table_entry *));
+    version->n_tables--;
+    return VARVE_OK;
+}
+
+varve_status varve_version_put_marks(struct varve_version *version,
+                                     const struct varve_table_marks *marks)
+{
+    const uint32_t at = table_position(version, marks->table_id);
+
+    if (!is_table(version, at, marks->table_id))
+        return VARVE_EINVAL;
+    struct varve_table_entry *table = version->tables[at];
+    if (marks->flushed_lsn > table->flushed_lsn)
+        table->flushed_lsn = marks->flushed_lsn;
+    if (marks->retention_floor > table->retention_floor)
+        table->retention_floor = marks->retention_floor;
+    if (marks->write_floor > table->write_floor)
+        table->write_floor = marks->write_floor;
+    return VARVE_OK;
+}
+
+varve_status varve_version_add_file(struct varve_version *version, struct varve_file_entry *file)
+{
+    const uint32_t at = table_position(version, file->properties.table_id);
+
+    if (file->id == 0 || !is_table(version, at, file->properties.table_id))
+        return VARVE_EINVAL;
+    struct varve_table_entry *table = version->tables[at];
+    uint64_t i = table->n_files;
+    while (i > 0 && table->files[i - 1]->id > file->id)
+        i--;
+    if (i > 0 && table->files[i - 1]->id == file->id)
+        return VARVE_EINVAL;
+    if (!varve_vec_grow(version->heap, (void **)&table->files, sizeof(struct varve_file_entry *),
+                        table->n_files + 1, &table->files_capacity))
+        return VARVE_ENOMEM;
+    memmove(&table->files[i + 1], &table->files[i],
+            (table->n_files - i) * sizeof(struct varve_file_entry *));
+    atomic_init(&file->refs, 1);
+    table->files[i] = file;
+    table->n_files++;
+    return VARVE_OK;
+}
+
+varve_status varve_version_drop_file(struct varve_version *version, uint64_t id)
+{
+    for (uint32_t t = 0; t < version->n_tables; t++) {
+        struct varve_table_entry *table = version->tables[t];
+        for (uint64_t i = 0; i < table->n_files; i++) {
+            if (table->files[i]->id != id)
+                continue;
+            file_unref(table->files[i], version->heap);
+            memmove(&table->files[i], &table->files[i + 1],
+                    (table->n_files - i - 1) * sizeof(struct varve_file_entry *));
+            table->n_files--;
+            return VARVE_OK;
+        }
+    }
+    return VARVE_EINVAL;
+}
+
+/* Segments stand in order of their base LSN; those without one, listed ahead, in order of id. */
+static bool segment_before(const struct varve_segment_entry *a, const struct varve_segment_entry *b)
+{
+    return a->base_lsn != b->base_lsn ? a->base_lsn < b->base_lsn : a->id < b->id;
+}
+
+static void segment_remove(struct varve_version *version, uint32_t i)
+{
+    memmove(&version->segments[i], &version->segments[i + 1],
+            (version->n_segments - i - 1) * sizeof *version->segments);
+    version->n_segments--;
+}
+
+varve_status varve_version_put_segment(struct varve_version *version,
+                                       const struct varve_segment_entry *segment)
+{
+    static const uint8_t no_uuid[16];
+    struct varve_segment_entry entry = *segment;
+
+    if (segment->id == 0)
+        return VARVE_EINVAL;
+    if (!varve_vec_grow(version->heap, (void **)&version->segments, sizeof *version->segments,
+                        version->n_segments + 1u, &version->segments_capacity))
+        return VARVE_ENOMEM;
+    for (uint32_t i = 0; i < version->n_segments; i++) {
+        if (version->segments[i].id != segment->id)
+            continue;
+        if (memcmp(entry.uuid, no_uuid, sizeof no_uuid) == 0) { /* a seal: the rest stays */
+            memcpy(entry.uuid, version->segments[i].uuid, sizeof entry.uuid);
+            entry.size = version->segments[i].size;
+        }
+        segment_remove(version, i);
+        break;
+    }
+    if (entry.size == 0)
+        return VARVE_EINVAL;
+    uint32_t at = version->n_segments;
+    for (; at > 0 && segment_before(&entry, &version->segments[at - 1]); at--)
+        version->segments[at] = version->segments[at - 1];
+    version->segments[at] = entry;
+    version->n_segments++;
+    return VARVE_OK;
+}
+
+varve_status varve_version_drop_segment(struct varve_version *version, uint64_t id)
+{
+    for (uint32_t i = 0; i < version->n_segments; i++) {
+        if (version->segments[i].id == id) {
+            segment_remove(version, i);
+            return VARVE_OK;
+        }
+    }
+    return VARVE_EINVAL;
+}
+
+varve_status varve_version_put_replay(struct varve_version *version,
+                                      const struct varve_replay_state *replay)
+{
+    struct varve_replay_state copy = *replay;
+
+    copy.epochs = NULL;
+    copy.origins = NULL;
+    if (replay->n_epochs > 0) {
+        copy.epochs = varve_alloc(version->heap, replay->n_epochs * sizeof *copy.epochs);
+        if (copy.epochs == NULL)
+            return VARVE_ENOMEM;
+        memcpy(copy.epochs, replay->epochs, replay->n_epochs * sizeof *copy.epochs);
+    }
+    if (replay->n_origins > 0) {
+        copy.origins = varve_alloc(version->heap, replay->n_origins * sizeof *copy.origins);
+        if (copy.origins == NULL) {
+            replay_free(&copy, version->heap);
+            return VARVE_ENOMEM;
+        }
+        memcpy(copy.origins, replay->origins, replay->n_origins * sizeof *copy.origins);
+    }
+    replay_free(&version->replay, version->heap);
+    version->replay = copy;
+    return VARVE_OK;
+}

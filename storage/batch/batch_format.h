@@ -82,10 +82,13 @@ uint64_t varve_payload_row_bytes(const struct varve_schema *schema);
 /* What a section of n rows takes at most, text and keys aside. n <= VARVE_RECORD_BYTES_MAX. */
 uint64_t varve_payload_section_bytes(const struct varve_schema *schema, uint64_t n);
 
-/* How a decoder finds the schema of a section: borrowed until the next record is applied. NULL: no
- * such table or version. */
-typedef const struct varve_schema *(*varve_schema_lookup)(void *ctx, uint32_t table_id,
-                                                          uint32_t schema_version);
+/*
+ * How a decoder finds the schema of a section; *ret_schema is borrowed until the next record is
+ * applied. NULL with VARVE_OK: the table has been dropped since, skip its section. VARVE_ENOTFOUND:
+ * there was never such a table or version.
+ */
+typedef varve_status (*varve_schema_lookup)(void *ctx, uint32_t table_id, uint32_t schema_version,
+                                            const struct varve_schema **ret_schema);
 
 /* Append the payload of `sections`. ENOMEM: `out` is as it was. */
 varve_status varve_payload_encode(const struct varve_section *sections, uint32_t n,

@@ -529,6 +529,7 @@ static varve_status read_stamps(struct decoder *d, struct decoded_section *secti
 
 /* ------------------------------------------------------------------------------------- Sections */
 
+/* VARVE_END: the section is to be skipped. */
 static varve_status begin_section(struct decoder *d, struct varve_payload *payload, uint8_t *flags,
                                   struct decoded_section **ret_section)
 {
@@ -541,9 +542,11 @@ static varve_status begin_section(struct decoder *d, struct varve_payload *paylo
     const uint32_t n = read_u32_varint(&d->in, 1);
     if (d->in.failed)
         return corrupt(d, "a section's head is cut short");
-    const struct varve_schema *schema = d->lookup(d->lookup_ctx, table, version);
-    if (schema == NULL)
+    const struct varve_schema *schema = NULL;
+    if (d->lookup(d->lookup_ctx, table, version, &schema) < 0)
         return fail(d, VARVE_ENOTFOUND, "no schema of that table and version");
+    if (schema == NULL)
+        return VARVE_END;
     if (!spend(d, (uint64_t)n * varve_payload_row_bytes(schema)))
         return corrupt(d, "more rows than a record has");
 
@@ -565,6 +568,10 @@ static varve_status read_section_body(struct decoder *d, struct varve_payload *p
     uint8_t flags = 0;
 
     varve_status rc = begin_section(d, payload, &flags, &section);
+    if (rc == VARVE_END) {
+        d->in.at = d->in.end;
+        return VARVE_OK;
+    }
     if (rc < 0)
         return rc;
     rc = read_keys(d, section, (flags & VARVE_SECTION_KEYS) != 0);

@@ -10,6 +10,7 @@
 
 #include "storage/engine/commit_int.h"
 #include "storage/engine/judge_int.h"
+#include "storage/schema/schema_format.h"
 
 /* ---------------------------------------------------------------------------------- Origins */
 

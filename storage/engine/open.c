@@ -399,19 +399,21 @@ varve_status varve_open(const char *path, const varve_options *options, varve_st
 /* Note the clean end in the manifest, so that the next open finds a sealed log. */
 static void seal_log(varve_store *store)
 {
-    struct varve_wal_seal seal;
-    uint64_t id = 0;
+    struct varve_wal_seal seal = {0};
+    uint64_t id = 0, base = 0;
 
     varve_log_take(store);
     varve_log_drain(store);
     if (varve_store_failure(store, NULL) == VARVE_OK &&
-        varve_wal_seal(store->wal, &id, &seal, NULL) == VARVE_OK) {
-        struct varve_segment_entry entry = {
-            .id = id, .sealed = true, .final_lsn = seal.lsn, .digest = seal.digest};
-        uint64_t base = 0;
-        (void)varve_wal_current_segment(store->wal, &base);
-        entry.base_lsn = base;
-        varve_store_note_sealed(store, &entry);
+        varve_wal_seal(store->wal, NULL) == VARVE_OK) {
+        while (varve_wal_sealed(store->wal, &id, &base, &seal)) {
+            const struct varve_segment_entry entry = {.id = id,
+                                                      .base_lsn = base,
+                                                      .sealed = true,
+                                                      .final_lsn = seal.lsn,
+                                                      .digest = seal.digest};
+            varve_store_note_sealed(store, &entry);
+        }
         struct varve_edit edit = {.set_flags = VARVE_EDIT_DURABLE | VARVE_EDIT_CLOCK,
                                   .durable_lsn = seal.lsn};
         memcpy(edit.boot_id, store->boot_id, sizeof edit.boot_id);

@@ -224,6 +224,8 @@ struct varve_store {
     struct varve_origins origins;    /* origins up to the last record applied */
     struct varve_log_point applied;  /* after the last record applied; without origins */
     uint32_t next_table_id;
+    uint32_t n_epochs, epochs_capacity; /* fixed at open */
+    struct varve_epoch *epochs;
     uint64_t last_append_us;    /* boot clock; 0: nothing since the last idle seal */
     bool interval_used;         /* some commit had VARVE_POLICY_INTERVAL */
     uint64_t unsynced_since_us; /* oldest byte acknowledged and not synced; 0: none */

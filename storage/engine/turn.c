@@ -113,18 +113,15 @@ static void fill_record(varve_store *store, struct varve_pending *pending)
     }
 }
 
-/* Submit the group being filled. */
-static varve_status submit(varve_store *store, varve_error *err)
+/* Submit the group being filled. When the writer fails, completions tell. */
+static void submit(varve_store *store)
 {
     uint64_t ticket = 0;
-    const varve_status rc = varve_wal_submit(store->wal, &ticket, err);
 
-    if (rc == VARVE_END) {
+    if (varve_wal_submit(store->wal, &ticket) == VARVE_END) {
         finish_list(store, &store->opened);
-        return VARVE_OK;
+        return;
     }
-    if (rc < 0)
-        return rc;
     assert(store->n_groups < VARVE_GROUPS_MAX);
     struct varve_commit_group *group =
         &store->groups[(store->group_first + store->n_groups) % VARVE_GROUPS_MAX];
@@ -132,7 +129,6 @@ static varve_status submit(varve_store *store, varve_error *err)
     group->ticket = ticket;
     store->n_groups++;
     store->opened = (struct varve_pending_list){0};
-    return VARVE_OK;
 }
 
 /* Append the record of an accepted commit. VARVE_END: no room now, submit or reap first. */
@@ -257,8 +253,9 @@ static varve_status submit_groups(varve_store *store, bool *did, varve_error *er
             continue;
         }
         const enum fill_result filled = fill(store, durable, err);
-        if (filled == FILL_FAILED || submit(store, err) < 0)
+        if (filled == FILL_FAILED)
             return VARVE_EIO;
+        submit(store);
         if (filled == FILL_BLOCKED)
             break;
         *did = true;
@@ -319,7 +316,7 @@ static void complete_group(varve_store *store, const struct varve_wal_group_done
 static int take_completions(varve_store *store, bool wait, uint64_t timeout_us, varve_error *err)
 {
     struct varve_wal_group_done done[VARVE_GROUPS_MAX];
-    const int n = varve_wal_reap(store->wal, wait, timeout_us, done, VARVE_GROUPS_MAX, err);
+    const int n = varve_wal_reap(store->wal, wait, timeout_us, done, VARVE_GROUPS_MAX);
 
     for (int i = 0; i < n; i++) {
         if (done[i].status < 0) {

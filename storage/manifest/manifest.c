@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "storage/base/checksum.h"
 #include "storage/manifest/manifest_format.h"
 
 #define ROOM_PAGES_MIN 64u /* for edits, in a new generation */

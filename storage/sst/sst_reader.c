@@ -286,6 +286,11 @@ struct varve_sst *varve_sst_ref(struct varve_sst *sst)
     return sst;
 }
 
+bool varve_sst_is_shared(const struct varve_sst *sst)
+{
+    return atomic_load(&sst->refs) > 1;
+}
+
 void varve_sst_unref(struct varve_sst *sst)
 {
     if (sst != NULL && atomic_fetch_sub(&sst->refs, 1) == 1)

@@ -45,6 +45,8 @@ varve_status varve_sst_open(struct varve_vfs *vfs, const char *name, uint64_t nu
                             struct varve_heap *heap, struct varve_sst **ret_sst, varve_error *err);
 struct varve_sst *varve_sst_ref(struct varve_sst *sst);
 void varve_sst_unref(struct varve_sst *sst); /* NULL is a no-op */
+/* Whether anyone but the caller holds a reference. */
+bool varve_sst_is_shared(const struct varve_sst *sst);
 
 const struct varve_schema *varve_sst_schema(const struct varve_sst *sst);
 const struct varve_sst_properties *varve_sst_get_properties(const struct varve_sst *sst);

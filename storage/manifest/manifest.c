@@ -496,7 +496,7 @@ static varve_status read_edits(struct varve_manifest *manifest, const char *name
 static varve_status read_generation(struct varve_manifest *manifest, uint64_t generation,
                                     varve_error *err)
 {
-    struct varve_manifest_header header;
+    struct varve_manifest_header header = {0};
     struct varve_file_stat stat;
     char name[VARVE_FILE_NAME_MAX];
     const uint32_t flags = manifest->read_only ? VARVE_FILE_READ : VARVE_FILE_WRITE;

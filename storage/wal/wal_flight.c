@@ -132,8 +132,10 @@ static void group_submit(struct varve_wal_writer *w, struct varve_wal_group *g)
     g->seq = ++w->last_seq;
     g->plain = !g->durable || w->plain_seq > w->durable_seq;
     w->flight[w->n_flight++] = g;
-    if (w->error.status < 0)
+    if (w->error.status < 0) {
+        g->failed = true;
         return;
+    }
     g->segment->last_seq = g->seq;
     if (g->plain)
         w->plain_seq = g->segment->plain_seq = g->seq;
@@ -153,10 +155,12 @@ static void group_submit(struct varve_wal_writer *w, struct varve_wal_group *g)
     w->counters.writes += n;
     w->counters.rewrites += g->rewriting;
     const int os = w->options.vfs->ops->submit(w->queue, ios, n);
-    if (os < 0)
+    if (os < 0) {
+        g->failed = true;
         varve_wal_fail(w, VARVE_EIO, os, g->segment, ios[0]->offset, "write");
-    else
+    } else {
         g->pending = n;
+    }
 }
 
 void varve_wal_group_send(struct varve_wal_writer *w, struct varve_wal_group *g)
@@ -272,6 +276,7 @@ static void write_finish(struct varve_wal_writer *w, const struct varve_io *io)
         return;
     if (os >= 0)
         os = -EIO; /* a transfer that ended early */
+    g->failed = true;
     const varve_status status = io->op == VARVE_IO_WRITE_DSYNC ? VARVE_EIO_SYNC : VARVE_EIO;
     varve_wal_fail(w, status, os, g->segment, io->offset, "write");
 }
@@ -279,12 +284,12 @@ static void write_finish(struct varve_wal_writer *w, const struct varve_io *io)
 /* Move the frontiers over what has completed, in order. */
 static void frontiers_move(struct varve_wal_writer *w)
 {
-    for (uint32_t i = 0; i < w->n_flight && w->error.status == 0; i++) {
+    for (uint32_t i = 0; i < w->n_flight; i++) {
         struct varve_wal_group *const g = w->flight[i];
 
         if (g->written)
             continue;
-        if (g->pending > 0)
+        if (g->pending > 0 || g->failed)
             return;
         assert(g->seq == w->written_seq + 1);
         g->written = true;
@@ -298,10 +303,8 @@ static void frontiers_move(struct varve_wal_writer *w)
     }
 }
 
-static bool group_finished(const struct varve_wal_writer *w, const struct varve_wal_group *g)
+static bool group_succeeded(const struct varve_wal_writer *w, const struct varve_wal_group *g)
 {
-    if (w->error.status < 0)
-        return true;
     return g->written && (!g->durable || g->internal || w->durable_seq >= g->seq);
 }
 
@@ -311,14 +314,16 @@ static uint32_t groups_collect(struct varve_wal_writer *w, struct varve_wal_grou
 {
     uint32_t n = 0, taken = 0;
 
-    while (taken < w->n_flight && group_finished(w, w->flight[taken])) {
+    while (taken < w->n_flight && (w->error.status < 0 || group_succeeded(w, w->flight[taken]))) {
         struct varve_wal_group *const g = w->flight[taken];
 
         if (!g->internal) {
             if (n == max)
                 break;
             out[n++] = (struct varve_wal_group_done){
-                .ticket = g->seq, .lsn_end = g->lsn_end, .status = w->error.status};
+                .ticket = g->seq,
+                .lsn_end = g->lsn_end,
+                .status = group_succeeded(w, g) ? VARVE_OK : w->error.status};
         }
         if (g->pending == 0)
             varve_wal_group_release(w, g);

@@ -209,14 +209,27 @@ static enum varve_page_class class_of(enum varve_wal_end end)
                                        : VARVE_PAGE_ROT;
 }
 
-/* End of the records that were read; the log may not reach as far as the manifest's state. */
+/* End of the last record that was read: not the base of an empty segment behind a gap, which would
+ * call the gap recovered although no segment that is kept reaches so far. */
+static uint64_t records_end(const struct varve_wal_reader *r)
+{
+    uint64_t end = r->found[0].used ? r->found[0].header.prev_final_lsn : 0;
+
+    for (uint32_t i = 0; i < r->n_segments && r->found[i].used; i++)
+        if (r->found[i].end_lsn > r->found[i].header.base_lsn)
+            end = r->found[i].end_lsn;
+    return end;
+}
+
+/* The log may not reach as far as the manifest's state: then that is where it ends. */
 static void verdict_fill(const struct varve_wal_reader *r, struct varve_wal_verdict *v)
 {
     const struct varve_wal_reader_options *const o = &r->options;
     const struct varve_wal_stop *const s = &r->stop;
-    const bool behind = r->at.lsn < o->start_lsn || !r->found[0].used;
+    const uint64_t end = records_end(r);
+    const bool behind = end < o->start_lsn || !r->found[0].used;
 
-    v->recovered_to = behind ? o->start_lsn : r->at.lsn;
+    v->recovered_to = behind ? o->start_lsn : end;
     v->index = behind ? o->start_index : r->at.index;
     v->term = behind ? o->start_term : r->at.term;
     v->chain = behind ? o->start_chain : r->at.chain;

@@ -10,8 +10,8 @@
  *          by the engine -> offered -> current -> sealed.
  *
  * Invariants
- *   W1  Group k is reported only after all groups before it; when one fails, it and all after it
- *       fail, and nothing is written any more. A failed sync or write is never repeated.
+ *   W1  Group k is reported only after all groups before it; when one fails, it and all that
+ *       have not finished fail, and nothing is written any more. A failed sync or write is never repeated.
  *   W2  A buffer in flight is not touched, and no two writes in flight overlap.
  *   W3  A durable group begins on a new page; a page is written again only if it was the partial
  *       last page of a group that was not durable, that write has completed, and no sync that

@@ -37,6 +37,7 @@ struct varve_wal_group {
     bool rewriting; /* its first page is a longer version of one on disk */
     bool has_header;
     bool written;
+    bool failed;      /* a write of it, or its submission */
     uint32_t pending; /* writes in flight */
     uint64_t seq;
     struct varve_wal_segment *segment; /* NULL: no page yet */

@@ -73,7 +73,7 @@ static int file_open(struct varve_vfs *vfs, const char *name, uint32_t flags,
 static void file_close(struct varve_file *f)
 {
     for (uint32_t i = 0; i < f->disk->n_queue; i++)
-        if (f->disk->queue[i]->file == f)
+        if (f->opened == 1 && f->disk->queue[i]->file == f)
             f->disk->violation = "a file is closed with operations in flight";
     f->opened--;
 }
@@ -109,8 +109,6 @@ static int64_t bytes_write(struct varve_file *f, const void *buffer, size_t size
 {
     const int rc = strike(f->disk, MEM_DISK_WRITE);
 
-    if (f->poisoned)
-        f->disk->violation = "a write after a failed sync";
     if (f->disk->align != 0 &&
         ((uintptr_t)buffer % f->disk->align != 0 || offset % f->disk->align != 0))
         f->disk->violation = "a write that is not aligned";
@@ -128,8 +126,6 @@ static int file_sync(struct varve_file *f)
     struct mem_disk *const d = f->disk;
     const int rc = strike(d, MEM_DISK_SYNC);
 
-    if (f->poisoned)
-        d->violation = "a second sync after a failed one";
     if (rc < 0) {
         f->poisoned = true;
         return rc;
@@ -221,6 +217,8 @@ static void op_finish(struct mem_disk *d, uint32_t i, int64_t result)
 
 static void op_check(struct mem_disk *d, const struct varve_io *io)
 {
+    if (io->file->poisoned)
+        d->violation = "a write or sync is submitted after a failed sync";
     for (uint32_t i = 0; i < d->n_queue; i++) {
         const struct varve_io *const o = d->queue[i];
         if (!d->finished[i] && io->op != VARVE_IO_SYNC && o->op != VARVE_IO_SYNC &&

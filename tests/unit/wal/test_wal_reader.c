@@ -1,0 +1,659 @@
+/*
+ * test_wal_reader.c - wal_scan.c, wal_reader.c and wal_recovery.c: invariants R1 to R4, verdicts on
+ * damaged and cut logs, crashes, following, rewriting.
+ */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/wal/log_fixture.h"
+
+/* Write `n` records of mixed sizes and policies; sealed at the end if `close`. */
+static void log_make(struct log *log, uint64_t seed, int n, bool close)
+{
+    log_init(log, seed);
+    log->disk.order = MEM_DISK_RANDOM;
+    ck_assert_int_eq(log_writer(log, NULL), VARVE_OK);
+    for (int i = 0; i < n; i++) {
+        const size_t size = varve_rng_below(&log->disk.rng, 4) == 0
+                                ? varve_rng_below(&log->disk.rng, 9000)
+                                : varve_rng_below(&log->disk.rng, 300);
+        ck_assert_int_eq(log_put(log, varve_rng_below(&log->disk.rng, 3) != 0, size), VARVE_OK);
+    }
+    ck_assert_int_eq(log_drain(log), VARVE_OK);
+    if (close)
+        ck_assert_int_eq(varve_wal_seal(log->writer, &log->err), VARVE_OK);
+}
+
+static void writer_end(struct log *log)
+{
+    varve_wal_writer_destroy(log->writer);
+    log->writer = NULL;
+}
+
+static struct varve_file *segment_file(struct log *log, uint32_t i)
+{
+    char name[VARVE_WAL_NAME_MAX];
+
+    varve_wal_segment_name(log->listed[i].id, name);
+    return mem_disk_file(&log->disk, name);
+}
+
+START_TEST(what_was_written_comes_back)
+{
+    for (int close = 0; close < 2; close++) {
+        struct log log;
+        struct varve_wal_verdict v;
+        uint64_t n;
+
+        log_make(&log, 5, 120, close != 0);
+        const uint64_t end = varve_wal_appended_lsn(log.writer);
+        writer_end(&log);
+        const struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
+        ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
+        ck_assert_uint_eq(n, 120);
+        ck_assert_int_eq(v.kind, VARVE_WAL_CLEAN_END);
+        ck_assert_uint_eq(v.records, 120);
+        ck_assert_uint_eq(v.recovered_to, end);
+        ck_assert_uint_eq(v.index, 120);
+        ck_assert_int_eq(v.hlc, 240);
+        log_free(&log);
+    }
+}
+END_TEST
+
+START_TEST(reading_starts_where_it_is_told_and_checks_the_history_there)
+{
+    struct log log;
+    struct varve_wal_reader *reader;
+    struct varve_wal_verdict v;
+    struct varve_wal_record r;
+    struct varve_span span;
+    uint64_t n, index = 0, lsn = 0, term = 0, chain = 0;
+
+    log_make(&log, 6, 60, true);
+    writer_end(&log);
+    struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
+    ck_assert_int_eq(varve_wal_reader_open(&o, &reader, &v, NULL), VARVE_OK);
+    while (index < 40 && varve_wal_reader_next(reader, &r, &span, NULL) == VARVE_OK) {
+        index = r.index;
+        term = r.term;
+        chain = r.chain;
+        lsn = varve_wal_reader_lsn(reader);
+    }
+    varve_wal_reader_close(reader);
+    o.start_lsn = lsn;
+    o.start_index = index;
+    o.start_term = term;
+    o.start_chain = chain;
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
+    ck_assert_uint_eq(n, 20);
+    ck_assert_uint_eq(v.records, 20);
+    o.start_chain ^= 1;
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_ECORRUPT);
+    ck_assert_int_eq(v.kind, VARVE_WAL_REFUSE_CHAIN);
+    /* The manifest's state may be ahead of the log, if nothing says that more was durable. */
+    o.start_lsn = v.cut_lsn_end + 100000;
+    o.start_chain ^= 1;
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
+    ck_assert_uint_eq(v.recovered_to, o.start_lsn);
+    ck_assert_uint_eq(v.index, index);
+    log_free(&log);
+}
+END_TEST
+
+/*
+ * Bits of every byte of a small log flipped, each seventh: never a wrong record (log_check compares each), and a verdict
+ * that the rules call for: with evidence for the whole log, only flips in pages that hold nothing
+ * are let pass, and a damaged seal page that the manifest does not vouch for.
+ */
+START_TEST(a_flipped_bit_in_any_byte_is_found_or_harmless)
+{
+    struct log log;
+    uint64_t refused = 0, passed = 0, all = 0;
+
+    log_init(&log, 7);
+    ck_assert_int_eq(log_writer(&log, NULL), VARVE_OK);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(log_put(&log, true, (size_t)i * 1500), VARVE_OK);
+    ck_assert_int_eq(log_drain(&log), VARVE_OK);
+    const uint64_t end = varve_wal_durable_lsn(log.writer);
+    ck_assert_int_eq(varve_wal_idle_seal(log.writer, NULL), VARVE_OK);
+    writer_end(&log);
+    struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
+    struct varve_file *const f = segment_file(&log, 0);
+    const uint64_t used = 4096 * 7; /* header, five pages, the idle seal */
+    for (uint64_t bit = 0; bit < (used + 4096) * 8; bit += 7) {
+        struct varve_wal_verdict v;
+        uint64_t n;
+
+        f->now[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        o.durable_lsn = bit % 2 == 0 ? end : 0;
+        const varve_status rc = log_check(&log, &o, &v, &n);
+        if (rc == VARVE_OK) {
+            ck_assert_msg(bit / 8 >= used, "bit %lu", (unsigned long)bit);
+            ck_assert_uint_eq(n, 4);
+            passed++;
+        } else {
+            ck_assert_int_eq(rc, VARVE_ECORRUPT);
+            ck_assert_str_eq(log.err.file, "0000000000000001.wal");
+            ck_assert_uint_eq(log.err.offset / 4096, bit / 8 / 4096);
+            refused++;
+        }
+        f->now[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        all++;
+    }
+    ck_assert_uint_eq(refused + passed, all);
+    ck_assert_uint_gt(refused, 30000);
+    log_free(&log);
+}
+END_TEST
+
+START_TEST(every_truncation_of_a_listed_segment_is_refused)
+{
+    struct log log;
+    struct varve_wal_verdict v;
+    uint64_t n;
+
+    log_make(&log, 8, 10, false);
+    writer_end(&log);
+    struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
+    struct varve_file *const f = segment_file(&log, 0);
+    const uint64_t size = f->size;
+    for (f->size = 0; f->size < size; f->size += f->size % 512 == 0 ? 1 : 73) {
+        ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_ECORRUPT);
+        ck_assert_int_eq(v.kind, VARVE_WAL_REFUSE_CHAIN);
+    }
+    f->size = size;
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
+    f->exists = false;
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_ECORRUPT);
+    ck_assert_int_eq(v.kind, VARVE_WAL_REFUSE_CHAIN);
+    f->exists = true;
+    log_free(&log);
+}
+END_TEST
+
+/* A tail without evidence: torn is cut, rot is refused or cut as asked. */
+START_TEST(an_unacknowledged_tail_is_cut_if_torn_and_ambiguous_if_rotten)
+{
+    struct log log;
+    struct varve_wal_verdict v;
+    uint64_t n;
+
+    log_init(&log, 9);
+    ck_assert_int_eq(log_writer(&log, NULL), VARVE_OK);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(log_put(&log, true, 3000), VARVE_OK);
+        ck_assert_int_eq(log_drain(&log), VARVE_OK);
+    }
+    writer_end(&log);
+    struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
+    struct varve_file *const f = segment_file(&log, 0);
+    uint8_t saved[512];
+
+    memcpy(saved, f->now + 3 * 4096 + 512, 512);
+    memset(f->now + 3 * 4096 + 512, 0, 512); /* one sector of the last page lost */
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
+    ck_assert_int_eq(v.kind, VARVE_WAL_CUT);
+    ck_assert_int_eq(v.page_class, VARVE_PAGE_TORN);
+    ck_assert_uint_eq(v.page_offset, 3 * 4096);
+    ck_assert_uint_eq(n, 2);
+    o.durable_lsn = v.recovered_to + 1; /* now something says that it was acknowledged */
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_ECORRUPT);
+    ck_assert_int_eq(v.kind, VARVE_WAL_REFUSE_DAMAGED);
+    ck_assert_uint_eq(log.err.lsn, v.recovered_to);
+    ck_assert_uint_ge(log.err.lsn_end, v.recovered_to + 1);
+    o.salvage = true; /* what lies before is given */
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
+    ck_assert_int_eq(v.kind, VARVE_WAL_REFUSE_DAMAGED);
+    ck_assert_uint_eq(n, 2);
+    o.salvage = false;
+    o.durable_lsn = 0;
+    memcpy(f->now + 3 * 4096 + 512, saved, 512);
+    f->now[3 * 4096 + 600] ^= 4;
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_ECORRUPT);
+    ck_assert_int_eq(v.kind, VARVE_WAL_REFUSE_AMBIGUOUS);
+    o.cut_rot = true;
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
+    ck_assert_int_eq(v.kind, VARVE_WAL_CUT);
+    ck_assert_uint_eq(n, 2);
+    memset(f->now + 2 * 4096, 0,
+           4096); /* a hole, and a rotten page after it; E does not cover it */
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
+    ck_assert_int_eq(v.kind, VARVE_WAL_CUT);
+    ck_assert_uint_eq(n, 1);
+    f->now[3 * 4096 + 600] ^= 4; /* the page after the hole is VALID: its durable_lsn covers it */
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_ECORRUPT);
+    ck_assert_int_eq(v.kind, VARVE_WAL_REFUSE_DAMAGED);
+    log_free(&log);
+}
+END_TEST
+
+START_TEST(foreign_swapped_and_stale_segments_break_the_chain)
+{
+    struct log log;
+    struct varve_wal_verdict v;
+    uint64_t n;
+
+    log_make(&log, 10, 80, true);
+    writer_end(&log);
+    ck_assert_uint_ge(log.n_listed, 3);
+    struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
+    for (int i = 0; i < 6; i++) {
+        struct varve_wal_listed saved[LOG_SEGMENTS];
+        memcpy(saved, log.listed, sizeof saved);
+        o = log_reader_options(&log, VARVE_WAL_RECOVERY);
+        if (i == 0) { /* one is not listed */
+            memmove(log.listed + 1, log.listed + 2, (log.n_listed - 2) * sizeof saved[0]);
+            o.n_segments--;
+        }
+        if (i == 1)
+            o.store_uuid[0] = 1;
+        if (i == 2)
+            log.listed[1].base_lsn = 7;
+        if (i == 3) {
+            log.listed[1].sealed = true;
+            log.listed[1].digest = 1;
+        }
+        if (i == 4) { /* the first is gone, and what it held is needed */
+            o.segments++;
+            o.n_segments--;
+        }
+        if (i == 5)
+            o.start_index = 1;
+        ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_ECORRUPT);
+        ck_assert_int_eq(v.kind, VARVE_WAL_REFUSE_CHAIN);
+        memcpy(log.listed, saved, sizeof saved);
+    }
+    log.listed[0].size = 4096;
+    o = log_reader_options(&log, VARVE_WAL_RECOVERY);
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_EINVAL);
+    log_free(&log);
+}
+END_TEST
+
+START_TEST(a_lost_seal_is_no_loss_when_the_next_header_vouches)
+{
+    struct log log;
+    struct varve_wal_verdict v;
+    struct varve_wal_reader *reader;
+    struct varve_wal_recovered out;
+    uint64_t n;
+
+    log_make(&log, 11, 60, true);
+    writer_end(&log);
+    struct varve_file *const f = segment_file(&log, 0);
+    uint32_t page = 15;
+    while (f->now[page * 4096 + 4092] == 0 && f->now[page * 4096 + 4032] == 0)
+        page--; /* the seal is the last page that is not zero */
+    f->now[page * 4096 + 3] ^= 1;
+    struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
+    ck_assert_uint_eq(n, 60);
+    ck_assert_uint_eq(v.damaged_seals, 1);
+    /* And recovery writes the segment anew. */
+    ck_assert_int_eq(varve_wal_reader_open(&o, &reader, &v, NULL), VARVE_OK);
+    ck_assert_int_eq(varve_wal_recover(reader, &v, log.next_id, true, &out, &log.err), VARVE_OK);
+    varve_wal_reader_close(reader);
+    o.segments = out.segments;
+    o.n_segments = out.n_segments;
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
+    ck_assert_uint_eq(n, 60);
+    ck_assert_uint_eq(v.damaged_seals, 0);
+    varve_wal_recovered_free(&out);
+    log_free(&log);
+}
+END_TEST
+
+/* Recover, exchange the list, go on writing: what was acknowledged stays for ever. */
+static void recover_and_go_on(struct log *log, uint64_t *ret_n)
+{
+    struct varve_wal_reader_options o = log_reader_options(log, VARVE_WAL_RECOVERY);
+    struct varve_wal_reader *reader = NULL;
+    struct varve_wal_recovered out;
+    struct varve_wal_verdict v, again;
+    uint64_t n;
+
+    o.durable_lsn = log->durable_end;
+    ck_assert_msg(log_check(log, &o, &v, ret_n) == VARVE_OK, "%s", log->err.message);
+    ck_assert_uint_ge(v.recovered_to, log->durable_end);
+    ck_assert_int_eq(varve_wal_reader_open(&o, &reader, &v, &log->err), VARVE_OK);
+    ck_assert_msg(varve_wal_recover(reader, &v, log->next_id, true, &out, &log->err) == VARVE_OK,
+                  "%s", log->err.message);
+    varve_wal_reader_close(reader);
+    ck_assert_uint_ge(out.start.base_lsn, v.recovered_to);
+    ck_assert_uint_ge(out.start.base_lsn, v.cut_lsn_end);
+    log->next_id = out.next_id;
+    memcpy(log->listed, out.segments, out.n_segments * sizeof out.segments[0]);
+    log->n_listed = out.n_segments;
+    log->durable_end = v.recovered_to;
+    o = log_reader_options(log, VARVE_WAL_RECOVERY);
+    o.durable_lsn = v.recovered_to;
+    ck_assert_msg(log_check(log, &o, &again, &n) == VARVE_OK, "%s", log->err.message);
+    ck_assert_uint_eq(n, *ret_n);
+    ck_assert_uint_eq(again.chain, v.chain);
+    ck_assert_int_eq(log_writer(log, &out.start), VARVE_OK);
+    varve_wal_recovered_free(&out);
+}
+
+/* Crash with groups in flight, again and again: nothing durable is lost, nothing is invented. */
+static void crash_rounds(uint64_t seed, bool power, int os_share)
+{
+    struct log log;
+    uint64_t n, before = 0;
+
+    log_init(&log, seed);
+    log.disk.order = MEM_DISK_RANDOM;
+    ck_assert_int_eq(log_writer(&log, NULL), VARVE_OK);
+    for (int round = 0; round < 4; round++) {
+        const uint64_t puts = varve_rng_below(&log.disk.rng, 25);
+        for (uint64_t i = 0; i < puts; i++) {
+            const size_t size = varve_rng_below(&log.disk.rng, 3) == 0
+                                    ? varve_rng_below(&log.disk.rng, 12000)
+                                    : varve_rng_below(&log.disk.rng, 200);
+            const bool durable = (int)varve_rng_below(&log.disk.rng, 8) >= os_share;
+            ck_assert_int_eq(log_put(&log, durable, size), VARVE_OK);
+            if (varve_rng_below(&log.disk.rng, 8) == 0)
+                ck_assert_int_eq(log_drain(&log), VARVE_OK);
+            if (varve_rng_below(&log.disk.rng, 8) == 0)
+                ck_assert_int_ge(varve_wal_idle_seal(log.writer, &log.err), 0);
+        }
+        const uint64_t durable = varve_wal_durable_lsn(log.writer);
+        if (durable > log.durable_end)
+            log.durable_end = durable;
+        /* The process is gone: its writer is freed without another byte reaching the disk. */
+        mem_disk_crash(&log.disk, power);
+        mem_disk_fail(&log.disk, MEM_DISK_ANY, 1, UINT64_MAX, EIO);
+        writer_end(&log);
+        mem_disk_fail(&log.disk, 0, 0, 0, 0);
+        recover_and_go_on(&log, &n);
+        ck_assert_uint_ge(n, before);
+        before = n;
+    }
+    log_free(&log);
+}
+
+START_TEST(crashes_lose_nothing_durable)
+{
+    for (uint64_t i = 0; i < 12; i++)
+        crash_rounds((uint64_t)_i * 1000 + i, i % 3 != 0, (int)(i % 9));
+}
+END_TEST
+
+START_TEST(a_live_log_is_followed_up_to_what_is_committed)
+{
+    struct log log;
+    struct varve_wal_reader *reader;
+    struct varve_wal_record r;
+    struct varve_span span;
+    uint64_t seen = 0, commit;
+
+    log_init(&log, 12);
+    log.disk.order = MEM_DISK_AT_ONCE;
+    ck_assert_int_eq(log_writer(&log, NULL), VARVE_OK);
+    ck_assert_int_eq(log_segment(&log), VARVE_OK);
+    struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_FOLLOW);
+    ck_assert_int_eq(varve_wal_reader_open(&o, &reader, NULL, NULL), VARVE_OK);
+    ck_assert_int_eq(varve_wal_reader_next(reader, &r, &span, NULL), VARVE_END);
+    for (int i = 1; i <= 60; i++) {
+        ck_assert_int_eq(log_put(&log, i % 3 == 0, (size_t)i * 37), VARVE_OK);
+        ck_assert_int_eq(log_drain(&log), VARVE_OK);
+        ck_assert_int_eq(
+            varve_wal_reader_refresh(reader, log.listed, log.n_listed, &commit, &log.err),
+            VARVE_OK);
+        ck_assert_uint_le(commit, varve_wal_commit_lsn(log.writer));
+        varve_wal_set_commit_lsn(log.writer, varve_wal_written_lsn(log.writer));
+        if (i % 5 == 0) {
+            ck_assert_int_ge(varve_wal_idle_seal(log.writer, &log.err), 0);
+            (void)varve_wal_reap(log.writer, true, 0, NULL, 0);
+        }
+        ck_assert_msg(varve_wal_reader_refresh(reader, log.listed, log.n_listed, &commit,
+                                               &log.err) == VARVE_OK,
+                      "%s", log.err.message);
+        while (varve_wal_reader_next(reader, &r, &span, &log.err) == VARVE_OK) {
+            uint8_t want[4096];
+            ck_assert_uint_eq(r.index, ++seen);
+            log_payload(r.index, want, span.size);
+            ck_assert(memcmp(want, span.data, span.size) == 0);
+        }
+        ck_assert_uint_le(seen, (uint64_t)i);
+        if (i % 5 == 0)
+            ck_assert_uint_eq(seen, (uint64_t)i);
+    }
+    /* A page that evidence covers and that stays broken is damage, not "not yet". */
+    varve_wal_reader_close(reader);
+    segment_file(&log, 0)->now[2 * 4096 + 9] ^= 1;
+    o = log_reader_options(&log, VARVE_WAL_FOLLOW);
+    ck_assert_int_eq(varve_wal_reader_open(&o, &reader, NULL, &log.err), VARVE_ECORRUPT);
+    segment_file(&log, 0)->now[2 * 4096 + 9] ^= 1;
+    segment_file(&log, 1)->exists = false;
+    ck_assert_int_eq(varve_wal_reader_open(&o, &reader, NULL, &log.err), VARVE_ESNAPSHOT);
+    log_free(&log);
+}
+END_TEST
+
+START_TEST(an_invalid_page_at_a_live_tail_is_not_yet)
+{
+    struct log log;
+    struct varve_wal_reader *reader;
+    struct varve_wal_record r;
+    struct varve_span span;
+    uint64_t commit;
+
+    log_init(&log, 13);
+    ck_assert_int_eq(log_writer(&log, NULL), VARVE_OK);
+    ck_assert_int_eq(log_put(&log, true, 100), VARVE_OK);
+    ck_assert_int_eq(log_drain(&log), VARVE_OK);
+    varve_wal_set_commit_lsn(log.writer, varve_wal_durable_lsn(log.writer));
+    ck_assert_int_eq(log_put(&log, true, 100), VARVE_OK);
+    ck_assert_int_eq(log_drain(&log), VARVE_OK);
+    ck_assert_int_eq(log_put(&log, true, 100), VARVE_OK);
+    ck_assert_int_eq(log_drain(&log), VARVE_OK);
+    segment_file(&log, 0)->now[3 * 4096 + 50] ^= 1; /* half written */
+    const struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_FOLLOW);
+    ck_assert_int_eq(varve_wal_reader_open(&o, &reader, NULL, &log.err), VARVE_OK);
+    ck_assert_int_eq(varve_wal_reader_next(reader, &r, &span, NULL), VARVE_OK);
+    ck_assert_int_eq(varve_wal_reader_next(reader, &r, &span, NULL), VARVE_END);
+    segment_file(&log, 0)->now[3 * 4096 + 50] ^= 1;
+    varve_wal_set_commit_lsn(log.writer, varve_wal_durable_lsn(log.writer));
+    ck_assert_int_eq(varve_wal_idle_seal(log.writer, NULL), VARVE_OK);
+    ck_assert_int_eq(varve_wal_reader_refresh(reader, NULL, 0, &commit, NULL), VARVE_OK);
+    ck_assert_uint_eq(commit, varve_wal_durable_lsn(log.writer));
+    ck_assert_int_eq(varve_wal_reader_next(reader, &r, &span, NULL), VARVE_OK);
+    ck_assert_int_eq(varve_wal_reader_next(reader, &r, &span, NULL), VARVE_OK);
+    ck_assert_uint_eq(r.index, 3);
+    ck_assert_int_eq(varve_wal_reader_next(reader, &r, &span, NULL), VARVE_END);
+    varve_wal_reader_close(reader);
+    log_free(&log);
+}
+END_TEST
+
+START_TEST(reads_are_repeated_after_eio_and_then_given_up)
+{
+    struct log log;
+    struct varve_wal_verdict v = {0};
+    uint64_t n;
+
+    log_make(&log, 14, 5, false);
+    writer_end(&log);
+    const struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
+    mem_disk_fail(&log.disk, MEM_DISK_READ, 1, 2, EIO);
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
+    ck_assert_uint_eq(v.retries, 2);
+    mem_disk_fail(&log.disk, MEM_DISK_READ, 1, 3, EIO);
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_EIO);
+    log_free(&log);
+}
+END_TEST
+
+/* Fail the n-th operation, or the n-th allocation, of reading and recovering, until none is left. */
+static varve_status read_and_recover(struct log *log)
+{
+    struct varve_wal_reader_options o = log_reader_options(log, VARVE_WAL_RECOVERY);
+    struct varve_wal_reader *reader = NULL;
+    struct varve_wal_recovered out = {0};
+    struct varve_wal_verdict v = {0};
+
+    varve_status rc = varve_wal_reader_open(&o, &reader, &v, &log->err);
+    if (rc == VARVE_OK)
+        rc = varve_wal_recover(reader, &v, log->next_id, true, &out, &log->err);
+    varve_wal_reader_close(reader);
+    varve_wal_recovered_free(&out);
+    return rc;
+}
+
+START_TEST(recovery_survives_every_failing_operation)
+{
+    struct log log;
+
+    log_make(&log, 15, 40, false);
+    writer_end(&log);
+    for (uint64_t i = 1;; i++) {
+        mem_disk_fail(&log.disk, MEM_DISK_ANY & ~MEM_DISK_READ, i, 1, ENOSPC);
+        const varve_status rc = read_and_recover(&log);
+        if (log.disk.fired == 0) {
+            ck_assert_int_eq(rc, VARVE_OK);
+            break;
+        }
+        ck_assert_int_lt(rc, 0);
+        ck_assert_int_eq(log.err.status, rc);
+        ck_assert_uint_eq(varve_heap_used(&log.heap), 0);
+        char name[VARVE_WAL_NAME_MAX];
+        varve_wal_segment_name(log.next_id, name);
+        ck_assert_ptr_null(mem_disk_file(&log.disk, name));
+    }
+    log_free(&log);
+}
+END_TEST
+
+struct stingy {
+    varve_allocator allocator;
+    uint64_t left;
+    bool fired;
+};
+
+static void *stingy_alloc(void *ctx, size_t size, size_t align)
+{
+    struct stingy *const s = ctx;
+
+    if (s->left == 0) {
+        s->fired = true;
+        return NULL;
+    }
+    s->left--;
+    return aligned_alloc(align, (size + align - 1) / align * align);
+}
+
+static void stingy_free(void *ctx, void *memory, size_t size, size_t align)
+{
+    (void)ctx;
+    (void)size;
+    (void)align;
+    free(memory);
+}
+
+static varve_status write_some(struct log *log)
+{
+    varve_status rc = log_writer(log, NULL);
+
+    for (int i = 0; i < 8 && rc >= 0; i++)
+        rc = log_put(log, i % 2 == 0, 15000);
+    if (rc >= 0)
+        rc = log_drain(log);
+    writer_end(log);
+    return rc;
+}
+
+START_TEST(every_failing_allocation_is_survived)
+{
+    for (uint64_t i = 0;; i++) {
+        struct stingy s = {.allocator = {.alloc = stingy_alloc, .free = stingy_free}, .left = i};
+        struct log log;
+
+        s.allocator.ctx = &s;
+        log_init(&log, 16);
+        varve_heap_init(&log.heap, &s.allocator, UINT64_MAX);
+        varve_status rc = write_some(&log);
+        if (rc == VARVE_OK)
+            rc = read_and_recover(&log);
+        ck_assert_int_eq(rc, s.fired ? VARVE_ENOMEM : VARVE_OK);
+        log_free(&log);
+        if (!s.fired)
+            break;
+    }
+}
+END_TEST
+
+/* The golden segment is what the first version wrote, byte for byte. */
+START_TEST(golden_segment_of_version_1)
+{
+    static const char path[] = "tests/golden/wal/v1/segment.wal";
+    struct log log;
+    struct varve_wal_verdict v;
+    uint64_t n;
+    uint8_t *const golden = malloc(65536);
+
+    ck_assert_ptr_nonnull(golden);
+    log_init(&log, 17);
+    ck_assert_int_eq(log_writer(&log, NULL), VARVE_OK);
+    for (int i = 0; i < 12; i++) {
+        ck_assert_int_eq(log_put(&log, i % 3 == 0, (size_t)i * 300), VARVE_OK);
+        ck_assert_int_eq(log_drain(&log), VARVE_OK);
+        varve_wal_set_commit_lsn(log.writer, varve_wal_written_lsn(log.writer));
+        if (i == 5)
+            ck_assert_int_eq(varve_wal_idle_seal(log.writer, NULL), VARVE_OK);
+    }
+    ck_assert_int_eq(varve_wal_seal(log.writer, NULL), VARVE_OK);
+    writer_end(&log);
+    struct varve_file *const f = segment_file(&log, 0);
+    ck_assert_uint_eq(f->size, 65536);
+    if (getenv("VARVE_GOLDEN_WRITE") != NULL) {
+        FILE *const out = fopen(path, "wb");
+        ck_assert_ptr_nonnull(out);
+        ck_assert_uint_eq(fwrite(f->now, 1, 65536, out), 65536);
+        fclose(out);
+    }
+    FILE *const in = fopen(path, "rb");
+    ck_assert_ptr_nonnull(in);
+    ck_assert_uint_eq(fread(golden, 1, 65536, in), 65536);
+    fclose(in);
+    ck_assert(memcmp(golden, f->now, 65536) == 0);
+    memcpy(f->now, golden, 65536);
+    const struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
+    ck_assert_uint_eq(n, 12);
+    free(golden);
+    log_free(&log);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *const suite = suite_create("wal_reader");
+    TCase *const tc = tcase_create("all");
+
+    tcase_add_test(tc, what_was_written_comes_back);
+    tcase_add_test(tc, reading_starts_where_it_is_told_and_checks_the_history_there);
+    tcase_add_test(tc, a_flipped_bit_in_any_byte_is_found_or_harmless);
+    tcase_add_test(tc, every_truncation_of_a_listed_segment_is_refused);
+    tcase_add_test(tc, an_unacknowledged_tail_is_cut_if_torn_and_ambiguous_if_rotten);
+    tcase_add_test(tc, foreign_swapped_and_stale_segments_break_the_chain);
+    tcase_add_test(tc, a_lost_seal_is_no_loss_when_the_next_header_vouches);
+    tcase_add_loop_test(tc, crashes_lose_nothing_durable, 0, 20);
+    tcase_add_test(tc, a_live_log_is_followed_up_to_what_is_committed);
+    tcase_add_test(tc, an_invalid_page_at_a_live_tail_is_not_yet);
+    tcase_add_test(tc, reads_are_repeated_after_eio_and_then_given_up);
+    tcase_add_test(tc, recovery_survives_every_failing_operation);
+    tcase_add_test(tc, every_failing_allocation_is_survived);
+    tcase_add_test(tc, golden_segment_of_version_1);
+    tcase_set_timeout(tc, 60);
+    suite_add_tcase(suite, tc);
+    SRunner *const runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}

@@ -495,7 +495,11 @@ static varve_status put_columns(varve_batch *batch, struct varve_put_plan *plan,
     const uint32_t had_keys = section->keys.n;
     uint64_t text = 0, key_bytes = 0;
 
-    varve_status rc = check_values(put, &text, err);
+    /* Before the arrays are looked at: nothing is read for rows that cannot fit. */
+    varve_status rc = varve_batch_put_measure(batch, plan, put->n, 0, 0, err);
+    if (rc < 0)
+        return rc;
+    rc = check_values(put, &text, err);
     if (rc < 0)
         return rc;
     rc = check_clustering(put, err);

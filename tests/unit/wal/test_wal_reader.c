@@ -105,7 +105,7 @@ START_TEST(reading_starts_where_it_is_told_and_checks_the_history_there)
 END_TEST
 
 /*
- * Bits of every byte of a small log flipped, each seventh: never a wrong record (log_check compares each), and a verdict
+ * Bits of every byte of a small log flipped, each fifteenth: never a wrong record (log_check compares each), and a verdict
  * that the rules call for: with evidence for the whole log, only flips in pages that hold nothing
  * are let pass, and a damaged seal page that the manifest does not vouch for.
  */
@@ -125,7 +125,7 @@ START_TEST(a_flipped_bit_in_any_byte_is_found_or_harmless)
     struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
     struct varve_file *const f = segment_file(&log, 0);
     const uint64_t used = 4096 * 7; /* header, five pages, the idle seal */
-    for (uint64_t bit = 0; bit < (used + 4096) * 8; bit += 7) {
+    for (uint64_t bit = 0; bit < (used + 4096) * 8; bit += 15) {
         struct varve_wal_verdict v;
         uint64_t n;
 
@@ -146,7 +146,7 @@ START_TEST(a_flipped_bit_in_any_byte_is_found_or_harmless)
         all++;
     }
     ck_assert_uint_eq(refused + passed, all);
-    ck_assert_uint_gt(refused, 30000);
+    ck_assert_uint_gt(refused, 15000);
     log_free(&log);
 }
 END_TEST
@@ -162,7 +162,7 @@ START_TEST(every_truncation_of_a_listed_segment_is_refused)
     struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
     struct varve_file *const f = segment_file(&log, 0);
     const uint64_t size = f->size;
-    for (f->size = 0; f->size < size; f->size += f->size % 512 == 0 ? 1 : 73) {
+    for (f->size = 0; f->size < size; f->size += f->size % 512 == 0 ? 1 : 511) {
         ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_ECORRUPT);
         ck_assert_int_eq(v.kind, VARVE_WAL_REFUSE_CHAIN);
     }
@@ -642,7 +642,7 @@ int main(void)
     tcase_add_test(tc, an_unacknowledged_tail_is_cut_if_torn_and_ambiguous_if_rotten);
     tcase_add_test(tc, foreign_swapped_and_stale_segments_break_the_chain);
     tcase_add_test(tc, a_lost_seal_is_no_loss_when_the_next_header_vouches);
-    tcase_add_loop_test(tc, crashes_lose_nothing_durable, 0, 20);
+    tcase_add_loop_test(tc, crashes_lose_nothing_durable, 0, 10);
     tcase_add_test(tc, a_live_log_is_followed_up_to_what_is_committed);
     tcase_add_test(tc, an_invalid_page_at_a_live_tail_is_not_yet);
     tcase_add_test(tc, reads_are_repeated_after_eio_and_then_given_up);

@@ -118,8 +118,8 @@ void varve_exact_reset(struct varve_exact_sum *sum)
     memset(sum, 0, sizeof *sum);
 }
 
-/* Restore E1 with pending 1: every digit into [0, 2^32), what is above into the next limb; the sign of
- * the number ends up in the last limb. */
+/* Restore E1 with pending 1: every digit into [0, 2^32), what is above into the next limb; the
+ * sign of the number ends up in the last limb. */
 static void carry(struct varve_exact_sum *sum)
 {
     int64_t over = 0;
@@ -219,7 +219,8 @@ static struct block_range range_of(const double *values, size_t n)
  *
  * High parts are multiples of 2^k, k = highest - 44, at most 2^(highest + 1); a lane adds at most
  * 128 of them: at most 52 bits. Low parts are multiples of 2^(lowest - 52) and at most 2^k (half of
- * that when rounding to nearest), 128 of them 2^(k + 7): at most 52 bits when lowest >= highest - 37.
+ * that when rounding to nearest), 128 of them 2^(k + 7): at most 52 bits when lowest is at
+ * least highest - 37.
  */
 static void split_sums(const double *values, size_t n, int highest, double high[LANES],
                        double low[LANES])

@@ -4,6 +4,7 @@
 #include "storage/base/arena.h"
 
 #include <check.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,8 +36,10 @@ START_TEST(pieces_are_aligned_and_do_not_overlap)
         memset(piece[i], i & 0xff, size[i]);
     }
     for (int i = 0; i < PIECES; i++) {
+        bool same = true;
         for (size_t j = 0; j < size[i]; j++)
-            ck_assert_uint_eq(piece[i][j], i & 0xff);
+            same = same && piece[i][j] == (i & 0xff);
+        ck_assert(same);
     }
     ck_assert_uint_eq(arena.total, varve_heap_used(&heap));
     varve_arena_reset(&arena);

@@ -12,6 +12,7 @@
 #include "storage/memtable/memtable_int.h"
 
 #define SCRATCH_BLOCK (64u << 10)
+#define WALKERS 16u
 
 struct stream {
     bool late;
@@ -34,6 +35,7 @@ struct memtable_source {
     uint32_t at_order; /* forward: the next of each; reverse: one above the next */
     uint32_t at_rest;
     bool reverse;
+    uint32_t walkers[WALKERS]; /* records of coming partitions: walk_ahead() */
 
     const struct varve_mem_partition *partition; /* opened */
     int64_t first, last;
@@ -53,6 +55,21 @@ static struct memtable_source *source_of(struct varve_source *source)
 static uint32_t order_count(const struct memtable_source *s)
 {
     return s->order == NULL ? 0 : s->order->n;
+}
+
+/* Go over to the shared order if it now knows all partitions of the view. */
+static void take_shared(struct memtable_source *s)
+{
+    struct varve_key_order *order = varve_key_order_acquire(s->view.table);
+    if (order == NULL || order->n < s->view.partitions) {
+        varve_key_order_release(order);
+        return;
+    }
+    varve_key_order_release(s->order);
+    s->order = order;
+    varve_free(s->heap, s->rest, s->n_rest * sizeof *s->rest);
+    s->rest = NULL;
+    s->n_rest = 0;
 }
 
 /* Sort what the shared order lacks, once; offer the whole when that was much. */
@@ -79,8 +96,10 @@ static varve_status ensure_sorted(struct memtable_source *s, varve_error *err)
         varve_free(s->heap, scratch, bytes);
         s->rest = rest;
         s->n_rest = n - known;
-        if (n - known > known / 8)
+        if (n - known > known / 8) {
             varve_key_order_offer(table, s->order, rest, n);
+            take_shared(s);
+        }
     }
     s->sorted = true;
     return VARVE_OK;
@@ -115,6 +134,7 @@ static varve_status source_seek(struct varve_source *source, struct varve_span k
     if (rc < 0)
         return rc;
     s->reverse = reverse;
+    memset(s->walkers, 0, sizeof s->walkers);
     if (key.size == 0) {
         s->at_order = reverse ? order_count(s) : 0;
         s->at_rest = reverse ? s->n_rest : 0;
@@ -157,21 +177,36 @@ static uint32_t peek_rest(const struct memtable_source *s)
     return s->rest[s->reverse ? s->at_rest - 1 : s->at_rest].number;
 }
 
-/* The heads of partitions lie in order of arrival: fetch some steps ahead. */
-static void prefetch(const struct memtable_source *s)
+/*
+ * Heads and records lie in order of arrival, so in key order each is a cache miss, and the records
+ * of a chain are found one by the other. So walk the chains of the next WALKERS partitions together,
+ * a record of each at every step: by the time that one is opened, its chain has been fetched.
+ */
+static void walk_ahead(struct memtable_source *s)
 {
 #if defined(__GNUC__)
+    const struct varve_memtable *table = s->view.table;
     const uint32_t n = order_count(s);
-    const uint32_t head = s->reverse ? s->at_order - 9 : s->at_order + 8;
+    const uint32_t head = s->reverse ? s->at_order - 1 - 2 * WALKERS : s->at_order + 2 * WALKERS;
+    const uint32_t chain = s->reverse ? s->at_order - 1 - WALKERS : s->at_order + WALKERS;
+
     if (head < n)
-        __builtin_prefetch(varve_mem_partition_at(s->view.table, s->order->numbers[head]));
-    const uint32_t chain = s->reverse ? s->at_order - 5 : s->at_order + 4;
-    if (chain < n) {
+        __builtin_prefetch(varve_mem_partition_at(table, s->order->numbers[head]));
+    for (uint32_t i = 0; i < WALKERS; i++) {
+        if (s->walkers[i] == 0)
+            continue;
+        s->walkers[i] = varve_record_link(varve_slab_at(&table->slabs, s->walkers[i]));
+        if (s->walkers[i] != 0)
+            __builtin_prefetch(varve_slab_at(&table->slabs, s->walkers[i]));
+    }
+    s->walkers[chain % WALKERS] = 0;
+    if (chain < n && s->order->numbers[chain] < s->view.partitions) {
         const struct varve_mem_partition *p =
-            varve_mem_partition_at(s->view.table, s->order->numbers[chain]);
-        const uint32_t at = atomic_load_explicit(&p->chain, memory_order_relaxed);
-        if (s->order->numbers[chain] < s->view.partitions && at != 0 && at < s->view.position)
-            __builtin_prefetch(varve_slab_at(&s->view.table->slabs, at));
+            varve_mem_partition_at(table, s->order->numbers[chain]);
+        const uint32_t at = atomic_load_explicit(&p->chain, memory_order_acquire);
+        s->walkers[chain % WALKERS] = at;
+        if (at != 0)
+            __builtin_prefetch(varve_slab_at(&table->slabs, at));
     }
 #else
     (void)s;
@@ -191,7 +226,7 @@ static varve_status source_next(struct varve_source *source, struct varve_partit
     bool take_rest = a == UINT32_MAX;
     if (a == UINT32_MAX && b == UINT32_MAX)
         return VARVE_END;
-    prefetch(s);
+    walk_ahead(s);
     if (a != UINT32_MAX && b != UINT32_MAX)
         take_rest = (varve_span_compare(key_at(s, b), key_at(s, a)) < 0) != s->reverse;
     describe(s, take_rest ? b : a, ret_partition);

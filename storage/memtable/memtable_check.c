@@ -91,9 +91,8 @@ static bool main_ascends(const struct walk *w, const struct varve_chunk *a, uint
         .chunk = a, .i = i, .ordinal = varve_chunk_ordinals(w->table, a)[i]};
     const struct varve_mem_row y = {
         .chunk = b, .i = j, .ordinal = varve_chunk_ordinals(w->table, b)[j]};
-    return x.ordinal <= y.ordinal &&
-           varve_mem_row_compare(w->table, varve_chunk_times(a)[i], &x, varve_chunk_times(b)[j],
-                                 &y) < 0;
+    return x.ordinal <= y.ordinal && varve_mem_row_compare(w->table, varve_chunk_times(a)[i], &x,
+                                                           varve_chunk_times(b)[j], &y) < 0;
 }
 
 static void walk_main(struct walk *w)

@@ -113,6 +113,7 @@ static double fill(struct varve_memtable *table, const struct plan *plan, struct
     double spent = 0;
 
     varve_rng_seed(&rng, 1);
+    const double whole = now_s();
     for (uint64_t done = 0, c = 0; done < plan->rows; done += plan->batch, c++) {
         const uint64_t base = plan->spread ? varve_rng_next(&rng) : c;
         for (uint32_t i = 0; i < in->section.n_keys; i++) /* a stride visits all, without repeats */
@@ -123,13 +124,15 @@ static double fill(struct varve_memtable *table, const struct plan *plan, struct
                                    : ++clock;
         const struct varve_apply apply = {
             .lsn = c, .lsn_end = c + 1, .hlc = (int64_t)c + 1, .floor = INT64_MIN};
-        const double start = now_s();
+        const double start = plan->batch == 1 ? 0 : now_s();
         if (varve_memtable_reserve(table, &in->section, NULL) != VARVE_OK)
             abort();
         (void)varve_memtable_apply(table, &in->section, &apply);
         varve_memtable_publish(table);
-        spent += now_s() - start;
+        spent += plan->batch == 1 ? 0 : now_s() - start;
     }
+    if (plan->batch == 1) /* reading the clock costs more than a row: count everything instead */
+        spent = now_s() - whole;
     return spent;
 }
 

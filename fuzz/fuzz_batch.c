@@ -18,9 +18,11 @@ static const char *const tables[2] = {
     "PRIMARY KEY (k, ts, seq, tag, r, p))",
     "CREATE TABLE small (k int, ts date, v double, PRIMARY KEY (k, ts))"};
 
-static const struct varve_schema *lookup(void *ctx, uint32_t table_id, uint32_t version)
+static varve_status lookup(void *ctx, uint32_t table_id, uint32_t version,
+                           const struct varve_schema **ret_schema)
 {
-    return table_id <= 9 && version <= 9 ? (const struct varve_schema *)ctx : NULL;
+    *ret_schema = version == 9 ? NULL : ctx; /* version 9: of a table dropped since */
+    return table_id <= 9 && version <= 9 ? VARVE_OK : VARVE_ENOTFOUND;
 }
 
 /* Sums over all rows: of their content with their own key, and of their keys by themselves. */

@@ -543,15 +543,16 @@ static varve_status begin_section(struct decoder *d, struct varve_payload *paylo
     if (d->in.failed)
         return corrupt(d, "a section's head is cut short");
     const struct varve_schema *schema = NULL;
-    if (d->lookup(d->lookup_ctx, table, version, &schema) < 0)
-        return fail(d, VARVE_ENOTFOUND, "no schema of that table and version");
+    varve_status rc = d->lookup(d->lookup_ctx, table, version, &schema);
+    if (rc < 0)
+        return fail(d, rc, "no schema of that table and version");
     if (schema == NULL)
         return VARVE_END;
     if (!spend(d, (uint64_t)n * varve_payload_row_bytes(schema)))
         return corrupt(d, "more rows than a record has");
 
     struct decoded_section *section = &payload->sections[payload->n];
-    const varve_status rc = varve_rows_builder_init(&section->rows, d->heap, schema, NULL, d->err);
+    rc = varve_rows_builder_init(&section->rows, d->heap, schema, NULL, d->err);
     if (rc < 0)
         return rc;
     varve_key_set_init(&section->keys, d->heap);

@@ -96,10 +96,12 @@ static void check_section(const struct model *m, const struct varve_section *sec
     varve_buffer_free(&key);
 }
 
-static const struct varve_schema *lookup(void *ctx, uint32_t table_id, uint32_t version)
+static varve_status lookup(void *ctx, uint32_t table_id, uint32_t version,
+                           const struct varve_schema **ret_schema)
 {
     const struct varve_schema *schema = ctx;
-    return table_id == schema->table_id && version == schema->version ? schema : NULL;
+    *ret_schema = schema;
+    return table_id == schema->table_id && version == schema->version ? VARVE_OK : VARVE_ENOTFOUND;
 }
 
 static uint64_t section_hash(const struct varve_section *section)

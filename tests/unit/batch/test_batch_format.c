@@ -16,6 +16,7 @@ struct rig {
     struct row_heap h;
     struct varve_schema *schema;
     varve_batch *batch;
+    bool dropped; /* the table is gone, its schema known no more */
 };
 
 static void rig_open(struct rig *rig, const char *table)
@@ -35,10 +36,12 @@ static void rig_close(struct rig *rig)
     ck_assert_uint_eq(varve_heap_used(&rig->h.heap), 0);
 }
 
-static const struct varve_schema *lookup(void *ctx, uint32_t table_id, uint32_t version)
+static varve_status lookup(void *ctx, uint32_t table_id, uint32_t version,
+                           const struct varve_schema **ret_schema)
 {
     const struct rig *rig = ctx;
-    return table_id == 7 && version == 1 ? rig->schema : NULL;
+    *ret_schema = rig->dropped ? NULL : rig->schema;
+    return table_id == 7 && version == 1 ? VARVE_OK : VARVE_ENOTFOUND;
 }
 
 /* Decode a copy of exactly these bytes, so that a read beyond them is seen. */
@@ -195,6 +198,23 @@ START_TEST(key_cell_that_is_not_canonical_is_refused)
     small_bytes(&rig, bytes, &size);
     memcpy(bytes + 23, other_nan, 8);
     ck_assert_int_eq(try_decode(&rig, bytes, size), VARVE_ECORRUPT);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(section_of_a_dropped_table_is_skipped)
+{
+    struct rig rig;
+    uint8_t bytes[64];
+    size_t size;
+    struct varve_payload *payload;
+    rig_open(&rig, small_table);
+    small_bytes(&rig, bytes, &size);
+    rig.dropped = true;
+    ck_assert_int_eq(decode(&rig, bytes, size, &payload), VARVE_OK);
+    ck_assert_uint_eq(varve_payload_sections(payload), 0);
+    varve_payload_free(payload);
+    ck_assert_int_eq(try_decode(&rig, bytes, size - 1), VARVE_ECORRUPT);
     rig_close(&rig);
 }
 END_TEST
@@ -418,6 +438,7 @@ int main(void)
     tcase_add_loop_test(tc, each_clause_broken_alone_is_refused, 0,
                         (int)(sizeof clause / sizeof clause[0]));
     tcase_add_test(tc, key_cell_that_is_not_canonical_is_refused);
+    tcase_add_test(tc, section_of_a_dropped_table_is_skipped);
     tcase_add_test(tc, bytes_behind_the_last_section_are_refused);
     tcase_add_loop_test(tc, stamps_and_markers_come_back_and_contradictions_do_not, 0, 2);
     tcase_add_loop_test(tc, every_cut_is_refused_and_every_bent_byte_survived, 0, 2);

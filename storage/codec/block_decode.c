@@ -185,7 +185,7 @@ static varve_status decode_rle(const struct varve_block *block, uint32_t first, 
     for (uint32_t run = first == 0 ? 0 : run_of(block, first); row < end; run++) {
         const uint32_t stop = run < block->runs ? run_end(block, run) : 0;
         const uint32_t last = stop < end ? stop : end;
-        if (stop <= row || stop > block->n)
+        if (stop <= row || (stop >= block->n) != (run + 1u == block->runs))
             return corrupt(err, "ends of runs");
         if (integer) {
             int64_t value;

@@ -240,6 +240,27 @@ static void encode_ints(const struct varve_kernels *k, const void *values, uint8
     varve_ints_encode(k, plain, n, lane, block_flags, encode_flags, &stats, out);
 }
 
+/* The last row + 1 of each run of values that are equal in all `size` bytes; returns the runs. */
+static uint32_t list_runs(const uint8_t *values, uint32_t size, uint32_t n, uint64_t *ends)
+{
+    uint32_t runs = 0;
+
+    for (uint32_t j = 0; j + 1 < n; j++) { /* an end is written always and kept when it is one */
+        const uint8_t *at = values + (size_t)j * size;
+        bool differs;
+        ends[runs] = j + 1;
+        if (size == 8)
+            differs = memcmp(at, at + 8, 8) != 0;
+        else if (size == 4)
+            differs = memcmp(at, at + 4, 4) != 0;
+        else
+            differs = memcmp(at, at + 16, 16) != 0;
+        runs += differs;
+    }
+    ends[runs] = n;
+    return runs + 1;
+}
+
 /* F32, F64 and B16: equal means equal bytes. */
 static void encode_opaque(const uint8_t *values, uint8_t lane, uint32_t n, const uint64_t *live,
                           uint8_t block_flags, uint32_t encode_flags, struct varve_buffer *out)
@@ -247,18 +268,13 @@ static void encode_opaque(const uint8_t *values, uint8_t lane, uint32_t n, const
     const uint32_t size = varve_lane_size(lane);
     uint8_t plain[VARVE_VECTOR_ROWS * 16];
     uint64_t ends[VARVE_VECTOR_ROWS];
-    uint32_t runs = 0;
 
     if (live != NULL) {
         memcpy(plain, values, (size_t)n * size);
         fill_holes(plain, size, n, live);
         values = plain;
     }
-    for (uint32_t j = 0; j < n; j++) {
-        ends[runs] = j + 1;
-        runs += j + 1 == n ||
-                memcmp(values + (size_t)j * size, values + (size_t)(j + 1) * size, size) != 0;
-    }
+    const uint32_t runs = list_runs(values, size, n, ends);
     const uint32_t width = varve_bit_length(n - 1);
     const size_t rle = 2 + varve_pack_size(runs - 1, width) + (size_t)runs * size;
     if (runs == 1) {

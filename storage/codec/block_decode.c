@@ -66,7 +66,7 @@ static void decode_for(const struct varve_kernels *k, const struct varve_block *
         decode_for_rows(k->for64_i64, VARVE_ROW64, block, first, n, out);
 }
 
-/* What the scan of segment `segment` starts from: the value before its first row, less nothing. */
+/* What the scan of a segment starts from: the value of the row before its first. */
 static uint64_t segment_start(const struct varve_block *block, uint32_t segment)
 {
     const uint64_t rows = (uint64_t)segment * VARVE_SEGMENT_ROWS;

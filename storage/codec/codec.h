@@ -14,6 +14,10 @@
  *       the block, whatever it holds.
  *   C4  decode(first, n) costs O(n + 64).
  *
+ * Floats.  Encoding and decoding move bits and do no arithmetic. Folds, selections and zones of
+ *          floats widen F32 and add doubles, so whoever enters a scan saves MXCSR, sets its default
+ *          and restores it: then results do not depend on the host's rounding or denormal modes.
+ * Stack.   Calls use up to 48 KiB of it.
  * Threads. A struct varve_block is read-only after open and may be shared.
  */
 #ifndef VARVE_CODEC_CODEC_H

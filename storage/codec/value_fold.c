@@ -109,7 +109,7 @@ static void fold_ints(const struct varve_kernels *k, struct varve_fold *fold, ui
 {
     struct varve_int_range range;
 
-    if ((want & VARVE_FOLD_FIRST) != 0 && !fold->has_first)
+    if (!fold->has_first)
         fold->first.i64 = values[0];
     fold->last.i64 = values[n - 1];
     fold->has_first = true;

@@ -1,0 +1,304 @@
+/*
+ * sst_maker.c - see sst_maker.h.
+ */
+#include "tests/unit/sst/sst_maker.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+const char sst_table_bars[] =
+    "CREATE TABLE bars (symbol bigint, ts timestamp, o decimal(18,8), h decimal(18,8), "
+    "l decimal(18,8), c decimal(18,8), v decimal(18,8), q decimal(18,8), n int, x double, "
+    "PRIMARY KEY (symbol, ts))";
+const char sst_table_keep[] =
+    "CREATE TABLE events (id bigint, ts timestamp, seq int, what text, v bigint, "
+    "PRIMARY KEY (id, ts, seq)) WITH duplicates = 'keep'";
+
+void sst_model_init(struct sst_model *m, const char *table, uint64_t seed)
+{
+    memset(m, 0, sizeof *m);
+    row_heap_init(&m->heap, -1);
+    m->schema = row_schema(&m->heap.heap, table);
+    varve_rng_seed(&m->rng, seed);
+}
+
+static void append_plain(struct varve_rows_builder *b, struct varve_rng *rng, uint32_t n,
+                         int64_t time)
+{
+    const struct varve_schema *schema = b->rows.schema;
+    int64_t level = 1000000;
+
+    ck_assert_int_eq(varve_rows_builder_reserve(b, n, (size_t)n * 8, NULL), VARVE_OK);
+    b->rows.wt_uniform = 1700000000000000;
+    for (uint32_t i = 0; i < n; i++) {
+        b->rows.time[i] = time + (int64_t)i * 60000;
+        level += (int64_t)varve_rng_below(rng, 2001) - 1000;
+        for (uint32_t c = schema->time_column + 1; c < schema->n_columns; c++) {
+            struct varve_cells *cells = &b->rows.columns[c];
+            const double real = (double)level / 8;
+            const int32_t small = (int32_t)(level % 1000);
+
+            switch (schema->phys[c]) {
+            case VARVE_PHYS_I64:
+                ((int64_t *)cells->values)[i] = level + c;
+                break;
+            case VARVE_PHYS_F64:
+                memcpy((uint8_t *)cells->values + (size_t)i * 8, &real, 8);
+                break;
+            case VARVE_PHYS_I32:
+                memcpy((uint8_t *)cells->values + (size_t)i * 4, &small, 4);
+                break;
+            case VARVE_PHYS_BYTES:
+                memcpy((uint8_t *)cells->values + cells->offsets[i], "abcdefgh", 8);
+                ((uint8_t *)cells->values)[cells->offsets[i]] = (uint8_t)('a' + level % 20);
+                cells->offsets[i + 1] = cells->offsets[i] + (uint32_t)(level % 9);
+                break;
+            default:
+                memset((uint8_t *)cells->values + (size_t)i * varve_phys_width(schema->phys[c]), 1,
+                       varve_phys_width(schema->phys[c]));
+                if (cells->scales != NULL)
+                    cells->scales[i] = 2;
+                break;
+            }
+        }
+        b->rows.n++;
+    }
+}
+
+void sst_model_add(struct sst_model *m, uint32_t n, enum sst_rows_kind kind)
+{
+    m->parts = realloc(m->parts, (m->n_parts + 1) * sizeof *m->parts);
+    ck_assert_ptr_nonnull(m->parts);
+    struct sst_part *p = &m->parts[m->n_parts];
+    struct varve_buffer key;
+    int64_t time = (int64_t)varve_rng_below(&m->rng, 1000000) - 500000;
+
+    memset(p, 0, sizeof *p);
+    varve_buffer_init(&key, &m->heap.heap);
+    varve_write_u8(&key, 1);
+    for (int shift = 56; shift >= 0; shift -= 8)
+        varve_write_u8(&key, (uint8_t)(((uint64_t)m->n_parts * 3 + 7) >> shift));
+    p->key[0] ^= 0;
+    memcpy(p->key, key.data, key.size);
+    p->key_size = (uint32_t)key.size;
+    varve_buffer_free(&key);
+    ck_assert_int_eq(varve_rows_builder_init(&p->rows, &m->heap.heap, m->schema, NULL, NULL),
+                     VARVE_OK);
+    if (kind == SST_PLAIN)
+        append_plain(&p->rows, &m->rng, n, time);
+    for (uint32_t i = 0; kind == SST_WILD && i < n; i++) {
+        row_append_random(&p->rows, &m->rng, time);
+        time += 1 + (int64_t)varve_rng_below(&m->rng, 1000);
+    }
+    ck_assert_uint_eq(p->rows.rows.n, n);
+    m->n_parts++;
+    m->n_rows += n;
+}
+
+void sst_model_free(struct sst_model *m)
+{
+    for (uint32_t i = 0; i < m->n_parts; i++)
+        varve_rows_builder_free(&m->parts[i].rows);
+    free(m->parts);
+    varve_schema_unref(m->schema);
+    ck_assert_int_eq(m->heap.live, 0);
+}
+
+void sst_disk_init(struct sst_disk *d, uint64_t cache_bytes)
+{
+    struct varve_sim_options options;
+
+    memset(d, 0, sizeof *d);
+    row_heap_init(&d->heap, -1);
+    row_heap_init(&d->sim_heap, -1);
+    varve_sim_options_init(&options, &d->sim_heap.heap, 1);
+    ck_assert_int_eq(varve_sim_create(&options, &d->sim), 0);
+    ck_assert_int_eq(varve_sim_attach(d->sim, &d->vfs), 0);
+    ck_assert_int_eq(varve_cache_create(&d->heap.heap, cache_bytes, &d->cache, NULL), VARVE_OK);
+}
+
+void sst_disk_free(struct sst_disk *d)
+{
+    ck_assert(varve_cache_check(d->cache));
+    varve_cache_free(d->cache);
+    ck_assert_int_eq(d->heap.live, 0);
+    d->vfs->ops->destroy(d->vfs);
+    varve_sim_destroy(d->sim);
+    ck_assert_int_eq(d->sim_heap.live, 0);
+}
+
+varve_status sst_model_write(struct sst_model *m, struct sst_disk *d, const char *name,
+                             uint32_t group_rows, struct varve_sst_properties *ret_properties,
+                             varve_error *err)
+{
+    struct varve_sst_writer_options options = {.schema = m->schema, .row_group_rows = group_rows};
+    struct varve_sst_writer *writer;
+    struct varve_rng rng;
+
+    for (uint32_t i = 0; i < 16; i++)
+        options.given.uuid[i] = (uint8_t)(i + 1);
+    options.given.lsn_first = 100;
+    options.given.lsn_end = 200;
+    varve_rng_seed(&rng, 5);
+    varve_status rc = varve_sst_writer_open(d->vfs, name, &options, &d->heap.heap, &writer, err);
+    if (rc < 0)
+        return rc;
+    for (uint32_t p = 0; p < m->n_parts; p++) {
+        const struct sst_part *part = &m->parts[p];
+
+        rc =
+            varve_sst_writer_begin_partition(writer, varve_span_of(part->key, part->key_size), err);
+        for (uint32_t at = 0; rc == VARVE_OK && at < part->rows.rows.n;) {
+            const uint32_t left = part->rows.rows.n - at;
+            uint32_t n = 1 + (uint32_t)varve_rng_below(&rng, 3000);
+
+            n = n < left ? n : left;
+            rc = varve_sst_writer_append(writer, &part->rows.rows, at, n, err);
+            at += n;
+        }
+        if (rc < 0) {
+            varve_sst_writer_abort(writer);
+            return rc;
+        }
+    }
+    return varve_sst_writer_finish(writer, ret_properties, err);
+}
+
+struct varve_sst *sst_model_open(struct sst_model *m, struct sst_disk *d, uint32_t group_rows)
+{
+    struct varve_sst_properties properties;
+    struct varve_sst_expect expect;
+    struct varve_sst *sst;
+    varve_error err = {0};
+
+    ck_assert_msg(sst_model_write(m, d, SST_NAME, group_rows, &properties, &err) == VARVE_OK, "%s",
+                  err.message);
+    ck_assert_uint_eq(properties.rows, m->n_rows);
+    memcpy(expect.uuid, properties.uuid, 16);
+    expect.file_size = properties.file_size;
+    expect.footer_checksum = properties.footer_checksum;
+    varve_sst_properties_free(&properties, &d->heap.heap);
+    ck_assert_msg(varve_sst_open(d->vfs, SST_NAME, 1, &expect, d->cache, &d->heap.heap, &sst,
+                                 &err) == VARVE_OK,
+                  "%s", err.message);
+    ck_assert_uint_eq(varve_sst_repairs(sst), 0);
+    return sst;
+}
+
+/* Compare the pieces of an open partition with rows [low, high) of the model. */
+static varve_status read_pieces(struct sst_model *m, const struct sst_part *part,
+                                struct varve_source *source, struct varve_cells *cells,
+                                uint32_t low, uint32_t high, bool reverse, varve_error *err)
+{
+    const struct varve_rows *want = &part->rows.rows;
+    uint32_t at = reverse ? high : low;
+
+    for (;;) {
+        struct varve_piece piece;
+        struct varve_rows rows = {.columns = cells};
+        varve_status rc = source->ops->piece(source, 0, &piece, err);
+
+        if (rc == VARVE_END)
+            break;
+        if (rc < 0)
+            return rc;
+        /* Where the piece begins in the model: pieces of a slice may begin before it. */
+        uint32_t begin = at;
+        if (reverse) {
+            while (begin < want->n && want->time[begin] <= piece.last_time)
+                begin++;
+            begin -= piece.rows;
+        } else {
+            while (begin > 0 && want->time[begin - 1] >= piece.first_time)
+                begin--;
+        }
+        ck_assert_uint_le(begin + piece.rows, want->n);
+        ck_assert_int_eq(piece.first_time, want->time[begin]);
+        ck_assert_int_eq(piece.last_time, want->time[begin + piece.rows - 1]);
+        uint32_t first = 0, n = piece.rows;
+        if (varve_rng_below(&m->rng, 3) == 0) {
+            first = (uint32_t)varve_rng_below(&m->rng, piece.rows);
+            n = 1 + (uint32_t)varve_rng_below(&m->rng, piece.rows - first);
+        }
+        rc = source->ops->load(source, 0, first, n, NULL, true, &rows, err);
+        if (rc < 0)
+            return rc;
+        ck_assert_uint_eq(rows.n, n);
+        for (uint32_t i = 0; i < n; i++)
+            row_check_same(&rows, i, want, begin + first + i);
+        at = reverse ? begin : begin + piece.rows;
+    }
+    if (reverse)
+        ck_assert_uint_le(at, low);
+    else
+        ck_assert_uint_ge(at, high);
+    return VARVE_OK;
+}
+
+varve_status sst_model_read(struct sst_model *m, struct sst_disk *d, struct varve_sst *sst,
+                            bool reverse, varve_error *err)
+{
+    struct varve_source *source;
+    const struct varve_span none = {NULL, 0};
+    varve_status rc = varve_sst_source_open(sst, &d->heap.heap, &source, err);
+    uint32_t seen = 0;
+
+    if (rc < 0)
+        return rc;
+    struct varve_cells *cells = calloc(m->schema->n_columns, sizeof *cells);
+    rc = source->ops->seek(source, none, reverse, err);
+    while (rc == VARVE_OK) {
+        struct varve_partition partition;
+        uint32_t streams;
+
+        rc = source->ops->next(source, &partition, err);
+        if (rc != VARVE_OK)
+            break;
+        ck_assert_uint_lt(seen, m->n_parts);
+        const struct sst_part *part = &m->parts[reverse ? m->n_parts - 1 - seen : seen];
+        ck_assert_uint_eq(partition.key.size, part->key_size);
+        ck_assert_mem_eq(partition.key.data, part->key, part->key_size);
+        ck_assert_uint_eq(partition.rows, part->rows.rows.n);
+        ck_assert_int_eq(partition.first_time, part->rows.rows.time[0]);
+        rc = source->ops->open(source, &partition, INT64_MIN, INT64_MAX, reverse, &streams, err);
+        if (rc < 0)
+            break;
+        ck_assert_uint_eq(streams, 1);
+        rc = read_pieces(m, part, source, cells, 0, part->rows.rows.n, reverse, err);
+        seen++;
+    }
+    if (rc == VARVE_END) {
+        ck_assert_uint_eq(seen, m->n_parts);
+        rc = VARVE_OK;
+    }
+    source->ops->close(source);
+    free(cells);
+    return rc;
+}
+
+void sst_model_slice(struct sst_model *m, struct varve_source *source, uint32_t part, int64_t first,
+                     int64_t last, bool reverse)
+{
+    const struct sst_part *p = &m->parts[part];
+    const struct varve_rows *want = &p->rows.rows;
+    struct varve_partition partition;
+    uint32_t streams, low = 0, high = want->n;
+    struct varve_cells *cells = calloc(m->schema->n_columns, sizeof *cells);
+    varve_error err = {0};
+
+    ck_assert_msg(source->ops->find(source, varve_span_of(p->key, p->key_size), &partition, &err) ==
+                      VARVE_OK,
+                  "%s", err.message);
+    ck_assert_int_eq(source->ops->open(source, &partition, first, last, reverse, &streams, &err),
+                     VARVE_OK);
+    while (low < want->n && want->time[low] < first)
+        low++;
+    while (high > low && want->time[high - 1] > last)
+        high--;
+    if (low < high) {
+        ck_assert_uint_eq(streams, 1);
+        ck_assert_msg(read_pieces(m, p, source, cells, low, high, reverse, &err) == VARVE_OK, "%s",
+                      err.message);
+    }
+    free(cells);
+}

@@ -108,15 +108,12 @@ START_TEST(what_is_not_there_is_not_found)
     sst_disk_init(&d, 1 << 20);
     struct varve_sst *sst = sst_model_open(&m, &d, 0);
     ck_assert_int_eq(varve_sst_source_open(sst, &d.heap.heap, &source, NULL), VARVE_OK);
-    for (uint32_t i = 0; i < 3000; i++) {
+    for (uint32_t i = 0; i < 3000; i += 7) {
         uint8_t key[9];
 
         memcpy(key, m.parts[i].key, 9);
         ck_assert_int_eq(varve_sst_may_hold(sst, varve_span_of(key, 9), NULL), 1);
-        key[8] ^= 3; /* keys are three apart */
-        if (varve_span_compare(varve_span_of(key, 9), varve_span_of(m.parts[i].key, 9)) == 0)
-            continue;
-        key[8] = (uint8_t)(m.parts[i].key[8] + 1);
+        key[8]++; /* keys are three apart */
         if (key[8] == 0)
             continue;
         maybe += varve_sst_may_hold(sst, varve_span_of(key, 9), NULL) != 0;
@@ -131,7 +128,7 @@ START_TEST(what_is_not_there_is_not_found)
         ck_assert_int_eq(source->ops->next(source, &partition, NULL), VARVE_OK);
         ck_assert_mem_eq(partition.key.data, m.parts[i].key, 9);
     }
-    ck_assert_uint_lt(maybe, 40); /* 1 in 256 */
+    ck_assert_uint_lt(maybe, 12); /* 1 in 256 of 429 */
     source->ops->close(source);
     varve_sst_unref(sst);
     sst_disk_free(&d);

@@ -54,6 +54,14 @@ varve_status varve_sst_fetch_dictionary(struct varve_sst *sst,
 varve_status varve_sst_blame(const struct varve_sst *sst, uint64_t offset, varve_status rc,
                              varve_error *err);
 
+/* For verification: all of a vector, whoever's rows it holds, past the cache; and the zone map of one
+ * of its columns (NULL: such columns have none), whose absence or damage is an error here. */
+varve_status varve_sst_source_vector(struct varve_source *source, uint32_t group, uint32_t vector,
+                                     struct varve_rows *rows,
+                                     const struct varve_group_index **ret_index, varve_error *err);
+varve_status varve_sst_source_zone(struct varve_source *source, uint32_t column,
+                                   const struct varve_zone **ret_zone, varve_error *err);
+
 /* The group that holds row `row` of the file. */
 uint32_t varve_sst_group_of_row(const struct varve_sst *sst, uint64_t row);
 

@@ -7,8 +7,9 @@
  * What is held. Properties, schema, group directory and section directory: read at open. Everything
  *          else comes through the cache (slices) or straight from the file (long scans).
  * Damage.  What stands twice (header, footer, sections, directories, group indexes) is read from
- *          the other copy and counted; the key filter is done without. A damaged vector, dictionary
- *          or zone map, and anything damaged twice, is ECORRUPT with file and offset.
+ *          the other copy and counted; a damaged key filter or zone map is done without and counted
+ *          too. A damaged vector or dictionary, and anything damaged twice, is ECORRUPT with file
+ *          and offset.
  *
  * Invariants
  *   R1  Every byte that a result depends on has been checked against a checksum held elsewhere.

@@ -864,25 +864,16 @@ static varve_status load_fixed(struct sst_source *s, struct range range, bool st
     return rc;
 }
 
-static varve_status source_load(struct varve_source *source, uint32_t stream, uint32_t first,
-                                uint32_t n, const struct varve_column_set *columns, bool stamps,
-                                struct varve_rows *rows, varve_error *err)
+/* Load rows of the current vector. `columns` NULL: all. */
+static varve_status load_range(struct sst_source *s, struct range range,
+                               const struct varve_column_set *columns, bool stamps,
+                               struct varve_rows *rows, varve_error *err)
 {
-    struct sst_source *s = source_of(source);
     const struct varve_schema *schema = s->sst->schema;
     struct varve_cells *cells = rows->columns;
 
-    assert(stream == 0 && s->run != NOWHERE);
-    const struct varve_group_run *run = &s->index->runs[s->run];
-    assert(n > 0 && first <= run->rows && n <= run->rows - first);
-    const struct range range = {run->first_row - s->index->vectors[run->vector].first_row + first,
-                                n};
-
-    if (s->walked_group != s->group || s->walked_vector != s->vector)
-        s->base.vectors_read++;
-    watch_walk(s);
-    *rows =
-        (struct varve_rows){.schema = schema, .n = n, .columns = cells, .wt_uniform = VARVE_WT_MIN};
+    *rows = (struct varve_rows){
+        .schema = schema, .n = range.n, .columns = cells, .wt_uniform = VARVE_WT_MIN};
     varve_status rc = load_fixed(s, range, stamps, rows, err);
     if (rc < 0)
         return rc;
@@ -895,6 +886,49 @@ static varve_status source_load(struct varve_source *source, uint32_t stream, ui
             return rc;
     }
     return VARVE_OK;
+}
+
+static varve_status source_load(struct varve_source *source, uint32_t stream, uint32_t first,
+                                uint32_t n, const struct varve_column_set *columns, bool stamps,
+                                struct varve_rows *rows, varve_error *err)
+{
+    struct sst_source *s = source_of(source);
+
+    assert(stream == 0 && s->run != NOWHERE);
+    const struct varve_group_run *run = &s->index->runs[s->run];
+    assert(n > 0 && first <= run->rows && n <= run->rows - first);
+    const struct range range = {run->first_row - s->index->vectors[run->vector].first_row + first,
+                                n};
+
+    if (s->walked_group != s->group || s->walked_vector != s->vector)
+        s->base.vectors_read++;
+    watch_walk(s);
+    return load_range(s, range, columns, stamps, rows, err);
+}
+
+varve_status varve_sst_source_vector(struct varve_source *source, uint32_t group, uint32_t vector,
+                                     struct varve_rows *rows,
+                                     const struct varve_group_index **ret_index, varve_error *err)
+{
+    struct sst_source *s = source_of(source);
+    varve_status rc = VARVE_OK;
+
+    if (s->index_group != group) {
+        index_drop(s);
+        rc = varve_sst_fetch_group(s->sst, group, &s->index_entry, &s->index, err);
+        if (rc < 0)
+            return rc;
+        s->index_group = group;
+    }
+    assert(vector < s->index->n_vectors);
+    *ret_index = s->index;
+    s->group = group;
+    s->vector = vector;
+    s->run = s->index->vectors[vector].first_run;
+    s->walking = true; /* read to the group's end at once, and not through the cache */
+    s->ahead = VARVE_SST_ROWS_MAX;
+    s->open_reverse = false;
+    return load_range(s, (struct range){0, s->index->vectors[vector].rows}, NULL, true, rows, err);
 }
 
 /* --------------------------------------------------------------------------------------- Zones */
@@ -954,6 +988,30 @@ static varve_status source_zone(struct varve_source *source, uint32_t stream, ui
     }
     if (slot->has_zones)
         *ret_zone = (const struct varve_zone *)slot->zones.data + s->vector;
+    return VARVE_OK;
+}
+
+varve_status varve_sst_source_zone(struct varve_source *source, uint32_t column,
+                                   const struct varve_zone **ret_zone, varve_error *err)
+{
+    struct sst_source *s = source_of(source);
+    struct slot *slot = &s->slots[FIXED_SLOTS + column];
+
+    *ret_zone = NULL;
+    if (!is_zoned(s->sst->schema->phys[column]))
+        return VARVE_OK;
+    if (slot->zones_group != s->group) {
+        const varve_status rc =
+            s->index->zones.size == 0 ? (varve_status)VARVE_END : read_zones(s, slot, column, err);
+        if (rc < 0)
+            return varve_sst_blame(s->sst, s->index->zones.offset, rc, err);
+        slot->has_zones = rc == VARVE_OK;
+        slot->zones_group = s->group;
+    }
+    if (!slot->has_zones)
+        return varve_error_set(err, VARVE_ECORRUPT, s->sst->name, s->index->zones.offset,
+                               "a column has no zone map");
+    *ret_zone = (const struct varve_zone *)slot->zones.data + s->vector;
     return VARVE_OK;
 }
 

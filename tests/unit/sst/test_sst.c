@@ -3,11 +3,19 @@
  * direction, time range and size of row group.
  */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/unit/sst/sst_maker.h"
 
-/* The read order of a slice may begin inside the partition: times first. */
+static void print_problem(void *ctx, const varve_error *problem)
+{
+    (void)ctx;
+    fprintf(stderr, "%s at %llu: %s\n", problem->file, (unsigned long long)problem->offset,
+            problem->message);
+}
+
+/* Written, read in both directions and in slices, and verified. */
 static void check_all(struct sst_model *m, uint32_t group_rows, uint64_t cache_bytes)
 {
     struct sst_disk d;
@@ -31,6 +39,8 @@ static void check_all(struct sst_model *m, uint32_t group_rows, uint64_t cache_b
     }
     source->ops->close(source);
     ck_assert_uint_eq(varve_sst_repairs(sst), 0);
+    ck_assert_msg(varve_sst_verify(sst, &d.heap.heap, print_problem, NULL, &err) == VARVE_OK, "%s",
+                  err.message);
     varve_sst_unref(sst);
     sst_disk_free(&d);
 }

@@ -81,7 +81,8 @@ varve_status varve_replay_point(varve_store *store, const struct varve_generatio
 
 /* Make, list and keep ready one segment. Takes the manifest lock. */
 varve_status varve_segment_prepare(varve_store *store, varve_error *err);
-/* Log token: offer the ready segment to the writer, making one if there is none. */
-varve_status varve_segment_provide(varve_store *store, varve_error *err);
+/* Log token: offer the writer a segment that takes a record of `payload` bytes: the ready one, or one
+ * made now. */
+varve_status varve_segment_provide(varve_store *store, uint64_t payload, varve_error *err);
 
 #endif

@@ -108,7 +108,7 @@ static varve_status flush_begin(varve_store *store, struct varve_generation *gen
     }
     rc = varve_memtable_source_open(&view, &store->heap, &flush->source, err);
     if (rc == VARVE_OK)
-        rc = varve_merge_create(&store->heap, schema, &flush->columns, true, &flush->merge, err);
+        rc = varve_merge_create(&store->heap, schema, NULL, &flush->merge, err);
     if (rc == VARVE_OK)
         rc = flush->source->ops->seek(flush->source, (struct varve_span){NULL, 0}, false, err);
     if (rc < 0) {

@@ -119,6 +119,18 @@ static struct candidates look(varve_store *store, int64_t now_us)
     return found;
 }
 
+/* Bytes of log segments that hold records (positions have gaps, so they do not tell). */
+static uint64_t log_bytes(varve_store *store)
+{
+    uint64_t bytes = 0;
+
+    varve_mutex_lock(&store->view_lock);
+    for (uint32_t i = 0; i < store->version->n_segments; i++)
+        bytes += store->version->segments[i].size;
+    varve_mutex_unlock(&store->view_lock);
+    return bytes;
+}
+
 void varve_generations_check(varve_store *store)
 {
     const struct candidates found = look(store, varve_store_boot_us(store));
@@ -132,7 +144,7 @@ void varve_generations_check(varve_store *store)
              found.largest_bytes >= found.total_bytes / 2)
         (void)varve_generation_rotate(store, found.largest, NULL);
     if (found.oldest != NULL && found.oldest->oldest == found.oldest->active &&
-        store->appended.lsn - found.oldest_lsn > store->options.max_wal_bytes)
+        log_bytes(store) > store->options.max_wal_bytes)
         (void)varve_generation_rotate(store, found.oldest, NULL);
 }
 

@@ -301,6 +301,7 @@ static varve_status open_writable(varve_store *store, varve_error *err)
     if (rc < 0)
         return rc;
     store->event_fd = store->vfs->ops->event_open(store->vfs);
+    store->segment_wanted = store->options.background_threads > 0;
     return varve_background_start(store, err);
 }
 

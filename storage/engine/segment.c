@@ -10,6 +10,8 @@
 #include "storage/engine/commit_int.h"
 #include "storage/engine/edit_int.h"
 
+#define FIRST_SEGMENT_BYTES (4u << 20)
+
 static bool wants_direct(const varve_store *store)
 {
     return store->options.policy == VARVE_POLICY_DURABLE_EACH ||
@@ -28,8 +30,25 @@ static varve_status list_segment(varve_store *store, const struct varve_wal_segm
     return varve_store_edit(store, &edit, err);
 }
 
-static varve_status make_segment(varve_store *store, struct varve_wal_segment **ret_segment,
-                                 varve_error *err)
+/* Segments begin small, so that the first commit after an open does not wait for many megabytes of
+ * zeros, and double up to wal_segment_bytes. A record needs one of four times its size. */
+static uint64_t next_size(varve_store *store, uint64_t payload)
+{
+    const uint64_t most = store->options.wal_segment_bytes;
+
+    varve_mutex_lock(&store->queue_lock);
+    if (store->segment_bytes == 0)
+        store->segment_bytes = most < FIRST_SEGMENT_BYTES ? most : FIRST_SEGMENT_BYTES;
+    uint64_t size = store->segment_bytes;
+    store->segment_bytes = size * 2 < most ? size * 2 : most;
+    varve_mutex_unlock(&store->queue_lock);
+    while (size < most && varve_wal_payload_limit(size) < payload)
+        size = size * 2 < most ? size * 2 : most;
+    return size;
+}
+
+static varve_status make_segment(varve_store *store, uint64_t payload,
+                                 struct varve_wal_segment **ret_segment, varve_error *err)
 {
     struct varve_wal_segment *segment = NULL;
     uint64_t id = 0;
@@ -37,7 +56,7 @@ static varve_status make_segment(varve_store *store, struct varve_wal_segment **
 
     if (rc < 0)
         return rc;
-    rc = varve_wal_segment_create(store->vfs, &store->heap, id, store->options.wal_segment_bytes,
+    rc = varve_wal_segment_create(store->vfs, &store->heap, id, next_size(store, payload),
                                   wants_direct(store), &segment, err);
     if (rc < 0)
         return rc;
@@ -60,7 +79,7 @@ static varve_status make_segment(varve_store *store, struct varve_wal_segment **
 varve_status varve_segment_prepare(varve_store *store, varve_error *err)
 {
     struct varve_wal_segment *segment = NULL;
-    const varve_status rc = make_segment(store, &segment, err);
+    const varve_status rc = make_segment(store, 0, &segment, err);
 
     varve_mutex_lock(&store->queue_lock);
     store->segment_wanted = false;
@@ -73,7 +92,7 @@ varve_status varve_segment_prepare(varve_store *store, varve_error *err)
     return rc;
 }
 
-varve_status varve_segment_provide(varve_store *store, varve_error *err)
+varve_status varve_segment_provide(varve_store *store, uint64_t payload, varve_error *err)
 {
     varve_status rc = VARVE_OK;
 
@@ -81,8 +100,13 @@ varve_status varve_segment_provide(varve_store *store, varve_error *err)
     struct varve_wal_segment *segment = store->ready_segment;
     store->ready_segment = NULL;
     varve_mutex_unlock(&store->queue_lock);
-    if (segment == NULL)
-        rc = make_segment(store, &segment, err);
+    if (segment == NULL || varve_wal_payload_limit(varve_wal_segment_size(segment)) < payload) {
+        varve_mutex_lock(&store->queue_lock);
+        store->ready_segment = segment; /* it serves later */
+        varve_mutex_unlock(&store->queue_lock);
+        segment = NULL;
+        rc = make_segment(store, payload, &segment, err);
+    }
     if (rc == VARVE_OK)
         rc = varve_wal_offer(store->wal, segment, err);
     if (rc < 0)

@@ -140,7 +140,7 @@ static varve_status append(varve_store *store, struct varve_pending *pending, va
         if (rc == VARVE_WAL_FULL || rc == VARVE_WAL_BUSY)
             return VARVE_END;
         if (rc == VARVE_WAL_SEGMENT) {
-            const varve_status made = varve_segment_provide(store, err);
+            const varve_status made = varve_segment_provide(store, payload_of(pending).size, err);
             if (made < 0)
                 return made;
             continue;

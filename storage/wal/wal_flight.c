@@ -153,6 +153,7 @@ static void group_submit(struct varve_wal_writer *w, struct varve_wal_group *g)
         w->counters.bytes_submitted += ios[i]->size;
     w->counters.groups++;
     w->counters.writes += n;
+    w->counters.syncs += g->plain ? 0 : n;
     w->counters.rewrites += g->rewriting;
     const int os = w->options.vfs->ops->submit(w->queue, ios, n);
     if (os < 0) {

@@ -314,20 +314,37 @@ static bool fits(const struct varve_wal_segment *segment, uint64_t bytes, uint64
            payload <= varve_wal_payload_limit(segment->size);
 }
 
+/* Bring the first offered segment in which the record fits to the front; NULL: none does. */
+static struct varve_wal_segment *offered_fitting(struct varve_wal_writer *w, uint64_t bytes,
+                                                 uint64_t payload)
+{
+    struct varve_wal_segment **at = &w->offered;
+
+    while (*at != NULL && !fits(*at, bytes, payload))
+        at = &(*at)->next;
+    struct varve_wal_segment *found = *at;
+    if (found != NULL) {
+        *at = found->next;
+        found->next = w->offered;
+        w->offered = found;
+    }
+    return found;
+}
+
 /* Leave the current segment for the next one offered. 0 or an outcome. */
 static int segment_switch(struct varve_wal_writer *w, uint64_t bytes, uint64_t payload,
                           varve_error *err)
 {
-    struct varve_wal_segment *const next = w->offered;
     uint32_t waiting = 0;
 
     if (w->open->bytes > 0)
         return VARVE_WAL_FULL;
-    if (next == NULL)
-        return VARVE_WAL_SEGMENT;
-    if (!fits(next, bytes, payload))
+    if (payload > varve_wal_payload_limit(VARVE_WAL_SEGMENT_MAX))
         return varve_error_set(err, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
                                "a record is too large for the log's segments");
+    struct varve_wal_segment *const next = offered_fitting(w, bytes, payload);
+    if (next == NULL)
+        return VARVE_WAL_SEGMENT;
     for (const struct varve_wal_segment *s = w->retired; s != NULL; s = s->next)
         waiting += s->last_seq > w->durable_seq;
     if (waiting >= VARVE_WAL_RETIRED_MAX)

@@ -90,7 +90,8 @@ struct varve_wal_start {
 struct varve_wal_counters {
     uint64_t bytes_submitted; /* whole pages, without pre-zeroing */
     uint64_t bytes_zeroed;    /* of the segments offered */
-    uint64_t groups, writes, syncs, rewrites, segments, records;
+    uint64_t groups, writes, rewrites, segments, records;
+    uint64_t syncs; /* syncs and DSYNC writes */
 };
 
 /* A group that has come to its end. */

@@ -90,8 +90,8 @@ varve_status varve_recover_load(varve_store *store, varve_error *err)
 
 /* ------------------------------------------------------------------------------ One record */
 
-static varve_status find_schema(void *ctx, uint32_t table_id, uint32_t version,
-                                const struct varve_schema **ret_schema)
+varve_status varve_recover_schema(void *ctx, uint32_t table_id, uint32_t version,
+                                  const struct varve_schema **ret_schema)
 {
     varve_store *store = ctx;
     const struct varve_table *table = varve_store_table_by_id(store, table_id);
@@ -157,7 +157,8 @@ static varve_status replay_data(varve_store *store, const struct varve_wal_recor
 
     if (varve_origin_judge(&store->judged, &origin) == VARVE_ORIGIN_REPEATED)
         return VARVE_OK;
-    varve_status rc = varve_payload_decode(bytes, find_schema, store, &store->heap, &payload, err);
+    varve_status rc =
+        varve_payload_decode(bytes, varve_recover_schema, store, &store->heap, &payload, err);
     if (rc < 0) {
         if (err != NULL) { /* the payload's checksum held, so this is not a torn write */
             err->lsn = record->lsn;
@@ -280,18 +281,17 @@ static varve_status replay(varve_store *store, struct varve_wal_reader *reader, 
 
 /* -------------------------------------------------------------------------------- The log */
 
-static varve_status list_segments(varve_store *store, struct varve_wal_listed **ret_list,
-                                  varve_error *err)
+static varve_status list_segments(varve_store *store, const struct varve_version *version,
+                                  uint32_t n, struct varve_wal_listed **ret_list, varve_error *err)
 {
-    const struct varve_version *version = store->version;
     struct varve_wal_listed *list = NULL;
 
-    if (version->n_segments > 0) {
-        list = varve_alloc_zero(&store->heap, version->n_segments, sizeof *list);
+    if (n > 0) {
+        list = varve_alloc_zero(&store->heap, n, sizeof *list);
         if (list == NULL)
             return varve_error_nomem(err, "the list of log segments");
     }
-    for (uint32_t i = 0; i < version->n_segments; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         const struct varve_segment_entry *entry = &version->segments[i];
         list[i] = (struct varve_wal_listed){.id = entry->id,
                                             .base_lsn = entry->base_lsn,
@@ -305,12 +305,14 @@ static varve_status list_segments(varve_store *store, struct varve_wal_listed **
     return VARVE_OK;
 }
 
-static varve_status open_reader(varve_store *store, uint32_t mode, struct varve_wal_reader **reader,
+/* A reader over the first `n` segments of `version`. */
+static varve_status open_reader(varve_store *store, const struct varve_version *version, uint32_t n,
+                                uint32_t mode, struct varve_wal_reader **reader,
                                 struct varve_wal_verdict *verdict, varve_error *err)
 {
-    const struct varve_replay_state *replay = &store->version->replay;
+    const struct varve_replay_state *replay = &version->replay;
     struct varve_wal_listed *list = NULL;
-    varve_status rc = list_segments(store, &list, err);
+    varve_status rc = list_segments(store, version, n, &list, err);
 
     if (rc < 0)
         return rc;
@@ -321,19 +323,34 @@ static varve_status open_reader(varve_store *store, uint32_t mode, struct varve_
         .cut_rot = store->options.wal_tail == VARVE_WAL_TAIL_CUT,
         .salvage = (store->options.flags & VARVE_OPEN_SALVAGE) != 0,
         .segments = list,
-        .n_segments = store->version->n_segments,
-        .durable_lsn = store->version->durable_lsn,
+        .n_segments = n,
+        .durable_lsn = version->durable_lsn,
         .start_lsn = replay->lsn,
         .start_index = replay->index,
         .start_term = replay->term,
         .start_chain = replay->chain,
         .start_hlc = replay->hlc,
     };
-    memcpy(options.store_uuid, store->version->store_uuid, sizeof options.store_uuid);
+    memcpy(options.store_uuid, version->store_uuid, sizeof options.store_uuid);
     rc = varve_wal_reader_open(&options, reader, verdict, err);
     if (list != NULL)
-        varve_free(&store->heap, list, store->version->n_segments * sizeof *list);
+        varve_free(&store->heap, list, n * sizeof *list);
     return rc;
+}
+
+varve_status varve_recover_reader(varve_store *store, const struct varve_version *version,
+                                  uint32_t n, struct varve_wal_reader **ret_reader,
+                                  varve_error *err)
+{
+    struct varve_version sealed = *version;
+    struct varve_wal_verdict verdict = {0};
+    const uint64_t end = n > 0 ? version->segments[n - 1].final_lsn : 0;
+
+    /* Evidence and replay state may lie beyond the segments asked for. */
+    sealed.durable_lsn = version->durable_lsn < end ? version->durable_lsn : end;
+    if (n == 0 || version->replay.lsn > end)
+        return VARVE_END;
+    return open_reader(store, &sealed, n, VARVE_WAL_RECOVERY, ret_reader, &verdict, err);
 }
 
 static void note_verdict(varve_store *store, const struct varve_wal_verdict *verdict)
@@ -410,7 +427,8 @@ varve_status varve_recover_writable(varve_store *store, varve_error *err)
                         store->options.policy == VARVE_POLICY_DURABLE_GROUP;
 
     varve_log_take(store);
-    varve_status rc = open_reader(store, VARVE_WAL_RECOVERY, &reader, &verdict, err);
+    varve_status rc = open_reader(store, store->version, store->version->n_segments,
+                                  VARVE_WAL_RECOVERY, &reader, &verdict, err);
     if (rc == VARVE_OK)
         note_verdict(store, &verdict);
     if (rc == VARVE_OK)

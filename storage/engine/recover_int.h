@@ -5,6 +5,7 @@
 #define VARVE_ENGINE_RECOVER_INT_H
 
 #include "storage/engine/store_int.h"
+#include "storage/wal/wal_reader.h"
 
 /* Tables, origins, epochs and positions from the current version. */
 varve_status varve_recover_load(varve_store *store, varve_error *err);
@@ -14,5 +15,14 @@ varve_status varve_recover_writable(varve_store *store, varve_error *err);
 varve_status varve_recover_read_only(varve_store *store, bool live, varve_error *err);
 /* Remove files that nothing names. */
 varve_status varve_recover_strays(varve_store *store, varve_error *err);
+
+/* Finds a section's schema for the payload decoder; `ctx` is the store. */
+varve_status varve_recover_schema(void *ctx, uint32_t table_id, uint32_t version,
+                                  const struct varve_schema **ret_schema);
+/* A reader over the first `n` segments of `version`, which are sealed, from the replay LSN on.
+ * VARVE_END: they hold no record that replay would want. */
+varve_status varve_recover_reader(varve_store *store, const struct varve_version *version,
+                                  uint32_t n, struct varve_wal_reader **ret_reader,
+                                  varve_error *err);
 
 #endif

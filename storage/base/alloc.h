@@ -16,9 +16,9 @@
 
 struct varve_heap {
     const varve_allocator *base;
-    _Atomic(uint64_t)      used;
-    _Atomic(uint64_t)      peak;
-    uint64_t               limit; /* UINT64_MAX: none */
+    _Atomic(uint64_t) used;
+    _Atomic(uint64_t) peak;
+    uint64_t limit; /* UINT64_MAX: none */
 };
 
 /* `base` NULL: the C library's. */
@@ -36,7 +36,7 @@ void varve_free(struct varve_heap *heap, void *memory, size_t size);
 
 /* The same with an alignment (power of two, at least 16; 64 for Arrow buffers, 4096 for direct I/O). */
 void *varve_alloc_aligned(struct varve_heap *heap, size_t size, size_t align);
-void  varve_free_aligned(struct varve_heap *heap, void *memory, size_t size, size_t align);
+void varve_free_aligned(struct varve_heap *heap, void *memory, size_t size, size_t align);
 
 uint64_t varve_heap_used(const struct varve_heap *heap);
 uint64_t varve_heap_peak(const struct varve_heap *heap);

@@ -11,7 +11,7 @@
 
 struct varve_span { /* borrowed bytes */
     const uint8_t *data;
-    size_t         size;
+    size_t size;
 };
 
 static inline struct varve_span varve_span_of(const void *data, size_t size)
@@ -22,8 +22,8 @@ static inline struct varve_span varve_span_of(const void *data, size_t size)
 /* Lexicographic by unsigned bytes, then by length: < 0, 0, > 0. */
 static inline int varve_span_compare(struct varve_span a, struct varve_span b)
 {
-    const size_t n  = a.size < b.size ? a.size : b.size;
-    const int    rc = n == 0 ? 0 : memcmp(a.data, b.data, n);
+    const size_t n = a.size < b.size ? a.size : b.size;
+    const int rc = n == 0 ? 0 : memcmp(a.data, b.data, n);
     return rc != 0 ? rc : (a.size > b.size) - (a.size < b.size);
 }
 
@@ -72,23 +72,24 @@ static inline int64_t varve_unzigzag(uint64_t v)
 struct varve_reader {
     const uint8_t *at;
     const uint8_t *end;
-    bool           failed;
+    bool failed;
 };
 
 static inline struct varve_reader varve_reader_of(struct varve_span span)
 {
-    return (struct varve_reader){span.data, span.data == NULL ? NULL : span.data + span.size, false};
+    return (struct varve_reader){span.data, span.data == NULL ? NULL : span.data + span.size,
+                                 false};
 }
 static inline size_t varve_reader_left(const struct varve_reader *r)
 {
     return r->failed ? 0 : (size_t)(r->end - r->at);
 }
-uint8_t  varve_read_u8(struct varve_reader *r);
+uint8_t varve_read_u8(struct varve_reader *r);
 uint16_t varve_read_u16(struct varve_reader *r);
 uint32_t varve_read_u32(struct varve_reader *r);
 uint64_t varve_read_u64(struct varve_reader *r);
 uint64_t varve_read_varint(struct varve_reader *r); /* LEB128, at most 10 bytes, canonical */
-int64_t  varve_read_zigzag(struct varve_reader *r);
+int64_t varve_read_zigzag(struct varve_reader *r);
 struct varve_span varve_read_bytes(struct varve_reader *r, size_t size);
 /* A varint length, then that many bytes; a length above `max` fails. */
 struct varve_span varve_read_sized(struct varve_reader *r, size_t max);
@@ -98,10 +99,10 @@ struct varve_span varve_read_sized(struct varve_reader *r, size_t max);
 struct varve_heap;
 struct varve_buffer {
     struct varve_heap *heap;
-    uint8_t           *data;
-    size_t             size;
-    size_t             capacity;
-    bool               failed;
+    uint8_t *data;
+    size_t size;
+    size_t capacity;
+    bool failed;
 };
 
 void varve_buffer_init(struct varve_buffer *b, struct varve_heap *heap);

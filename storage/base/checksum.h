@@ -17,7 +17,6 @@ uint32_t varve_crc32c(const void *data, size_t size, uint32_t seed);
 uint32_t varve_crc32c_portable(const void *data, size_t size, uint32_t seed);
 uint64_t varve_place_seed(const uint8_t uuid[16], uint32_t kind, uint64_t offset);
 
-
 /* A cheap 64-bit mixer (bijective; good avalanche). Constants are the project's own format. */
 static inline uint64_t varve_mix64(uint64_t x)
 {

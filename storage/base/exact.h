@@ -21,14 +21,14 @@ __extension__ typedef unsigned __int128 varve_u128;
  * varve_exact_partial_of() the mantissa is odd, or both are 0: equal sums are equal bytes. */
 struct varve_exact_partial {
     varve_i128 mantissa;
-    int16_t    exponent;
+    int16_t exponent;
 };
 
 /* The sum of any doubles. All zero is an empty sum. */
 struct varve_exact_sum {
-    int64_t  limb[70]; /* 32-bit digits in 64-bit limbs, carries propagated before they overflow */
-    uint32_t pending;  /* additions since the last carry propagation */
-    uint32_t flags;    /* tells an empty sum and one of -0.0 only from other zeros */
+    int64_t limb[70]; /* 32-bit digits in 64-bit limbs, carries propagated before they overflow */
+    uint32_t pending; /* additions since the last carry propagation */
+    uint32_t flags;   /* tells an empty sum and one of -0.0 only from other zeros */
     uint64_t nan, pos_inf, neg_inf;
 };
 

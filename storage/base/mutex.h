@@ -11,10 +11,10 @@
 
 #if defined(__clang__)
 #define VARVE_CAPABILITY(name) __attribute__((capability(name)))
-#define VARVE_ACQUIRES(m)      __attribute__((acquire_capability(m)))
-#define VARVE_RELEASES(m)      __attribute__((release_capability(m)))
-#define VARVE_REQUIRES(m)      __attribute__((requires_capability(m)))
-#define VARVE_NO_ANALYSIS      __attribute__((no_thread_safety_analysis))
+#define VARVE_ACQUIRES(m) __attribute__((acquire_capability(m)))
+#define VARVE_RELEASES(m) __attribute__((release_capability(m)))
+#define VARVE_REQUIRES(m) __attribute__((requires_capability(m)))
+#define VARVE_NO_ANALYSIS __attribute__((no_thread_safety_analysis))
 #else
 #define VARVE_CAPABILITY(name)
 #define VARVE_ACQUIRES(m)
@@ -31,12 +31,12 @@ struct varve_cond { /* waits on CLOCK_MONOTONIC */
     pthread_cond_t native;
 };
 
-int  varve_mutex_init(struct varve_mutex *m); /* 0 or a negative errno */
+int varve_mutex_init(struct varve_mutex *m); /* 0 or a negative errno */
 void varve_mutex_destroy(struct varve_mutex *m);
 void varve_mutex_lock(struct varve_mutex *m) VARVE_ACQUIRES(m);
 void varve_mutex_unlock(struct varve_mutex *m) VARVE_RELEASES(m);
 
-int  varve_cond_init(struct varve_cond *c);
+int varve_cond_init(struct varve_cond *c);
 void varve_cond_destroy(struct varve_cond *c);
 void varve_cond_wait(struct varve_cond *c, struct varve_mutex *m) VARVE_REQUIRES(m);
 /* False when `timeout_us` passed without a signal. */

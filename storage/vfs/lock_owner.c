@@ -5,7 +5,7 @@
  *
  * Threads. None of its own; no state.
  */
-#include <storage/vfs/posix_int.h>
+#include "storage/vfs/posix_int.h"
 
 #include <ctype.h>
 #include <dirent.h>

@@ -17,8 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <storage/base/mutex.h>
-#include <storage/vfs/vfs.h>
+#include "storage/base/mutex.h"
+#include "storage/vfs/vfs.h"
 
 enum varve_posix_kind {
     VARVE_POSIX_FILE = 1,

@@ -2,15 +2,15 @@
  * sim_content.c - the bytes of a simulated file: an array of shared pages, copied when written.
  * Invariants I1 and I2 of sim_int.h.
  */
-#include <storage/vfs/sim_int.h>
+#include "storage/vfs/sim_int.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
 
-#include <storage/base/alloc.h>
-#include <storage/base/checksum.h>
-#include <storage/base/vec.h>
+#include "storage/base/alloc.h"
+#include "storage/base/checksum.h"
+#include "storage/base/vec.h"
 
 static size_t pages_of(uint64_t size)
 {

@@ -6,16 +6,16 @@
  * its sectors). A state is a set of kept units; its index names the set, so that a state can be made
  * again from (options, index) alone. Different sets may give equal images; `next` skips those.
  */
-#include <storage/vfs/sim_int.h>
+#include "storage/vfs/sim_int.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
 
-#include <storage/base/alloc.h>
-#include <storage/base/bitmap.h>
-#include <storage/base/checksum.h>
-#include <storage/base/vec.h>
+#include "storage/base/alloc.h"
+#include "storage/base/bitmap.h"
+#include "storage/base/checksum.h"
+#include "storage/base/vec.h"
 
 #define EXHAUSTIVE_MAX 20
 

@@ -3,15 +3,15 @@
  * what bit rot, a misdirected write or a careless administrator do. Durable at once, never counted,
  * traced or failed.
  */
-#include <storage/vfs/sim_int.h>
+#include "storage/vfs/sim_int.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <storage/base/alloc.h>
-#include <storage/base/checksum.h>
+#include "storage/base/alloc.h"
+#include "storage/base/checksum.h"
 
 /* ---- copies ---- */
 

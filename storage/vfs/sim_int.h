@@ -25,8 +25,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <storage/base/rng.h>
-#include <storage/vfs/vfs_sim.h>
+#include "storage/base/rng.h"
+#include "storage/vfs/vfs_sim.h"
 
 #define VARVE_SIM_PAGE_SIZE 4096u
 #define VARVE_SIM_SECTOR_SIZE 512u

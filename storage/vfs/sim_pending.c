@@ -2,14 +2,14 @@
  * sim_pending.c - inodes and directories of the simulated disk, and the ordered list of operations
  * that a crash may still undo. Rules S1 to S6 of vfs_sim.h, invariants I3 and I4 of sim_int.h.
  */
-#include <storage/vfs/sim_int.h>
+#include "storage/vfs/sim_int.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
 
-#include <storage/base/alloc.h>
-#include <storage/base/vec.h>
+#include "storage/base/alloc.h"
+#include "storage/base/vec.h"
 
 /* ---- inodes ---- */
 

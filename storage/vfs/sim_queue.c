@@ -5,13 +5,13 @@
  *
  * Also checks what every backend may rely on: buffers and requests untouched, no overlapping writes.
  */
-#include <storage/vfs/sim_int.h>
+#include "storage/vfs/sim_int.h"
 
 #include <assert.h>
 #include <errno.h>
 
-#include <storage/base/alloc.h>
-#include <storage/base/checksum.h>
+#include "storage/base/alloc.h"
+#include "storage/base/checksum.h"
 
 #define TIMEOUT_CHANCE 8 /* one in so many waits with a limit ends by it */
 

@@ -2,7 +2,7 @@
  * sim_trace.c - around each simulated operation: count it, ask the watchers and the faults, trace
  * it. Also the breaches of the rules that hold whatever is stored.
  */
-#include <storage/vfs/sim_int.h>
+#include "storage/vfs/sim_int.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <storage/base/alloc.h>
-#include <storage/base/checksum.h>
-#include <storage/base/vec.h>
+#include "storage/base/alloc.h"
+#include "storage/base/checksum.h"
+#include "storage/base/vec.h"
 
 const char *varve_sim_class_name(uint32_t op)
 {

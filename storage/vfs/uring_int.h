@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <storage/vfs/vfs.h>
+#include "storage/vfs/vfs.h"
 
 /* How varve_io.backend[] is used between submit and reap. */
 enum varve_uring_slot {

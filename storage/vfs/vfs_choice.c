@@ -1,9 +1,9 @@
 /*
  * vfs_choice.c - which backend a store gets: what was asked for, or the best that the kernel allows.
  */
-#include <storage/vfs/vfs.h>
+#include "storage/vfs/vfs.h"
 
-#include <storage/base/error.h>
+#include "storage/base/error.h"
 
 #if !VARVE_HAVE_URING
 varve_status varve_vfs_uring_create(const char *path, const struct varve_vfs_options *options,

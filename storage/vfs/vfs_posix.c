@@ -4,7 +4,7 @@
  *
  * Invariants: posix_int.h. Threads: as vfs.h says.
  */
-#include <storage/vfs/posix_int.h>
+#include "storage/vfs/posix_int.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -21,8 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <storage/base/alloc.h>
-#include <storage/base/error.h>
+#include "storage/base/alloc.h"
+#include "storage/base/error.h"
 
 #define TRANSFER_MAX ((size_t)1 << 30) /* the kernel moves a little less than 2 GiB at once */
 #define AGAIN_MAX 1000                 /* times that EAGAIN is met with patience */

@@ -2,15 +2,15 @@
  * vfs_sim.c - the simulated machine and the operations of struct varve_vfs on it: processes, files,
  * locks, names, clock. What a crash can do to them is sim_pending.c's and sim_crash.c's.
  */
-#include <storage/vfs/sim_int.h>
+#include "storage/vfs/sim_int.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
 
-#include <storage/base/alloc.h>
-#include <storage/base/checksum.h>
-#include <storage/base/vec.h>
+#include "storage/base/alloc.h"
+#include "storage/base/checksum.h"
+#include "storage/base/vec.h"
 
 #define START_WALL_US 1704067200000000 /* 2024-01-01 */
 #define DIRECT_ALIGN 4096

@@ -17,8 +17,8 @@
  *
  * Threads. A queue is used by one thread at a time.
  */
-#include <storage/vfs/posix_int.h>
-#include <storage/vfs/uring_int.h>
+#include "storage/vfs/posix_int.h"
+#include "storage/vfs/uring_int.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -27,8 +27,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <storage/base/alloc.h>
-#include <storage/base/error.h>
+#include "storage/base/alloc.h"
+#include "storage/base/error.h"
 
 #define TRANSFER_MAX ((size_t)1 << 30)
 #define AGAIN_MAX 1000 /* times that one request, or the ring, is put off before that is an error */

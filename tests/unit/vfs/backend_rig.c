@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <storage/base/rng.h>
+#include "storage/base/rng.h"
 
 static void *memory_alloc(void *ctx, size_t size, size_t align)
 {

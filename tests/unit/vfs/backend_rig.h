@@ -7,9 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <storage/base/alloc.h>
-#include <storage/vfs/vfs.h>
-#include <storage/vfs/vfs_sim.h>
+#include "storage/base/alloc.h"
+#include "storage/vfs/vfs.h"
+#include "storage/vfs/vfs_sim.h"
 
 enum rig_kind { RIG_POSIX, RIG_URING, RIG_SIM, RIG_KINDS };
 

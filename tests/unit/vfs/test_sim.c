@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <storage/base/rng.h>
+#include "storage/base/rng.h"
 
 #define CREATE (VARVE_FILE_WRITE | VARVE_FILE_CREATE)
 

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <storage/base/rng.h>
-#include <storage/vfs/uring_int.h>
+#include "storage/base/rng.h"
+#include "storage/vfs/uring_int.h"
 
 static struct varve_io request(uint32_t op, size_t size)
 {

@@ -30,68 +30,77 @@
 #include "storage/base/error.h"
 #include "storage/base/exact.h"
 
-#define VARVE_VECTOR_ROWS      1024u
+#define VARVE_VECTOR_ROWS 1024u
 #define VARVE_VECTOR_BYTES_MAX (1u << 20) /* raw; a vector of a single row: 16 MiB */
 
 /* What a value is to a codec. The numbers equal enum varve_phys (schema.h checks it). */
 enum varve_lane {
-    VARVE_LANE_I8 = 1, VARVE_LANE_I16, VARVE_LANE_I32, VARVE_LANE_I64,
-    VARVE_LANE_F32, VARVE_LANE_F64, VARVE_LANE_B16, VARVE_LANE_DEC, VARVE_LANE_BYTES
+    VARVE_LANE_I8 = 1,
+    VARVE_LANE_I16,
+    VARVE_LANE_I32,
+    VARVE_LANE_I64,
+    VARVE_LANE_F32,
+    VARVE_LANE_F64,
+    VARVE_LANE_B16,
+    VARVE_LANE_DEC,
+    VARVE_LANE_BYTES
 };
 
-enum varve_codec { /* in files: append only */
-    VARVE_CODEC_RAW         = 1, /* values as they are, little-endian */
-    VARVE_CODEC_CONST       = 2, /* one value */
+/* In files: append only. */
+enum varve_codec {
+    VARVE_CODEC_RAW = 1,         /* values as they are, little-endian */
+    VARVE_CODEC_CONST = 2,       /* one value */
     VARVE_CODEC_CONST_DELTA = 3, /* first value and a step */
-    VARVE_CODEC_FOR         = 4, /* frame of reference, bit-packed */
-    VARVE_CODEC_DFOR        = 5, /* deltas minus the least delta, bit-packed */
-    VARVE_CODEC_RLE         = 6, /* run values and run ends */
-    VARVE_CODEC_DICT        = 7, /* codes into a dictionary that stands elsewhere */
-    VARVE_CODEC_TEXT        = 8, /* offsets packed, bytes as they are */
-    VARVE_CODEC_TEXT_LZ4    = 9,
-    VARVE_CODEC_TEXT_ZSTD   = 10,
-    VARVE_CODEC_DECIMAL     = 11 /* lane DEC: a block of mantissas, a block of scales */
+    VARVE_CODEC_FOR = 4,         /* frame of reference, bit-packed */
+    VARVE_CODEC_DFOR = 5,        /* deltas minus the least delta, bit-packed */
+    VARVE_CODEC_RLE = 6,         /* run values and run ends */
+    VARVE_CODEC_DICT = 7,        /* codes into a dictionary that stands elsewhere */
+    VARVE_CODEC_TEXT = 8,        /* offsets packed, bytes as they are */
+    VARVE_CODEC_TEXT_LZ4 = 9,
+    VARVE_CODEC_TEXT_ZSTD = 10,
+    VARVE_CODEC_DECIMAL = 11 /* lane DEC: a block of mantissas, a block of scales */
     /* 12 ..: patched FOR, decimals in floating point, a column predicted by another */
 };
 
-enum varve_block_flags { /* in files */
-    VARVE_BLOCK_HAS_ABSENT  = 1, /* a live bitmap stands in the block: not every cell is live */
-    VARVE_BLOCK_HAS_DELETED = 2  /* a deleted bitmap too (deleted cells are not live) */
+/* In files. */
+enum varve_block_flags {
+    VARVE_BLOCK_HAS_ABSENT = 1, /* a live bitmap stands in the block: not every cell is live */
+    VARVE_BLOCK_HAS_DELETED = 2 /* a deleted bitmap too (deleted cells are not live) */
 };
 
 /* Values in memory, decoded. Buffers are 64-byte aligned and padded to 64 bytes when ours. */
 struct varve_lanes {
-    uint8_t         lane;    /* enum varve_lane */
-    uint32_t        n;
-    const void     *values;  /* typed; BYTES: the bytes */
+    uint8_t lane; /* enum varve_lane */
+    uint32_t n;
+    const void *values;      /* typed; BYTES: the bytes */
     const uint32_t *offsets; /* BYTES: n + 1; offsets[0] need not be 0 */
-    const int8_t   *scales;  /* DEC */
+    const int8_t *scales;    /* DEC */
     const uint64_t *live;    /* NULL: all live */
     const uint64_t *deleted; /* NULL: none */
 };
 
 /* The statistics of a zone map, over live cells, as if alone and nothing had expired. */
 struct varve_zone {
-    uint32_t live;         /* cells that are live */
-    uint32_t nan;          /* of them NaN */
-    bool     has_range;    /* min and max hold (some live cell that is not NaN; not BYTES, B16) */
-    bool     has_sum;      /* sum (integers, DEC(p, s)) or partial (floats) holds */
-    bool     has_ends;     /* first and last hold */
-    uint8_t  reserved;
-    uint16_t first_row;    /* of the first and last live cell */
+    uint32_t live;  /* cells that are live */
+    uint32_t nan;   /* of them NaN */
+    bool has_range; /* min and max hold (some live cell that is not NaN; not BYTES, B16) */
+    bool has_sum;   /* sum (integers, DEC(p, s)) or partial (floats) holds */
+    bool has_ends;  /* first and last hold */
+    uint8_t reserved;
+    uint16_t first_row; /* of the first and last live cell */
     uint16_t last_row;
     union varve_scalar {
         int64_t i64;
-        double  f64; /* F32 too, widened */
+        double f64; /* F32 too, widened */
     } min, max, first, last;
-    varve_i128                 sum;
+    varve_i128 sum;
     struct varve_exact_partial partial;
 };
 
 enum varve_encode_flags {
-    VARVE_ENCODE_LOG   = 1, /* cheap: CONST, CONST_DELTA, FOR, DFOR, RAW, TEXT only */
-    VARVE_ENCODE_ZONE  = 2, /* fill *ret_zone */
-    VARVE_ENCODE_CODES = 4  /* the lanes are dictionary codes (I32): the codec id becomes DICT */
+    VARVE_ENCODE_LOG = 1,  /* cheap: CONST, CONST_DELTA, FOR, DFOR, RAW, TEXT only */
+    VARVE_ENCODE_ZONE = 2, /* fill *ret_zone */
+    VARVE_ENCODE_CODES = 4 /* the lanes are dictionary codes (I32): the codec id becomes DICT */
 };
 
 /* Append the block of `in` (1 .. 1024 rows) to `out`. ret_zone may be NULL. The choice of codec is a
@@ -102,20 +111,20 @@ varve_status varve_block_encode(const struct varve_lanes *in, uint32_t flags,
 
 /* An opened block: header parsed and every bound checked, values not yet looked at. */
 struct varve_block {
-    uint8_t           lane;
-    uint8_t           codec;
-    uint8_t           flags;
-    uint8_t           width;     /* bits a value, packed codecs */
-    uint8_t           width2;    /* bits of a run end (RLE) or of a restart base (DFOR) */
-    uint16_t          runs;      /* RLE */
-    uint32_t          n;
-    int64_t           base;      /* FOR, DFOR, CONST (integers), CONST_DELTA: first */
-    int64_t           step;      /* CONST_DELTA; DFOR: least delta */
+    uint8_t lane;
+    uint8_t codec;
+    uint8_t flags;
+    uint8_t width;  /* bits a value, packed codecs */
+    uint8_t width2; /* bits of a run end (RLE) or of a restart base (DFOR) */
+    uint16_t runs;  /* RLE */
+    uint32_t n;
+    int64_t base; /* FOR, DFOR, CONST (integers), CONST_DELTA: first */
+    int64_t step; /* CONST_DELTA; DFOR: least delta */
     struct varve_span payload;
-    struct varve_span extra;     /* a codec's second part (run ends, offsets, scales, DFOR bases) */
-    struct varve_span live;      /* stored bitmaps, or empty */
+    struct varve_span extra; /* a codec's second part (run ends, offsets, scales, DFOR bases) */
+    struct varve_span live;  /* stored bitmaps, or empty */
     struct varve_span deleted;
-    uint64_t          raw_bytes; /* BYTES: of the text, at most VARVE_VECTOR_BYTES_MAX or 16 MiB */
+    uint64_t raw_bytes; /* BYTES: of the text, at most VARVE_VECTOR_BYTES_MAX or 16 MiB */
 };
 
 /* `lane` is what the column must be; a block of another lane is ECORRUPT. A DICT block is taken for
@@ -152,18 +161,22 @@ varve_status varve_block_select(const struct varve_block *block, uint32_t first,
 
 /* What to gather in a fold; a bit mask, so that a kernel computes no more than is asked. */
 enum varve_fold_want {
-    VARVE_FOLD_COUNT = 1, VARVE_FOLD_SUM = 2, VARVE_FOLD_MIN = 4, VARVE_FOLD_MAX = 8,
-    VARVE_FOLD_FIRST = 16, VARVE_FOLD_LAST = 32
+    VARVE_FOLD_COUNT = 1,
+    VARVE_FOLD_SUM = 2,
+    VARVE_FOLD_MIN = 4,
+    VARVE_FOLD_MAX = 8,
+    VARVE_FOLD_FIRST = 16,
+    VARVE_FOLD_LAST = 32
 };
 
 /* A running aggregate of one column over rows in order; zero is empty (see varve_fold_reset). */
 struct varve_fold {
-    uint64_t               count;      /* live cells */
-    bool                   has_first;  /* first and last hold */
-    bool                   has_range;  /* min and max hold; NaN sorts greatest */
-    union varve_scalar     first, last, min, max;
-    varve_i128             sum;        /* integers */
-    struct varve_exact_sum *fsum;      /* floats: borrowed, wanted with FOLD_SUM */
+    uint64_t count; /* live cells */
+    bool has_first; /* first and last hold */
+    bool has_range; /* min and max hold; NaN sorts greatest */
+    union varve_scalar first, last, min, max;
+    varve_i128 sum;               /* integers */
+    struct varve_exact_sum *fsum; /* floats: borrowed, wanted with FOLD_SUM */
 };
 
 void varve_fold_reset(struct varve_fold *fold);
@@ -181,10 +194,9 @@ void varve_fold_zone(struct varve_fold *fold, uint32_t want, uint8_t lane,
 /* Integers packed into `width` bits each, natural order (docs/FORMAT.md, Bit packing): for the run
  * directories and zone maps of other formats. Size of the packed bytes: */
 size_t varve_pack_size(uint32_t n, uint32_t width);
-void   varve_pack_u64(const uint64_t *in, uint32_t n, uint32_t width, uint8_t *out);
+void varve_pack_u64(const uint64_t *in, uint32_t n, uint32_t width, uint8_t *out);
 /* Total for any `in` of varve_pack_size() bytes. */
-void   varve_unpack_u64(const uint8_t *in, uint32_t first, uint32_t n, uint32_t width,
-                        uint64_t *out);
+void varve_unpack_u64(const uint8_t *in, uint32_t first, uint32_t n, uint32_t width, uint64_t *out);
 
 /* Text of a whole section, compressed only when smaller (zstd, LZ4 or as it is), behind a small
  * header; the reader refuses a raw size above `max` before it allocates. */

@@ -21,8 +21,8 @@
 #define VARVE_STREAMS_MAX 2u /* a source's streams for one partition */
 
 enum varve_piece_flags {
-    VARVE_PIECE_PLAIN  = 1, /* every marker is live: each row exists */
-    VARVE_PIECE_ZONED  = 2, /* zone maps describe exactly these rows (whole vector, one partition) */
+    VARVE_PIECE_PLAIN = 1, /* every marker is live: each row exists */
+    VARVE_PIECE_ZONED = 2, /* zone maps describe exactly these rows (whole vector, one partition) */
     VARVE_PIECE_EXPIRY = 4, /* some cell or marker may expire */
     VARVE_PIECE_UNIQUE = 8  /* keys strictly ascend inside and on to the stream's next piece (late
                                rows of a memtable may be versions of a key, the older first) */
@@ -31,21 +31,21 @@ enum varve_piece_flags {
 struct varve_piece {
     uint32_t rows;
     uint32_t flags; /* enum varve_piece_flags */
-    int64_t  first_time;
-    int64_t  last_time;
-    int64_t  min_wt, max_wt; /* bounds, not necessarily tight */
-    uint32_t min_expiry;     /* 0: nothing expires */
+    int64_t first_time;
+    int64_t last_time;
+    int64_t min_wt, max_wt; /* bounds, not necessarily tight */
+    uint32_t min_expiry;    /* 0: nothing expires */
     uint32_t reserved;
-    uint64_t handle[4];      /* the source's */
+    uint64_t handle[4]; /* the source's */
 };
 
 /* One partition as a source knows it. */
 struct varve_partition {
-    struct varve_span key;   /* borrowed until the source moves on */
-    uint64_t          rows;  /* upper bound */
-    int64_t           first_time; /* bounds of its rows' times; exact in a file */
-    int64_t           last_time;
-    uint64_t          handle[4];
+    struct varve_span key; /* borrowed until the source moves on */
+    uint64_t rows;         /* upper bound */
+    int64_t first_time;    /* bounds of its rows' times; exact in a file */
+    int64_t last_time;
+    uint64_t handle[4];
 };
 
 struct varve_source;
@@ -96,9 +96,9 @@ struct varve_source_ops {
 
 struct varve_source { /* implementations put this first in their own structs */
     const struct varve_source_ops *ops;
-    int64_t  first_time, last_time; /* bounds of all its rows, for pruning */
-    uint64_t rows;                  /* upper bound */
-    uint64_t bytes_read;            /* counters for varve_cursor_stats */
+    int64_t first_time, last_time; /* bounds of all its rows, for pruning */
+    uint64_t rows;                 /* upper bound */
+    uint64_t bytes_read;           /* counters for varve_cursor_stats */
     uint64_t vectors_read;
     uint64_t vectors_pruned;
 };

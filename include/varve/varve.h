@@ -37,51 +37,52 @@ extern "C" {
 struct varve_allocator; /* alloc.h */
 struct varve_vfs;       /* vfs.h */
 
-typedef struct varve_store    varve_store;
-typedef struct varve_table    varve_table;    /* one table of an open store; borrowed from it */
-typedef struct varve_schema   varve_schema;   /* the columns of one table, immutable */
-typedef struct varve_batch    varve_batch;    /* rows on their way in */
-typedef struct varve_cursor   varve_cursor;   /* the result of a scan or an aggregation */
+typedef struct varve_store varve_store;
+typedef struct varve_table varve_table;       /* one table of an open store; borrowed from it */
+typedef struct varve_schema varve_schema;     /* the columns of one table, immutable */
+typedef struct varve_batch varve_batch;       /* rows on their way in */
+typedef struct varve_cursor varve_cursor;     /* the result of a scan or an aggregation */
 typedef struct varve_snapshot varve_snapshot; /* one consistent state of a store */
 
 /* ------------------------------------------------------------------------------------ Errors */
 
-typedef enum varve_status { /* values are ABI: append only, never renumber, never reuse */
-    VARVE_END        = 1,   /* nothing more to come: a cursor is exhausted; not an error */
-    VARVE_OK         = 0,
-    VARVE_EINVAL     = -1,  /* the caller broke a documented precondition */
-    VARVE_ENOMEM     = -2,  /* the allocator returned NULL */
-    VARVE_EIO        = -3,  /* an operation on a file failed; varve_error.os_code has its code */
-    VARVE_ECORRUPT   = -4,  /* bytes on disk fail a check; varve_error.file and offset say where */
-    VARVE_EBUSY      = -5,  /* another handle or process has the store open for writing */
-    VARVE_ELIMIT     = -6,  /* a limit (size, memory) was reached; nothing was changed */
-    VARVE_EEXISTS    = -7,  /* a row (duplicates = 'error') or a table is there already */
-    VARVE_ENOTFOUND  = -8,  /* no such store, table or column */
-    VARVE_EPARSE     = -9,  /* text (CREATE TABLE, a value, an expression) cannot be understood */
-    VARVE_ETYPE      = -10, /* a value does not fit its column's type */
-    VARVE_ESTALE     = -11, /* a write below the table's write floor */
-    VARVE_EAGAIN     = -12, /* the commit queue is full; reap completions and try again */
-    VARVE_EIO_SYNC   = -13, /* a sync failed: what is durable is unknown, the store is FAILED */
-    VARVE_ENOSPC     = -14, /* the disk or a quota is full; nothing was changed */
-    VARVE_EVERSION   = -15, /* written by a newer version that this one must not touch */
-    VARVE_EREADONLY  = -16, /* the store was opened, or has become, read-only */
-    VARVE_ESNAPSHOT  = -17, /* what this view needs has been removed (reader_pin_limit) */
-    VARVE_ECANCELED  = -18, /* varve_cursor_cancel() was called */
-    VARVE_EFORKED    = -19, /* the handle belongs to another process */
+/* Values are ABI: append only, never renumber, never reuse. */
+typedef enum varve_status {
+    VARVE_END = 1, /* nothing more to come: a cursor is exhausted; not an error */
+    VARVE_OK = 0,
+    VARVE_EINVAL = -1,       /* the caller broke a documented precondition */
+    VARVE_ENOMEM = -2,       /* the allocator returned NULL */
+    VARVE_EIO = -3,          /* an operation on a file failed; varve_error.os_code has its code */
+    VARVE_ECORRUPT = -4,     /* bytes on disk fail a check; varve_error.file and offset say where */
+    VARVE_EBUSY = -5,        /* another handle or process has the store open for writing */
+    VARVE_ELIMIT = -6,       /* a limit (size, memory) was reached; nothing was changed */
+    VARVE_EEXISTS = -7,      /* a row (duplicates = 'error') or a table is there already */
+    VARVE_ENOTFOUND = -8,    /* no such store, table or column */
+    VARVE_EPARSE = -9,       /* text (CREATE TABLE, a value, an expression) cannot be understood */
+    VARVE_ETYPE = -10,       /* a value does not fit its column's type */
+    VARVE_ESTALE = -11,      /* a write below the table's write floor */
+    VARVE_EAGAIN = -12,      /* the commit queue is full; reap completions and try again */
+    VARVE_EIO_SYNC = -13,    /* a sync failed: what is durable is unknown, the store is FAILED */
+    VARVE_ENOSPC = -14,      /* the disk or a quota is full; nothing was changed */
+    VARVE_EVERSION = -15,    /* written by a newer version that this one must not touch */
+    VARVE_EREADONLY = -16,   /* the store was opened, or has become, read-only */
+    VARVE_ESNAPSHOT = -17,   /* what this view needs has been removed (reader_pin_limit) */
+    VARVE_ECANCELED = -18,   /* varve_cursor_cancel() was called */
+    VARVE_EFORKED = -19,     /* the handle belongs to another process */
     VARVE_EUNSUPPORTED = -20 /* not possible for this table or on this platform */
 } varve_status;
 
 /* Detail of one failure, owned by the caller. */
 typedef struct varve_error {
     varve_status status;
-    int32_t      os_code;      /* errno, or 0 */
-    uint64_t     offset;       /* byte offset in `file`, or UINT64_MAX */
-    uint64_t     lsn;          /* first log position concerned, or UINT64_MAX */
-    uint64_t     lsn_end;      /* its exclusive end, or UINT64_MAX */
-    uint64_t     row;          /* offending row of a batch, 0-based, or UINT64_MAX */
-    char         file[96];     /* name relative to the store's directory, or "" */
-    char         message[256]; /* one line, no trailing newline or full stop */
-    uint64_t     reserved[2];  /* zero: the caller owns the storage, so the size is ABI */
+    int32_t os_code;      /* errno, or 0 */
+    uint64_t offset;      /* byte offset in `file`, or UINT64_MAX */
+    uint64_t lsn;         /* first log position concerned, or UINT64_MAX */
+    uint64_t lsn_end;     /* its exclusive end, or UINT64_MAX */
+    uint64_t row;         /* offending row of a batch, 0-based, or UINT64_MAX */
+    char file[96];        /* name relative to the store's directory, or "" */
+    char message[256];    /* one line, no trailing newline or full stop */
+    uint64_t reserved[2]; /* zero: the caller owns the storage, so the size is ABI */
 } varve_error;
 
 /* The name of a status ("VARVE_ECORRUPT"), static; "unknown status" for a value that is none. */
@@ -95,84 +96,86 @@ VARVE_API const char *varve_version(void);
 
 /* ------------------------------------------------------------------------- Types and values */
 
-typedef enum varve_type { /* values are ABI and stand in files: append only */
-    VARVE_BOOLEAN   = 1,
-    VARVE_TINYINT   = 2,
-    VARVE_SMALLINT  = 3,
-    VARVE_INT       = 4,
-    VARVE_BIGINT    = 5,
-    VARVE_FLOAT     = 6,
-    VARVE_DOUBLE    = 7,
-    VARVE_DECIMAL   = 8,  /* int64 mantissa; the scale is the column's, or with a bare decimal the value's */
-    VARVE_TEXT      = 9,  /* UTF-8 */
-    VARVE_BLOB      = 10,
+/* Values are ABI and stand in files: append only. */
+typedef enum varve_type {
+    VARVE_BOOLEAN = 1,
+    VARVE_TINYINT = 2,
+    VARVE_SMALLINT = 3,
+    VARVE_INT = 4,
+    VARVE_BIGINT = 5,
+    VARVE_FLOAT = 6,
+    VARVE_DOUBLE = 7,
+    VARVE_DECIMAL = 8, /* int64 mantissa; scale of the column, of a bare decimal the value's */
+    VARVE_TEXT = 9,    /* UTF-8 */
+    VARVE_BLOB = 10,
     VARVE_TIMESTAMP = 11, /* int64 since 1970 in the column's unit */
-    VARVE_DATE      = 12, /* int64 days since 1970-01-01 */
-    VARVE_TIME      = 13, /* int64 nanoseconds since midnight, 0 .. 86399999999999 */
-    VARVE_UUID      = 14,
-    VARVE_HUGEINT   = 15  /* 128 bits; only as a result: the sum of an integer or decimal column */
+    VARVE_DATE = 12,      /* int64 days since 1970-01-01 */
+    VARVE_TIME = 13,      /* int64 nanoseconds since midnight, 0 .. 86399999999999 */
+    VARVE_UUID = 14,
+    VARVE_HUGEINT = 15 /* 128 bits; only as a result: the sum of an integer or decimal column */
 } varve_type;
 
-typedef enum varve_unit { /* units per second of a timestamp */
-    VARVE_SECONDS      = 1,
+/* Units per second of a timestamp. */
+typedef enum varve_unit {
+    VARVE_SECONDS = 1,
     VARVE_MILLISECONDS = 2,
     VARVE_MICROSECONDS = 3,
-    VARVE_NANOSECONDS  = 4
+    VARVE_NANOSECONDS = 4
 } varve_unit;
 
 typedef enum varve_presence {
-    VARVE_SET   = 0, /* there is a value */
-    VARVE_NULL  = 1, /* read: no value. written: the cell is deleted */
-    VARVE_UNSET = 2  /* written: the cell is left as it is */
+    VARVE_SET = 0,  /* there is a value */
+    VARVE_NULL = 1, /* read: no value. written: the cell is deleted */
+    VARVE_UNSET = 2 /* written: the cell is left as it is */
 } varve_presence;
 
 /* One cell. On input `type` must be the column's. Text and blobs are borrowed. */
 typedef struct varve_value {
     uint8_t type;     /* enum varve_type */
     uint8_t presence; /* enum varve_presence */
-    int8_t  scale;    /* VARVE_DECIMAL and sums of it: digits after the point */
+    int8_t scale;     /* VARVE_DECIMAL and sums of it: digits after the point */
     uint8_t unit;     /* VARVE_TIMESTAMP: enum varve_unit (0 on input: the column's) */
     uint8_t reserved[4];
     union {
         int64_t i64; /* boolean (0, 1), integers, timestamp, date, time, mantissa of a decimal */
-        float   f32;
-        double  f64;
+        float f32;
+        double f64;
         uint8_t uuid[16];
         struct {
             uint64_t low;
-            int64_t  high;
+            int64_t high;
         } i128;
         struct {
             const void *data;
-            size_t      size;
+            size_t size;
         } bytes;
     } as;
 } varve_value;
 
 typedef enum varve_column_kind {
     VARVE_PARTITION_KEY = 1,
-    VARVE_TIME_COLUMN   = 2, /* the first clustering column */
-    VARVE_CLUSTERING    = 3, /* the further clustering columns */
-    VARVE_VALUE_COLUMN  = 4
+    VARVE_TIME_COLUMN = 2, /* the first clustering column */
+    VARVE_CLUSTERING = 3,  /* the further clustering columns */
+    VARVE_VALUE_COLUMN = 4
 } varve_column_kind;
 
 typedef enum varve_duplicates {
     VARVE_DUPLICATES_UPSERT = 1, /* per cell, the higher write time wins */
-    VARVE_DUPLICATES_KEEP   = 2, /* every row stays */
-    VARVE_DUPLICATES_FIRST  = 3, /* the first row of a key stays */
-    VARVE_DUPLICATES_ERROR  = 4  /* a batch with a key that is there already is refused */
+    VARVE_DUPLICATES_KEEP = 2,   /* every row stays */
+    VARVE_DUPLICATES_FIRST = 3,  /* the first row of a key stays */
+    VARVE_DUPLICATES_ERROR = 4   /* a batch with a key that is there already is refused */
 } varve_duplicates;
 
 /* A column as declared. Borrowed from its schema. */
 typedef struct varve_column_info {
-    const char *name;      /* lower case unless it was quoted */
-    uint8_t     type;      /* enum varve_type */
-    uint8_t     kind;      /* enum varve_column_kind */
-    uint8_t     unit;      /* VARVE_TIMESTAMP: enum varve_unit */
-    uint8_t     precision; /* decimal(p, s): 1 .. 18; 0: bare decimal */
-    int8_t      scale;     /* decimal(p, s): 0 .. p */
-    bool        descending; /* clustering columns: declared DESC */
-    uint32_t    id;        /* never reused within the table */
+    const char *name;  /* lower case unless it was quoted */
+    uint8_t type;      /* enum varve_type */
+    uint8_t kind;      /* enum varve_column_kind */
+    uint8_t unit;      /* VARVE_TIMESTAMP: enum varve_unit */
+    uint8_t precision; /* decimal(p, s): 1 .. 18; 0: bare decimal */
+    int8_t scale;      /* decimal(p, s): 0 .. p */
+    bool descending;   /* clustering columns: declared DESC */
+    uint32_t id;       /* never reused within the table */
 } varve_column_info;
 
 /*
@@ -183,7 +186,7 @@ VARVE_API varve_status varve_schema_parse(const char *text, varve_schema **ret_s
                                           varve_error *err);
 VARVE_API void varve_schema_free(varve_schema *schema);
 
-VARVE_API const char      *varve_schema_table_name(const varve_schema *schema);
+VARVE_API const char *varve_schema_table_name(const varve_schema *schema);
 VARVE_API varve_duplicates varve_schema_duplicates(const varve_schema *schema);
 /* Columns are numbered partition key first, then time, further clustering, values. */
 VARVE_API uint32_t varve_schema_columns(const varve_schema *schema);
@@ -223,30 +226,31 @@ VARVE_API size_t varve_value_format(const varve_value *value, uint32_t flags, ch
 
 /* ------------------------------------------------------------------------------------- Store */
 
-typedef enum varve_policy { /* when a commit is acknowledged; docs/ARCHITECTURE.md, Durability */
-    VARVE_POLICY_DEFAULT       = 0, /* the store's */
-    VARVE_POLICY_DURABLE_EACH  = 1, /* its own sync is done */
+/* When a commit is acknowledged (docs/ARCHITECTURE.md, Durability). */
+typedef enum varve_policy {
+    VARVE_POLICY_DEFAULT = 0,       /* the store's */
+    VARVE_POLICY_DURABLE_EACH = 1,  /* its own sync is done */
     VARVE_POLICY_DURABLE_GROUP = 2, /* a sync shared with other commits is done */
-    VARVE_POLICY_INTERVAL      = 3, /* written; synced at the latest interval_ms later */
-    VARVE_POLICY_OS            = 4  /* written; synced when the operating system likes */
+    VARVE_POLICY_INTERVAL = 3,      /* written; synced at the latest interval_ms later */
+    VARVE_POLICY_OS = 4             /* written; synced when the operating system likes */
 } varve_policy;
 
 typedef enum varve_io_backend {
-    VARVE_IO_AUTO  = 0, /* io_uring if the kernel allows it, else POSIX */
+    VARVE_IO_AUTO = 0, /* io_uring if the kernel allows it, else POSIX */
     VARVE_IO_POSIX = 1,
     VARVE_IO_URING = 2 /* refuse to open where it is not allowed */
 } varve_io_backend;
 
 typedef enum varve_open_flags {
-    VARVE_OPEN_CREATE    = 1, /* create the store if the directory is absent or empty */
+    VARVE_OPEN_CREATE = 1,    /* create the store if the directory is absent or empty */
     VARVE_OPEN_READ_ONLY = 2, /* no write permission needed; one consistent view, fixed at open */
-    VARVE_OPEN_SALVAGE   = 4  /* with READ_ONLY: open even if acknowledged log data is damaged, and
+    VARVE_OPEN_SALVAGE = 4    /* with READ_ONLY: open even if acknowledged log data is damaged, and
                                  show what lies before the damage */
 } varve_open_flags;
 
 typedef enum varve_wal_tail {
     VARVE_WAL_TAIL_STRICT = 0, /* an ambiguous last batch refuses the open */
-    VARVE_WAL_TAIL_CUT    = 1  /* it is cut away and reported in varve_stats */
+    VARVE_WAL_TAIL_CUT = 1     /* it is cut away and reported in varve_stats */
 } varve_wal_tail;
 
 /*
@@ -254,27 +258,27 @@ typedef enum varve_wal_tail {
  * the default. Fields are only ever appended, and struct_size says how many the caller knows.
  */
 typedef struct varve_options {
-    size_t                        struct_size;
+    size_t struct_size;
     const struct varve_allocator *allocator; /* default: malloc; borrowed until close */
-    struct varve_vfs             *vfs;       /* default: the real disk; borrowed until close */
-    uint32_t flags;                /* enum varve_open_flags */
-    uint32_t io_backend;           /* enum varve_io_backend; ignored with `vfs` */
-    uint32_t policy;               /* enum varve_policy; default VARVE_POLICY_DURABLE_GROUP */
-    uint32_t interval_ms;          /* VARVE_POLICY_INTERVAL: default 100, 1 .. 10000 */
-    uint32_t wal_tail;             /* enum varve_wal_tail */
-    uint32_t background_threads;   /* default 2, at most 16; UINT32_MAX: none, the application
+    struct varve_vfs *vfs;                   /* default: the real disk; borrowed until close */
+    uint32_t flags;                          /* enum varve_open_flags */
+    uint32_t io_backend;                     /* enum varve_io_backend; ignored with `vfs` */
+    uint32_t policy;             /* enum varve_policy; default VARVE_POLICY_DURABLE_GROUP */
+    uint32_t interval_ms;        /* VARVE_POLICY_INTERVAL: default 100, 1 .. 10000 */
+    uint32_t wal_tail;           /* enum varve_wal_tail */
+    uint32_t background_threads; /* default 2, at most 16; UINT32_MAX: none, the application
                                       calls varve_work() */
-    uint64_t memory_limit;         /* bytes; default 256 MiB, at least 8 MiB */
-    uint64_t memtable_bytes;       /* flush a table's memtable at this size; default limit / 4 */
-    uint64_t cache_bytes;          /* encoded vectors and index pages; default limit / 4 */
-    uint64_t max_wal_bytes;        /* flush to keep the log below; default 4 x memtable_bytes */
-    uint32_t wal_segment_bytes;    /* default 64 MiB, 64 KiB .. 512 MiB, a multiple of 4096 */
-    uint32_t row_group_rows;       /* default 65536, 1024 .. 65536 */
-    uint64_t window_seconds;       /* smallest event-time window of a file; 0: chosen by size */
-    uint32_t flush_interval_ms;    /* flush what is older; default 600000 */
-    uint32_t commit_queue;         /* commits in flight before EAGAIN; default 4096 */
-    uint32_t file_mode;            /* default 0640 */
-    uint32_t dir_mode;             /* default 0750 */
+    uint64_t memory_limit;       /* bytes; default 256 MiB, at least 8 MiB */
+    uint64_t memtable_bytes;     /* flush a table's memtable at this size; default limit / 4 */
+    uint64_t cache_bytes;        /* encoded vectors and index pages; default limit / 4 */
+    uint64_t max_wal_bytes;      /* flush to keep the log below; default 4 x memtable_bytes */
+    uint32_t wal_segment_bytes;  /* default 64 MiB, 64 KiB .. 512 MiB, a multiple of 4096 */
+    uint32_t row_group_rows;     /* default 65536, 1024 .. 65536 */
+    uint64_t window_seconds;     /* smallest event-time window of a file; 0: chosen by size */
+    uint32_t flush_interval_ms;  /* flush what is older; default 600000 */
+    uint32_t commit_queue;       /* commits in flight before EAGAIN; default 4096 */
+    uint32_t file_mode;          /* default 0640 */
+    uint32_t dir_mode;           /* default 0750 */
 } varve_options;
 
 VARVE_API void varve_options_init(varve_options *options, size_t struct_size);
@@ -320,14 +324,14 @@ VARVE_API uint64_t varve_batch_rows(const varve_batch *batch);
 VARVE_API uint64_t varve_batch_bytes(const varve_batch *batch);
 
 typedef enum varve_put_flags {
-    VARVE_PUT_UPDATE     = 1, /* CQL's UPDATE: write no row marker */
-    VARVE_PUT_WRITE_TIME = 2  /* take varve_put.write_time instead of the commit's */
+    VARVE_PUT_UPDATE = 1,    /* CQL's UPDATE: write no row marker */
+    VARVE_PUT_WRITE_TIME = 2 /* take varve_put.write_time instead of the commit's */
 } varve_put_flags;
 
 typedef struct varve_put {
-    uint32_t flags;      /* enum varve_put_flags */
+    uint32_t flags; /* enum varve_put_flags */
     uint32_t reserved;
-    int64_t  write_time; /* microseconds since 1970, > INT64_MIN */
+    int64_t write_time; /* microseconds since 1970, > INT64_MIN */
 } varve_put;
 
 /*
@@ -341,14 +345,14 @@ VARVE_API varve_status varve_batch_put_row(varve_batch *batch, const varve_table
 
 /* One column of rows to put. Arrays are borrowed during the call. */
 typedef struct varve_array {
-    uint32_t        column;   /* number in the schema */
-    uint32_t        flags;    /* 0; VARVE_ARRAY_UNSET */
-    const void     *values;   /* boolean, tinyint: int8_t; smallint: int16_t; int, date: int32_t;
+    uint32_t column;         /* number in the schema */
+    uint32_t flags;          /* 0; VARVE_ARRAY_UNSET */
+    const void *values;      /* boolean, tinyint: int8_t; smallint: int16_t; int, date: int32_t;
                                  float; double; uuid: 16 bytes each; text, blob: the bytes;
                                  everything else: int64_t */
-    const uint32_t *offsets;  /* text and blob: n + 1 positions in `values` */
-    const int8_t   *scales;   /* bare decimal: a scale for each */
-    const uint8_t  *validity; /* bit i (least significant first): row i has a value; NULL: all */
+    const uint32_t *offsets; /* text and blob: n + 1 positions in `values` */
+    const int8_t *scales;    /* bare decimal: a scale for each */
+    const uint8_t *validity; /* bit i (least significant first): row i has a value; NULL: all */
 } varve_array;
 
 #define VARVE_ARRAY_UNSET 1u /* an invalid row is UNSET instead of NULL */
@@ -390,11 +394,11 @@ VARVE_API varve_status varve_commit_start(varve_store *store, varve_batch *batch
                                           varve_policy policy, uint64_t tag, varve_error *err);
 
 typedef struct varve_completion {
-    uint64_t     tag;
+    uint64_t tag;
     varve_status status;
-    uint32_t     reserved;
-    uint64_t     lsn;   /* after the record */
-    uint64_t     row;   /* offending row, or UINT64_MAX */
+    uint32_t reserved;
+    uint64_t lsn;       /* after the record */
+    uint64_t row;       /* offending row, or UINT64_MAX */
     varve_batch *batch; /* the caller's again; cleared if status is OK */
 } varve_completion;
 
@@ -422,20 +426,21 @@ typedef enum varve_op {
 
 /* A condition on a column; a null never satisfies one. -0.0 = 0.0, NaN = NaN and the greatest. */
 typedef struct varve_predicate {
-    uint32_t    column;
-    uint32_t    op; /* enum varve_op */
+    uint32_t column;
+    uint32_t op; /* enum varve_op */
     varve_value value;
 } varve_predicate;
 
-typedef enum varve_function { /* values are ABI */
+/* Values are ABI. */
+typedef enum varve_function {
     VARVE_COUNT_ROWS = 1,
-    VARVE_COUNT      = 2, /* of values that are not null */
-    VARVE_SUM        = 3, /* exact: VARVE_HUGEINT; of float and double the real sum, rounded once */
-    VARVE_MIN        = 4,
-    VARVE_MAX        = 5,
-    VARVE_AVG        = 6, /* double */
-    VARVE_FIRST      = 7, /* by time; not null */
-    VARVE_LAST       = 8
+    VARVE_COUNT = 2, /* of values that are not null */
+    VARVE_SUM = 3,   /* exact: VARVE_HUGEINT; of float and double the real sum, rounded once */
+    VARVE_MIN = 4,
+    VARVE_MAX = 5,
+    VARVE_AVG = 6,   /* double */
+    VARVE_FIRST = 7, /* by time; not null */
+    VARVE_LAST = 8
 } varve_function;
 
 typedef struct varve_aggregate {
@@ -444,12 +449,12 @@ typedef struct varve_aggregate {
 } varve_aggregate;
 
 typedef enum varve_scan_flags {
-    VARVE_SCAN_REVERSE         = 1,  /* partitions and rows in descending order */
-    VARVE_SCAN_FROM            = 2,  /* `from` counts */
-    VARVE_SCAN_TO              = 4,  /* `to` counts */
-    VARVE_SCAN_BY_PARTITION    = 8,  /* aggregate: a group per partition */
-    VARVE_SCAN_NO_ZONE_MAPS    = 16, /* aggregate: read every value (the answer is the same) */
-    VARVE_SCAN_DECLARED_ORDER  = 32  /* reverse if the table is CLUSTERING ORDER BY (time DESC) */
+    VARVE_SCAN_REVERSE = 1,        /* partitions and rows in descending order */
+    VARVE_SCAN_FROM = 2,           /* `from` counts */
+    VARVE_SCAN_TO = 4,             /* `to` counts */
+    VARVE_SCAN_BY_PARTITION = 8,   /* aggregate: a group per partition */
+    VARVE_SCAN_NO_ZONE_MAPS = 16,  /* aggregate: read every value (the answer is the same) */
+    VARVE_SCAN_DECLARED_ORDER = 32 /* reverse if the table is CLUSTERING ORDER BY (time DESC) */
 } varve_scan_flags;
 
 /* Called now and then during a long scan; a return value other than 0 cancels it. */
@@ -458,27 +463,27 @@ typedef int (*varve_progress)(void *ctx, uint64_t rows, uint64_t bytes, double f
 /* Zero it (varve_scan_init), set struct_size, then what you need. Everything is borrowed until the
  * cursor is closed. */
 typedef struct varve_scan {
-    size_t             struct_size;
-    varve_snapshot    *snapshot;          /* NULL: the state at open */
-    uint32_t           flags;             /* enum varve_scan_flags */
-    uint32_t           n_columns;         /* 0: all */
-    const uint32_t    *columns;           /* of the result, in this order */
-    const varve_value *partitions;        /* n_partitions keys, each of all partition key columns */
-    uint64_t           n_partitions;      /* 0: all partitions, or the key range */
-    const varve_value *key_from;          /* first partition, inclusive; NULL: no bound */
-    const varve_value *key_to;            /* last partition, exclusive; NULL: no bound */
-    int64_t            from;              /* time, inclusive, in the time column's unit */
-    int64_t            to;                /* time, exclusive */
-    const varve_predicate *predicates;    /* all must hold */
-    uint32_t           n_predicates;
-    uint32_t           n_aggregates;      /* varve_aggregate_open() */
+    size_t struct_size;
+    varve_snapshot *snapshot;          /* NULL: the state at open */
+    uint32_t flags;                    /* enum varve_scan_flags */
+    uint32_t n_columns;                /* 0: all */
+    const uint32_t *columns;           /* of the result, in this order */
+    const varve_value *partitions;     /* n_partitions keys, each of all partition key columns */
+    uint64_t n_partitions;             /* 0: all partitions, or the key range */
+    const varve_value *key_from;       /* first partition, inclusive; NULL: no bound */
+    const varve_value *key_to;         /* last partition, exclusive; NULL: no bound */
+    int64_t from;                      /* time, inclusive, in the time column's unit */
+    int64_t to;                        /* time, exclusive */
+    const varve_predicate *predicates; /* all must hold */
+    uint32_t n_predicates;
+    uint32_t n_aggregates; /* varve_aggregate_open() */
     const varve_aggregate *aggregates;
-    uint64_t           limit;             /* rows or groups; 0: no limit */
-    uint64_t           limit_per_partition;
-    int64_t            every;             /* aggregate: bucket width in the time column's unit; 0: none */
-    int64_t            origin;            /* start of some bucket */
-    varve_progress     progress;          /* may be NULL */
-    void              *progress_ctx;
+    uint64_t limit; /* rows or groups; 0: no limit */
+    uint64_t limit_per_partition;
+    int64_t every;           /* aggregate: bucket width in the time column's unit; 0: none */
+    int64_t origin;          /* start of some bucket */
+    varve_progress progress; /* may be NULL */
+    void *progress_ctx;
 } varve_scan;
 
 VARVE_API void varve_scan_init(varve_scan *scan, size_t struct_size);
@@ -502,21 +507,21 @@ VARVE_API varve_status varve_aggregate_open(varve_store *store, const varve_tabl
 
 /* One column of a result, in Arrow's layout: 64-byte aligned, validity least significant bit first. */
 typedef struct varve_column_view {
-    const char     *name;     /* of the table's column, or of the function */
-    uint8_t         type;     /* enum varve_type */
-    uint8_t         unit;     /* VARVE_TIMESTAMP */
-    int8_t          scale;    /* decimal(p, s) and sums of it */
-    uint8_t         bare;     /* decimal: 1 if `scales` holds */
-    uint32_t        nulls;    /* how many rows are null */
-    const uint8_t  *validity; /* NULL: no nulls */
-    const void     *values;   /* as varve_array.values, but boolean: one bit a row; hugeint: 16 bytes */
-    const uint32_t *offsets;  /* text and blob: rows + 1 */
-    const int8_t   *scales;   /* bare decimal */
+    const char *name;        /* of the table's column, or of the function */
+    uint8_t type;            /* enum varve_type */
+    uint8_t unit;            /* VARVE_TIMESTAMP */
+    int8_t scale;            /* decimal(p, s) and sums of it */
+    uint8_t bare;            /* decimal: 1 if `scales` holds */
+    uint32_t nulls;          /* how many rows are null */
+    const uint8_t *validity; /* NULL: no nulls */
+    const void *values; /* as varve_array.values, but boolean: one bit a row; hugeint: 16 bytes */
+    const uint32_t *offsets; /* text and blob: rows + 1 */
+    const int8_t *scales;    /* bare decimal */
 } varve_column_view;
 
 typedef struct varve_batch_view {
-    uint32_t                 rows; /* 1 .. 1024 */
-    uint32_t                 n_columns;
+    uint32_t rows; /* 1 .. 1024 */
+    uint32_t n_columns;
     const varve_column_view *columns;
 } varve_batch_view;
 
@@ -532,13 +537,14 @@ VARVE_API varve_value varve_view_value(const varve_batch_view *view, uint32_t ro
 VARVE_API void varve_cursor_cancel(varve_cursor *cursor);
 VARVE_API void varve_cursor_close(varve_cursor *cursor);
 
-typedef struct varve_cursor_stats { /* what a cursor has done so far */
-    uint64_t rows;              /* returned */
-    uint64_t rows_examined;     /* decoded */
+/* What a cursor has done so far. */
+typedef struct varve_cursor_stats {
+    uint64_t rows;          /* returned */
+    uint64_t rows_examined; /* decoded */
     uint64_t vectors_read;
-    uint64_t vectors_zone_map;  /* answered from their zone map */
-    uint64_t vectors_pruned;    /* not read thanks to time or zone map */
-    uint64_t files;             /* consulted */
+    uint64_t vectors_zone_map; /* answered from their zone map */
+    uint64_t vectors_pruned;   /* not read thanks to time or zone map */
+    uint64_t files;            /* consulted */
     uint64_t files_pruned;
     uint64_t bytes_read;
 } varve_cursor_stats;
@@ -584,45 +590,45 @@ VARVE_API varve_status varve_verify(varve_store *store, varve_verify_report repo
 VARVE_API void varve_abandon(varve_store *store);
 
 typedef struct varve_stats {
-    size_t   struct_size;
-    uint32_t io_backend;          /* enum varve_io_backend in use */
-    uint32_t failed;              /* varve_status that made the store FAILED, or 0 */
+    size_t struct_size;
+    uint32_t io_backend; /* enum varve_io_backend in use */
+    uint32_t failed;     /* varve_status that made the store FAILED, or 0 */
     uint32_t tables;
     uint32_t files;
-    uint64_t rows_written;        /* since open */
-    uint64_t rows_dropped;        /* below a floor, since open */
+    uint64_t rows_written; /* since open */
+    uint64_t rows_dropped; /* below a floor, since open */
     uint64_t batches;
-    uint64_t batches_repeated;    /* recognised by their origin */
-    uint64_t bytes_given;         /* raw bytes of the rows written since open */
-    uint64_t bytes_log;           /* submitted to the log, without pre-zeroing */
+    uint64_t batches_repeated; /* recognised by their origin */
+    uint64_t bytes_given;      /* raw bytes of the rows written since open */
+    uint64_t bytes_log;        /* submitted to the log, without pre-zeroing */
     uint64_t bytes_prezero;
     uint64_t bytes_flush;
     uint64_t bytes_manifest;
     uint64_t syncs;
     uint64_t flushes;
-    uint64_t file_rows;           /* in files */
+    uint64_t file_rows; /* in files */
     uint64_t file_bytes;
     uint64_t memtable_rows;
     uint64_t memtable_bytes;
-    uint64_t memory_used;         /* all that the allocator counts */
+    uint64_t memory_used; /* all that the allocator counts */
     uint64_t memory_peak;
     uint64_t memory_limit;
     uint64_t cache_bytes;
     uint64_t cache_hits;
     uint64_t cache_misses;
-    uint64_t wal_bytes;           /* of segments on disk that hold data */
+    uint64_t wal_bytes; /* of segments on disk that hold data */
     uint64_t wal_segments;
     uint64_t lsn_durable;
     uint64_t lsn_committed;
-    uint64_t lsn_replay;          /* replay would start here */
-    uint64_t recovered_records;   /* by the open */
-    uint64_t cut_lsn;             /* what recovery cut away, or both 0 */
+    uint64_t lsn_replay;        /* replay would start here */
+    uint64_t recovered_records; /* by the open */
+    uint64_t cut_lsn;           /* what recovery cut away, or both 0 */
     uint64_t cut_lsn_end;
-    uint64_t views;               /* snapshots and cursors alive */
-    uint64_t pinned_bytes;        /* files kept only for them */
-    uint64_t stall_us_total;      /* commits held back */
+    uint64_t views;          /* snapshots and cursors alive */
+    uint64_t pinned_bytes;   /* files kept only for them */
+    uint64_t stall_us_total; /* commits held back */
     uint64_t stall_us_worst;
-    uint64_t clock_suspect;       /* 1: after a reboot the clock moved too far to be believed */
+    uint64_t clock_suspect; /* 1: after a reboot the clock moved too far to be believed */
 } varve_stats;
 
 /* Set struct_size first. */
@@ -630,16 +636,16 @@ VARVE_API void varve_get_stats(varve_store *store, varve_stats *ret_stats);
 
 /* Counters of one table. */
 typedef struct varve_table_stats {
-    size_t   struct_size;
-    uint64_t partitions;     /* upper bound: counted once per file */
+    size_t struct_size;
+    uint64_t partitions; /* upper bound: counted once per file */
     uint64_t file_rows;
     uint64_t file_bytes;
     uint64_t files;
     uint64_t memtable_rows;
     uint64_t memtable_bytes;
     uint64_t memtable_partitions;
-    int64_t  first_time;     /* of all files and the memtable; first > last: no rows */
-    int64_t  last_time;
+    int64_t first_time; /* of all files and the memtable; first > last: no rows */
+    int64_t last_time;
     uint64_t flushed_lsn;
 } varve_table_stats;
 

@@ -31,32 +31,32 @@ struct varve_file;
 struct varve_io_queue;
 
 enum varve_file_flags {
-    VARVE_FILE_READ   = 0, /* read only */
-    VARVE_FILE_WRITE  = 1, /* read and write */
+    VARVE_FILE_READ = 0,   /* read only */
+    VARVE_FILE_WRITE = 1,  /* read and write */
     VARVE_FILE_CREATE = 2, /* with WRITE: must not exist yet (O_CREAT | O_EXCL) */
     VARVE_FILE_DIRECT = 4, /* bypass the page cache if the file system can; see direct_align */
     VARVE_FILE_OPEN_OR_CREATE = 8 /* with WRITE: create unless it exists (the lock files) */
 };
 
 enum varve_io_op {
-    VARVE_IO_READ        = 1,
-    VARVE_IO_WRITE       = 2,
+    VARVE_IO_READ = 1,
+    VARVE_IO_WRITE = 2,
     VARVE_IO_WRITE_DSYNC = 3, /* the bytes of this write are durable when it completes */
-    VARVE_IO_SYNC        = 4  /* fdatasync */
+    VARVE_IO_SYNC = 4         /* fdatasync */
 };
 
 /* One operation. Owned by the caller, like the buffer, and left alone from submit to reap. */
 struct varve_io {
-    uint32_t           op;     /* enum varve_io_op */
-    uint32_t           flags;  /* 0 */
+    uint32_t op;    /* enum varve_io_op */
+    uint32_t flags; /* 0 */
     struct varve_file *file;
-    void              *buffer; /* not written to for writes */
-    size_t             size;
-    uint64_t           offset;
-    int64_t            result; /* out: bytes transferred (all of them unless at the end of the
+    void *buffer; /* not written to for writes */
+    size_t size;
+    uint64_t offset;
+    int64_t result;      /* out: bytes transferred (all of them unless at the end of the
                                   file), 0 for syncs, or a negative errno */
-    void              *tag;    /* the caller's */
-    uint64_t           backend[4]; /* the backend's, while in flight */
+    void *tag;           /* the caller's */
+    uint64_t backend[4]; /* the backend's, while in flight */
 };
 
 struct varve_file_stat {
@@ -76,7 +76,8 @@ typedef int (*varve_vfs_list_fn)(void *ctx, const char *name);
 struct varve_vfs_ops {
     size_t struct_size;
 
-    int (*open)(struct varve_vfs *vfs, const char *name, uint32_t flags, struct varve_file **ret_file);
+    int (*open)(struct varve_vfs *vfs, const char *name, uint32_t flags,
+                struct varve_file **ret_file);
     /* Flushes nothing, cannot fail; NULL is a no-op. Nothing may be in flight. */
     void (*close)(struct varve_file *file);
     int64_t (*read)(struct varve_file *file, void *buffer, size_t size, uint64_t offset);
@@ -94,7 +95,8 @@ struct varve_vfs_ops {
     /* Byte-range locks that belong to the open file, not to the process (OFD locks): two files
      * opened by one process exclude each other. size > 0. An exclusive one needs a file opened to
      * write, a shared one and a test do not. */
-    int (*lock)(struct varve_file *file, uint64_t start, uint64_t size, bool exclusive); /* -EAGAIN */
+    int (*lock)(struct varve_file *file, uint64_t start, uint64_t size,
+                bool exclusive); /* -EAGAIN */
     int (*unlock)(struct varve_file *file, uint64_t start, uint64_t size);
     /* 0: such a lock could be taken; 1: another holds one. `ret_pid` may be NULL; else it gets the
      * pid of a process with the lock (a forked child that inherited it, perhaps), or 0 if it cannot

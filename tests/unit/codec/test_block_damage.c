@@ -59,7 +59,7 @@ static const struct {
     {I8, 4, 10, 0, -4, {6, I8, 4, 0, 2, 0, 1, 0, 0x00, 0x02}},    /* a run that ends at its start */
     {I8, 4, 10, 0, -4, {6, I8, 4, 0, 3, 0, 1, 0, 0x05, 0x02}},    /* an end twice */
     {I8, 4, 10, 0, -4, {6, I8, 4, 0, 3, 0, 1, 0, 0x07, 0x02}},    /* an end before the last */
-    {I8, 5, 10, 0, -4, {6, I8, 5, 0, 3, 0, 1, 0, 0x29, 0x02}}, /* an end at n, then a run */
+    {I8, 5, 10, 0, -4, {6, I8, 5, 0, 3, 0, 1, 0, 0x29, 0x02}},    /* an end at n, then a run */
     /* DICT */
     {TXT, 2, 9, 0, 0, {7, 3, 2, 0, 2, 3, 2, 0, 2}},
     {TXT, 2, 9, -4, 0, {7, TXT, 2, 0, 2, 3, 2, 0, 2}},           /* outer lane */

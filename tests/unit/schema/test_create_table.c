@@ -252,14 +252,15 @@ END_TEST
 /* A statement with `n` columns c0 .. after the key, the text malloc'd. */
 static char *wide_text(int n)
 {
-    char *text = malloc((size_t)n * 16 + 128);
+    const size_t size = (size_t)n * 16 + 128;
+    char *text = malloc(size);
     size_t at = 0;
 
     ck_assert_ptr_nonnull(text);
-    at += (size_t)sprintf(text, "CREATE TABLE t (k int, ts int, ");
+    at += (size_t)snprintf(text, size, "CREATE TABLE t (k int, ts int, ");
     for (int i = 0; i < n - 2; i++)
-        at += (size_t)sprintf(text + at, "c%d int, ", i);
-    (void)sprintf(text + at, "PRIMARY KEY (k, ts))");
+        at += (size_t)snprintf(text + at, size - at, "c%d int, ", i);
+    (void)snprintf(text + at, size - at, "PRIMARY KEY (k, ts))");
     return text;
 }
 

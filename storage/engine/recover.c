@@ -459,7 +459,8 @@ varve_status varve_recover_read_only(varve_store *store, bool live, varve_error 
 
     varve_log_take(store);
     varve_status rc =
-        open_reader(store, live ? VARVE_WAL_FOLLOW : VARVE_WAL_RECOVERY, &reader, &verdict, err);
+        open_reader(store, store->version, store->version->n_segments,
+                    live ? VARVE_WAL_FOLLOW : VARVE_WAL_RECOVERY, &reader, &verdict, err);
     if (rc == VARVE_OK && live)
         rc = varve_wal_reader_refresh(reader, NULL, 0, &commit_lsn, err);
     if (rc == VARVE_OK && !live)

@@ -539,6 +539,7 @@ varve_status varve_sst_writer_append(struct varve_sst_writer *w, const struct va
                                      uint32_t first, uint32_t n, varve_error *err)
 {
     assert(!w->failed && w->has_partition && first <= rows->n && n <= rows->n - first);
+    assert(w->schema->duplicates != VARVE_DUPLICATES_KEEP || rows->writer != NULL);
     while (n > 0) {
         uint32_t take = n < APPEND_ROWS ? n : APPEND_ROWS;
 

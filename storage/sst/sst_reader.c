@@ -249,7 +249,7 @@ varve_status varve_sst_fetch_dictionary(struct varve_sst *sst,
 static varve_status page_fetch(void *ctx, const struct varve_page_ref *ref,
                                struct varve_page *ret_page, varve_error *err)
 {
-    struct varve_cache_entry *entry;
+    struct varve_cache_entry *entry = NULL;
     const varve_status rc = varve_sst_fetch(ctx, VARVE_SST_DIRECTORY, ref, &entry, err);
 
     if (rc == VARVE_OK)
@@ -553,8 +553,8 @@ static int ask_filter(struct varve_sst *sst, uint64_t hash, varve_error *err)
 {
     const struct varve_sst_section_ref *s = &sst->sections.at[VARVE_SECTION_FILTER];
     const struct varve_page_ref ref = {s->offset, s->size, s->checksum};
-    struct varve_cache_entry *table;
-    struct varve_cache_entry *bytes;
+    struct varve_cache_entry *table = NULL;
+    struct varve_cache_entry *bytes = NULL;
     struct varve_filter_shard shard;
     uint32_t n_shards;
     varve_status rc = varve_sst_fetch(sst, VARVE_SST_FILTER, &ref, &table, err);

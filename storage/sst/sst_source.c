@@ -677,7 +677,7 @@ static varve_status hold_dictionary(struct sst_source *s, struct slot *slot, uin
         return VARVE_OK;
     varve_cache_release(s->sst->cache, slot->dictionary);
     slot->dictionary = NULL;
-    struct varve_cache_entry *entry;
+    struct varve_cache_entry *entry = NULL;
     const varve_status rc = varve_sst_fetch_dictionary(s->sst, s->index, id, &entry, err);
     if (rc < 0)
         return rc;
@@ -943,7 +943,7 @@ static varve_status read_zones(struct sst_source *s, struct slot *slot, uint32_t
                                varve_error *err)
 {
     const uint32_t n = s->index->n_vectors;
-    struct varve_cache_entry *entry;
+    struct varve_cache_entry *entry = NULL;
 
     if (!grow(s, &slot->zones, n * sizeof(struct varve_zone)) ||
         !grow(s, &s->numbers, n * sizeof(int64_t)) ||

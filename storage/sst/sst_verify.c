@@ -46,7 +46,7 @@ static varve_status walk_group(struct walk *w, uint32_t number, varve_error *err
     const struct varve_sst_group *group = &w->sst->groups[number];
     const struct varve_page_ref ref = {group->index_offset, group->index_size,
                                        group->index_checksum};
-    struct varve_cache_entry *entry;
+    struct varve_cache_entry *entry = NULL;
     const struct varve_group_index *index;
     varve_status rc = walk_block(w, VARVE_SST_INDEX, &ref, "group index", number, err);
 
@@ -104,7 +104,7 @@ static varve_status walk_directory(struct walk *w, varve_error *err)
 
     while (rc == VARVE_OK && w->next_page < w->n_pages) {
         const struct varve_page_ref ref = w->pages[w->next_page++];
-        struct varve_cache_entry *entry;
+        struct varve_cache_entry *entry = NULL;
         bool is_leaf;
 
         rc = walk_block(w, VARVE_SST_DIRECTORY, &ref, "directory page", 0, err);
@@ -124,7 +124,7 @@ static varve_status walk_filter(struct walk *w, varve_error *err)
 {
     const struct varve_sst_section_ref *s = &w->sst->sections.at[VARVE_SECTION_FILTER];
     const struct varve_page_ref ref = {s->offset, s->size, s->checksum};
-    struct varve_cache_entry *entry;
+    struct varve_cache_entry *entry = NULL;
     uint32_t shards = 0;
 
     if (s->offset == 0)

@@ -70,7 +70,7 @@ static varve_status source_has(struct key_search *search, struct varve_source *s
 static varve_status exists(varve_error *err, uint32_t row)
 {
     varve_error_set(err, VARVE_EEXISTS, NULL, VARVE_NO_OFFSET,
-                    "row %u of the batch has a key that is in the table already", row);
+                    "a row of the batch has a key that is in the table already");
     if (err != NULL)
         err->row = row;
     return VARVE_EEXISTS;
@@ -101,12 +101,12 @@ static varve_status check_file(struct key_search *search, const struct varve_fil
     return rc;
 }
 
-static varve_status check_memtables(const struct varve_table *table,
+static varve_status check_memtables(const struct varve_view_table *memtables,
                                     const struct varve_section *section, varve_error *err)
 {
-    for (const struct varve_generation *g = table->oldest; g != NULL; g = g->next)
+    for (uint32_t i = 0; memtables != NULL && i < memtables->n_memtables; i++)
         for (uint32_t row = 0; row < section->rows->n; row++)
-            if (varve_memtable_has_key(g->memtable, section, row))
+            if (varve_memtable_has_key(memtables->memtables[i].table, section, row))
                 return exists(err, row);
     return VARVE_OK;
 }
@@ -126,9 +126,6 @@ varve_status varve_section_check_new(varve_store *store, const struct varve_sect
 
     if (table == NULL || table->dropping)
         return VARVE_OK; /* refused for that reason when its memory is set aside */
-    varve_status rc = check_memtables(table, section, err);
-    if (rc < 0)
-        return rc;
     for (uint32_t row = 0; row < section->rows->n; row++) {
         first = section->rows->time[row] < first ? section->rows->time[row] : first;
         last = section->rows->time[row] > last ? section->rows->time[row] : last;
@@ -138,9 +135,11 @@ varve_status varve_section_check_new(varve_store *store, const struct varve_sect
     search.cells = varve_alloc_zero(&store->heap, section->schema->n_columns, sizeof *search.cells);
     if (search.cells == NULL)
         return varve_error_nomem(err, "a look-up of keys");
-    rc = varve_view_take(store, table, &view, err);
+    varve_status rc = varve_view_take(store, table, &view, err);
     const struct varve_table_entry *entry =
         rc < 0 ? NULL : varve_version_table(view->version, section->table_id);
+    if (rc == VARVE_OK)
+        rc = check_memtables(varve_view_table_of(view, section->table_id), section, err);
     for (uint64_t i = 0; rc == VARVE_OK && entry != NULL && i < entry->n_files; i++)
         if (meets(entry->files[i], first, last))
             rc = check_file(&search, entry->files[i], err);

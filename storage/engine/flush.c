@@ -351,6 +351,7 @@ static void installed(varve_store *store, struct varve_flush *flush)
     store->flush = NULL;
     varve_generation_free(generation);
     varve_mutex_lock(&store->queue_lock);
+    store->flush_error.status = VARVE_OK;
     store->stats.flushes++;
     store->stats.bytes_flush += bytes;
     store->memtable_bytes -= freed < store->memtable_bytes ? freed : store->memtable_bytes;

@@ -83,39 +83,45 @@ static bool is_old(const varve_store *store, const struct varve_generation *gene
            now_us - generation->born_us > (int64_t)store->options.flush_interval_ms * 1000;
 }
 
-/* The active memtable whose first record is the oldest in the log, and the largest one. */
+/* What there is to rotate: the active memtable whose first record is the oldest in the log, the
+ * largest one, and one that has grown old. */
 struct candidates {
-    struct varve_table *largest, *oldest;
+    struct varve_table *largest, *oldest, *stale;
     size_t largest_bytes, total_bytes;
     uint64_t oldest_lsn;
 };
 
+static void look_at(varve_store *store, struct varve_table *table, int64_t now_us,
+                    struct candidates *found)
+{
+    for (struct varve_generation *g = table->oldest; g != NULL && g != table->active; g = g->next)
+        found->total_bytes += varve_memtable_bytes(g->memtable);
+    if (!holds_rows(table->active))
+        return;
+    const size_t bytes = varve_memtable_bytes(table->active->memtable);
+    found->total_bytes += bytes;
+    if (is_old(store, table->active, now_us))
+        found->stale = table;
+    if (bytes > found->largest_bytes) {
+        found->largest = table;
+        found->largest_bytes = bytes;
+    }
+    if (table->oldest == table->active && table->active->start.lsn < found->oldest_lsn) {
+        found->oldest_lsn = table->active->start.lsn;
+        found->oldest = table;
+    }
+}
+
+/* A flush may unlink and free a memtable meanwhile, so the lists are walked under the view lock. */
 static struct candidates look(varve_store *store, int64_t now_us)
 {
     struct candidates found = {.oldest_lsn = UINT64_MAX};
 
-    for (size_t i = 0; i < store->n_tables; i++) { /* only the token's holder adds tables */
-        struct varve_table *table = store->tables[i];
-        if (table->dropped)
-            continue;
-        for (struct varve_generation *g = table->oldest; g != NULL && g != table->active;
-             g = g->next)
-            found.total_bytes += varve_memtable_bytes(g->memtable);
-        if (!holds_rows(table->active))
-            continue;
-        const size_t bytes = varve_memtable_bytes(table->active->memtable);
-        found.total_bytes += bytes;
-        if (is_old(store, table->active, now_us))
-            (void)varve_generation_rotate(store, table, NULL); /* no memory: the next turn */
-        else if (bytes > found.largest_bytes) {
-            found.largest = table;
-            found.largest_bytes = bytes;
-        }
-        if (table->oldest == table->active && table->active->start.lsn < found.oldest_lsn) {
-            found.oldest_lsn = table->active->start.lsn;
-            found.oldest = table;
-        }
-    }
+    varve_mutex_lock(&store->view_lock);
+    for (size_t i = 0; i < store->n_tables; i++)
+        if (!store->tables[i]->dropped)
+            look_at(store, store->tables[i], now_us, &found);
+    varve_mutex_unlock(&store->view_lock);
     return found;
 }
 
@@ -138,14 +144,17 @@ void varve_generations_check(varve_store *store)
     varve_mutex_lock(&store->queue_lock);
     store->memtable_bytes = found.total_bytes;
     varve_mutex_unlock(&store->queue_lock);
-    if (found.largest != NULL && found.largest_bytes >= store->options.memtable_bytes)
-        (void)varve_generation_rotate(store, found.largest, NULL);
-    else if (found.largest != NULL && found.total_bytes >= store->options.memtable_bytes &&
-             found.largest_bytes >= found.total_bytes / 2)
-        (void)varve_generation_rotate(store, found.largest, NULL);
-    if (found.oldest != NULL && found.oldest->oldest == found.oldest->active &&
-        log_bytes(store) > store->options.max_wal_bytes)
-        (void)varve_generation_rotate(store, found.oldest, NULL);
+    const uint64_t full = store->options.memtable_bytes;
+    struct varve_table *chosen = found.stale;
+    if (found.largest != NULL &&
+        (found.largest_bytes >= full ||
+         (found.total_bytes >= full && found.largest_bytes >= found.total_bytes / 2)))
+        chosen = found.largest;
+    else if (chosen == NULL && found.oldest != NULL &&
+             log_bytes(store) > store->options.max_wal_bytes)
+        chosen = found.oldest;
+    if (chosen != NULL)
+        (void)varve_generation_rotate(store, chosen, NULL); /* no memory: the next turn tries */
 }
 
 varve_status varve_replay_point(varve_store *store, const struct varve_generation *without,

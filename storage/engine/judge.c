@@ -150,6 +150,9 @@ static enum varve_judgement judge_data(varve_store *store, struct varve_pending 
         if (store->n_groups > 0 || store->opened.first != NULL)
             return VARVE_JUDGE_DRAIN; /* keys in flight are not in a memtable yet */
         const varve_status rc = varve_section_check_new(store, &section, &pending->error);
+        if (rc == VARVE_EEXISTS) /* the row's number as the caller put it */
+            pending->error.row =
+                varve_batch_row_of(pending->batch, i, (uint32_t)pending->error.row);
         if (rc < 0)
             return VARVE_JUDGE_REFUSE;
     }

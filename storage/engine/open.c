@@ -405,6 +405,7 @@ static void seal_log(varve_store *store)
 
     varve_log_take(store);
     varve_log_drain(store);
+    (void)varve_log_turn(store, false); /* a failed store tells those that still wait */
     if (varve_store_failure(store, NULL) == VARVE_OK &&
         varve_wal_seal(store->wal, NULL) == VARVE_OK) {
         while (varve_wal_sealed(store->wal, &id, &base, &seal)) {

@@ -60,6 +60,21 @@ static void note_stall(varve_store *store, uint64_t us)
     varve_mutex_unlock(&store->queue_lock);
 }
 
+/* Whether waiting cannot help: the store has failed, or there is no room for a flush's files. */
+static varve_status hopeless(varve_store *store, uint64_t bytes, varve_error *err)
+{
+    const varve_status rc = varve_store_failure(store, err);
+
+    if (rc < 0)
+        return rc;
+    varve_mutex_lock(&store->queue_lock);
+    const bool full = store->flush_error.status == VARVE_ENOSPC && bytes >= hard_limit(store);
+    if (full)
+        (void)varve_error_copy(err, &store->flush_error, VARVE_ENOSPC);
+    varve_mutex_unlock(&store->queue_lock);
+    return full ? VARVE_ENOSPC : VARVE_OK;
+}
+
 varve_status varve_pressure_wait(varve_store *store, varve_error *err)
 {
     uint64_t bytes = debt(store);
@@ -70,7 +85,7 @@ varve_status varve_pressure_wait(varve_store *store, varve_error *err)
     const int64_t begun = varve_store_boot_us(store);
     int64_t waited = 0;
     do {
-        const varve_status rc = varve_store_failure(store, err);
+        const varve_status rc = hopeless(store, bytes, err);
         if (rc < 0)
             return rc;
         pause_us(store, us);

@@ -66,7 +66,7 @@ struct varve_generation {
 struct varve_table {
     varve_store *store;
     struct varve_schema *schema;     /* owned reference */
-    bool dropped;                    /* view lock */
+    _Atomic(bool) dropped;           /* set by the log token's holder */
     bool dropping;                   /* its drop has been judged. Log token */
     struct varve_generation *oldest; /* view lock for the list; the log token makes new ones */
     struct varve_generation *active; /* log token */

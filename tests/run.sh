@@ -1,0 +1,139 @@
+#!/bin/sh
+# run.sh [--full]: everything that has to pass, from a fresh clone on Debian 12.
+#
+# Builds four times and runs every suite as `meson test` (docs/TESTING.md says what is in which):
+#   build-asan     gcc, address and undefined-behaviour sanitizers   all suites but those below
+#   build-tsan     clang, everything compiled, thread sanitizer      suite threads
+#   build-fuzz     clang, libFuzzer, address sanitizer               suite fuzz
+#   build-release  gcc, optimised                                    suites lint, release; --full: full
+# Prints a line a stage, the log's tail of what failed, and at the end, alone on a line,
+# `N passed, N failed` (with `, N skipped` if any were). Exit status 0 only if nothing failed.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+export LC_ALL=C.UTF-8
+full=0
+for argument; do
+    case $argument in
+    --full) full=1 ;;
+    *)
+        echo "usage: sh tests/run.sh [--full]" >&2
+        exit 2
+        ;;
+    esac
+done
+export VARVE_FUZZ_SECONDS="${VARVE_FUZZ_SECONDS:-10}"
+if [ "$full" -eq 1 ]; then
+    export VARVE_FULL=1 VARVE_FUZZ_SECONDS=600
+fi
+
+passed=0 failed=0 skipped=0
+logs=build-logs
+mkdir -p "$logs" || exit 1
+
+finish() {
+    summary="$passed passed, $failed failed"
+    [ "$skipped" -eq 0 ] || summary="$summary, $skipped skipped"
+    echo "$summary"
+    [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+    exit
+}
+
+# stage NAME COMMAND...: run quietly; a line with the duration, or the end of the log.
+stage() {
+    title=$1
+    shift
+    log=$logs/$(printf %s "$title" | tr ' ' '-').log
+    start=$(date +%s)
+    "$@" >"$log" 2>&1 </dev/null
+    status=$?
+    printf '%-24s %5d s%s\n' "$title" $(($(date +%s) - start)) \
+        "$([ $status -eq 0 ] || echo '  FAILED')"
+    [ $status -eq 0 ] || tail -n 80 "$log"
+    return $status
+}
+
+# Add the results in a meson test log to the totals. A log that is not there counts as a failure.
+count() {
+    totals=$(python3 - "$1" <<'PYTHON'
+import json
+import sys
+
+results = {'passed': 0, 'failed': 0, 'skipped': 0}
+try:
+    with open(sys.argv[1], encoding='utf-8') as log:
+        for line in log:
+            result = json.loads(line)['result']
+            kind = {'OK': 'passed', 'EXPECTEDFAIL': 'passed', 'SKIP': 'skipped'}.get(result, 'failed')
+            results[kind] += 1
+except (OSError, ValueError, KeyError):
+    results['failed'] += 1
+print(results['passed'], results['failed'], results['skipped'])
+PYTHON
+    ) || totals='0 1 0'
+    # shellcheck disable=SC2086 # three words
+    set -- $totals
+    passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
+}
+
+# build NAME COMPILER OPTIONS...: configure once, then compile everything. A failure is one failed test.
+build() {
+    name=$1 compiler=$2
+    shift 2
+    command -v ccache >/dev/null && compiler="ccache $compiler"
+    if [ ! -f "build-$name/build.ninja" ]; then
+        rm -rf "build-$name"
+        stage "$name setup" env CC="$compiler" meson setup "build-$name" "$@" || {
+            failed=$((failed + 1))
+            return 1
+        }
+    fi
+    stage "$name build" ninja -C "build-$name" || {
+        failed=$((failed + 1))
+        return 1
+    }
+}
+
+# suites BUILD LABEL SELECTION...: run tests of a build and count them.
+suites() {
+    name=$1 label=$2
+    shift 2
+    rm -f "build-$name/meson-logs/$label.json"
+    stage "$name $label" meson test -C "build-$name" --no-rebuild --print-errorlogs \
+        --logbase "$label" --timeout-multiplier 4 "$@"
+    tested=$?
+    if [ $tested -eq 0 ] && grep -q '^No suitable tests' "$log"; then
+        return 0
+    fi
+    before=$failed
+    count "build-$name/meson-logs/$label.json"
+    [ $tested -eq 0 ] || [ "$failed" -gt "$before" ] || failed=$((failed + 1))
+}
+
+stage packages sh tools/packages.sh gcc g++ libc6-dev binutils meson ninja-build pkg-config python3 \
+    check libxxhash-dev liblz4-dev libzstd-dev liburing-dev zlib1g-dev libsqlite3-dev sqlite3 \
+    clang-14 clang-format-14 libclang-rt-14-dev llvm-14 gzip zstd || {
+    failed=1
+    finish
+}
+commit=$(git rev-parse --short=8 HEAD 2>/dev/null || echo 00000001)
+export VARVE_SEED="${VARVE_SEED:-$((0x$commit))}"
+echo "seed $VARVE_SEED"
+
+if build release gcc --buildtype=release; then
+    suites release lint --suite lint
+    suites release release --suite release
+fi
+if build asan gcc -Db_sanitize=address,undefined; then
+    suites asan tests --no-suite lint --no-suite release --no-suite full
+fi
+if build tsan clang-14 -Db_sanitize=thread -Db_lundef=false; then
+    suites tsan threads --suite threads
+fi
+if build fuzz clang-14 -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false; then
+    suites fuzz fuzz --suite fuzz
+fi
+if [ "$full" -eq 1 ] && [ -f build-release/build.ninja ]; then
+    suites release full --suite full
+fi
+finish

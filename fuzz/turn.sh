@@ -10,5 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 [ ! -d "$corpus" ] || cp -R "$corpus/." "$work/"
 seed=$((${VARVE_SEED:-1} % 4294967295 + 1))
+# libFuzzer's own exit status of a find, 77, would count as a skipped test.
 "$target" -max_total_time="${VARVE_FUZZ_SECONDS:-10}" -seed="$seed" -timeout=10 -rss_limit_mb=1024 \
-    -artifact_prefix="$(dirname "$target")/$name-" -print_final_stats=1 "$work"
+    -error_exitcode=1 -timeout_exitcode=1 -artifact_prefix="$(dirname "$target")/$name-" \
+    -print_final_stats=1 "$work"

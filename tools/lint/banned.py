@@ -1,5 +1,5 @@
 """Calls that are not used anywhere, macros that hide control flow, file names that are not unique,
-and formats without golden files or a fuzz target.
+formats without golden files or a fuzz target, and fuzz targets that are not built.
 """
 
 import os
@@ -79,8 +79,17 @@ def formats():
     return problems
 
 
+def fuzzers():
+    """A target that the build does not name is never run."""
+    folder = os.path.join(sources.root(), 'fuzz')
+    listed = sources.text('fuzz/meson.build') if os.path.exists(folder + '/meson.build') else ''
+    return [f'fuzz/{name}: not named in fuzz/meson.build'
+            for name in sorted(os.listdir(folder)) if re.fullmatch(r'fuzz_\w+\.c', name)
+            and f"'{name[len('fuzz_'):-2]}'" not in listed]
+
+
 def main():
-    problems = names() + formats()
+    problems = names() + formats() + fuzzers()
     for path in sources.files('.c', '.h'):
         problems += calls(path)
     sources.finish(problems)

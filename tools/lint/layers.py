@@ -53,7 +53,7 @@ def check(path, order):
             why = 'is public: write <varve/...>'
         elif quoted:
             why = refused(path, target, order)
-        elif '/' in target and target.startswith(('storage/', 'index/', 'compaction/', 'tools/')):
+        elif not quoted and sources.module_of(target) is not None:
             why = 'is not public: write it in quotes'
         elif path.startswith('include/') and '/' in target and not target.startswith('varve/'):
             why = 'is not for a public header'

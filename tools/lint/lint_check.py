@@ -17,7 +17,7 @@ CLEAN = {
     'low/lake.c': '#include <varve/varve.h>\n#include "low/low_int.h"\n',
     'high/high.c': '#include "low/low.h"\n/* strcpy(a, b) in words only */\n',
     'high/x_format.h': '', 'high/x_format.c': '',
-    'tests/golden/x/v1/file': '', 'fuzz/fuzz_x.c': '',
+    'tests/golden/x/v1/file': '', 'fuzz/fuzz_x.c': '', 'fuzz/meson.build': "fuzz_targets = ['x']\n",
     'tools/inspect/look.c': '#include "high/x_format.h"\n',
     'tools/main.c': '#include <varve/varve.h>\n',
 }
@@ -42,6 +42,7 @@ PLANTED = [
     ('banned', 'low/bad.h', '#define OUT goto out\n', 'macro OUT'),
     ('banned', 'high/lake.c', '', 'same name'),
     ('banned', 'high/y_format.c', '', 'tests/golden/y is missing'),
+    ('banned', 'fuzz/fuzz_y.c', '', 'not named'),
 ]
 OBJECTS = [
     ('syscalls', 'low_a', '#include <unistd.h>\nint f(void) { return (int)getpid(); }\n', 'getpid'),

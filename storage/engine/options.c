@@ -3,7 +3,7 @@
  */
 #include <string.h>
 
-#include "storage/engine/store_int.h"
+#include "storage/engine/options_int.h"
 
 #define MIB ((uint64_t)1 << 20)
 

@@ -1,0 +1,260 @@
+/*
+ * test_read_only.c - a store read by another handle or process: while a writer is there, after it is
+ * gone, without write permission, and what a reader pins.
+ */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <varve/varve.h>
+
+#include "tests/lib/scratch.h"
+
+static struct scratch scratch;
+
+static varve_store *open_with(uint32_t flags, varve_status expected)
+{
+    varve_options options;
+    varve_store *store = NULL;
+    varve_error err = {.status = VARVE_OK};
+
+    varve_options_init(&options, sizeof options);
+    options.flags = flags;
+    options.wal_segment_bytes = 256u << 10;
+    options.memory_limit = 16u << 20;
+    options.memtable_bytes = 1u << 20;
+    const varve_status rc = varve_open(scratch.path, &options, &store, &err);
+    ck_assert_msg(rc == expected, "open: %s: %s (%s)", varve_status_name(rc), err.message,
+                  err.file);
+    return store;
+}
+
+static void put(varve_store *store, int64_t first, int64_t n)
+{
+    varve_table *table = NULL;
+    varve_batch *batch = NULL;
+
+    ck_assert_int_eq(varve_table_open(store, "t", &table, NULL), VARVE_OK);
+    ck_assert_int_eq(varve_batch_new(store, &batch, NULL), VARVE_OK);
+    for (int64_t i = first; i < first + n; i++) {
+        varve_value values[3] = {
+            {.type = VARVE_INT}, {.type = VARVE_TIMESTAMP}, {.type = VARVE_BIGINT}};
+        values[1].as.i64 = i;
+        values[2].as.i64 = i * 3;
+        ck_assert_int_eq(varve_batch_put_row(batch, table, values, 3, NULL, NULL), VARVE_OK);
+    }
+    ck_assert_int_eq(varve_commit(store, batch, VARVE_POLICY_DEFAULT, NULL, NULL), VARVE_OK);
+    varve_batch_free(batch);
+}
+
+static int64_t count(varve_store *store)
+{
+    const varve_aggregate aggregates[] = {{.function = VARVE_COUNT_ROWS},
+                                          {.function = VARVE_SUM, .column = 2}};
+    varve_table *table = NULL;
+    varve_cursor *cursor = NULL;
+    const varve_batch_view *view = NULL;
+    varve_scan scan;
+
+    ck_assert_int_eq(varve_table_open(store, "t", &table, NULL), VARVE_OK);
+    varve_scan_init(&scan, sizeof scan);
+    scan.aggregates = aggregates;
+    scan.n_aggregates = 2;
+    ck_assert_int_eq(varve_aggregate_open(store, table, &scan, &cursor, NULL), VARVE_OK);
+    ck_assert_int_eq(varve_cursor_next(cursor, &view, NULL), VARVE_OK);
+    const int64_t rows = varve_view_value(view, 0, 0).as.i64;
+    const varve_value sum = varve_view_value(view, 0, 1);
+    if (rows > 0)
+        ck_assert_int_eq((int64_t)sum.as.i128.low, 3 * rows * (rows - 1) / 2);
+    varve_cursor_close(cursor);
+    return rows;
+}
+
+static varve_store *make_store(void)
+{
+    varve_store *store = open_with(VARVE_OPEN_CREATE, VARVE_OK);
+
+    ck_assert_int_eq(
+        varve_table_create(store,
+                           "CREATE TABLE t (k int, ts timestamp, v bigint, PRIMARY KEY "
+                           "((k), ts))",
+                           NULL),
+        VARVE_OK);
+    return store;
+}
+
+/* The count as another process sees it. */
+static int64_t count_elsewhere(void)
+{
+    int pipes[2];
+    int64_t rows = -1;
+
+    ck_assert_int_eq(pipe(pipes), 0);
+    const pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        varve_store *store = open_with(VARVE_OPEN_READ_ONLY, VARVE_OK);
+        rows = count(store);
+        varve_close(store);
+        _exit(write(pipes[1], &rows, sizeof rows) == sizeof rows ? 0 : 1);
+    }
+    close(pipes[1]);
+    ck_assert_int_eq(read(pipes[0], &rows, sizeof rows), sizeof rows);
+    close(pipes[0]);
+    int status = 0;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    return rows;
+}
+
+START_TEST(reader_sees_a_live_store)
+{
+    varve_store *store = make_store();
+
+    put(store, 0, 100);
+    usleep(60000); /* the idle seal tells readers of the last commit */
+    ck_assert_int_eq(count_elsewhere(), 100);
+    put(store, 100, 1000);
+    ck_assert_int_eq(varve_flush(store, NULL), VARVE_OK);
+    put(store, 1100, 10);
+    usleep(60000);
+    ck_assert_int_eq(count_elsewhere(), 1110);
+    ck_assert_int_eq(count(store), 1110);
+    varve_close(store);
+    ck_assert_int_eq(count_elsewhere(), 1110);
+}
+END_TEST
+
+START_TEST(reader_needs_no_write_permission)
+{
+    varve_store *store = make_store();
+
+    put(store, 0, 500);
+    ck_assert_int_eq(varve_flush(store, NULL), VARVE_OK);
+    put(store, 500, 20);
+    varve_close(store);
+    ck_assert_int_eq(chmod(scratch.path, 0555), 0);
+    store = open_with(VARVE_OPEN_READ_ONLY, VARVE_OK);
+    ck_assert_int_eq(count(store), 520);
+    varve_batch *batch = NULL;
+    ck_assert_int_eq(varve_batch_new(store, &batch, NULL), VARVE_EREADONLY);
+    ck_assert_int_eq(varve_table_create(store,
+                                        "CREATE TABLE u (k int, ts timestamp, PRIMARY KEY "
+                                        "((k), ts))",
+                                        NULL),
+                     VARVE_EREADONLY);
+    ck_assert_int_eq(varve_flush(store, NULL), VARVE_EREADONLY);
+    varve_close(store);
+    ck_assert_int_eq(chmod(scratch.path, 0755), 0);
+}
+END_TEST
+
+START_TEST(reader_keeps_its_view_while_the_writer_drops_the_table)
+{
+    varve_store *store = make_store();
+
+    put(store, 0, 3000);
+    ck_assert_int_eq(varve_flush(store, NULL), VARVE_OK);
+    varve_store *reader = open_with(VARVE_OPEN_READ_ONLY, VARVE_OK);
+    ck_assert_int_eq(varve_table_drop(store, "t", NULL), VARVE_OK);
+    while (varve_work(store, 1000, NULL) == VARVE_OK)
+        ;
+    ck_assert_int_eq(count(reader), 3000);
+    varve_close(reader);
+    varve_table *table = NULL;
+    ck_assert_int_eq(varve_table_open(store, "t", &table, NULL), VARVE_ENOTFOUND);
+    varve_close(store);
+    store = open_with(0, VARVE_OK);
+    ck_assert_int_eq(varve_table_open(store, "t", &table, NULL), VARVE_ENOTFOUND);
+    varve_close(store);
+}
+END_TEST
+
+START_TEST(second_writer_is_refused)
+{
+    varve_store *store = make_store();
+
+    (void)open_with(0, VARVE_EBUSY);
+    varve_close(store);
+    store = open_with(0, VARVE_OK);
+    varve_close(store);
+}
+END_TEST
+
+START_TEST(child_after_fork_is_refused)
+{
+    varve_store *store = make_store();
+
+    put(store, 0, 10);
+    const pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        varve_batch *batch = NULL;
+        if (varve_batch_new(store, &batch, NULL) != VARVE_EFORKED ||
+            varve_flush(store, NULL) != VARVE_EFORKED)
+            _exit(1);
+        varve_abandon(store);
+        _exit(0);
+    }
+    int status = 0;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    put(store, 10, 10);
+    ck_assert_int_eq(count(store), 20);
+    varve_close(store);
+}
+END_TEST
+
+START_TEST(no_store_is_said_so)
+{
+    varve_error err = {.status = VARVE_OK};
+    varve_store *store = NULL;
+    char path[300], name[300];
+
+    (void)open_with(VARVE_OPEN_READ_ONLY, VARVE_ENOTFOUND);
+    (void)open_with(0, VARVE_ENOTFOUND);
+    (void)snprintf(path, sizeof path, "%s/absent", scratch.path);
+    ck_assert_int_eq(varve_open(path, NULL, &store, &err), VARVE_ENOTFOUND);
+    (void)snprintf(name, sizeof name, "%s/letters.txt", scratch.path);
+    FILE *file = fopen(name, "w");
+    ck_assert_ptr_nonnull(file);
+    (void)fclose(file);
+    (void)open_with(VARVE_OPEN_CREATE, VARVE_ENOTFOUND);
+}
+END_TEST
+
+static void set_up(void)
+{
+    scratch_create(&scratch);
+}
+
+static void tear_down(void)
+{
+    scratch_remove(&scratch);
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("read_only");
+    TCase *cases = tcase_create("processes");
+    SRunner *runner;
+
+    tcase_set_timeout(cases, 60);
+    tcase_add_checked_fixture(cases, set_up, tear_down);
+    tcase_add_test(cases, reader_sees_a_live_store);
+    tcase_add_test(cases, reader_needs_no_write_permission);
+    tcase_add_test(cases, reader_keeps_its_view_while_the_writer_drops_the_table);
+    tcase_add_test(cases, second_writer_is_refused);
+    tcase_add_test(cases, child_after_fork_is_refused);
+    tcase_add_test(cases, no_store_is_said_so);
+    suite_add_tcase(suite, cases);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,265 @@
+/*
+ * test_store_threads.c - one store, many threads: committers (blocking and not), readers, flushes.
+ *
+ * Method: each writer owns a partition and commits batches of ascending times whose rows all carry
+ * the batch's number. Readers check, without any lock of the test's own, that what they see of every
+ * partition is a prefix of whole batches. At the end everything is there, before and after a reopen.
+ * Run under the thread sanitizer this is the test of the engine's locking.
+ */
+#include <check.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <varve/varve.h>
+
+#include "tests/lib/scratch.h"
+
+#define WRITERS 3
+#define READERS 2
+#define BATCHES 120
+#define BATCH_ROWS 20
+
+static struct scratch scratch;
+
+static const char table_text[] =
+    "CREATE TABLE t (who int, ts timestamp, number int, twice bigint, PRIMARY KEY ((who), ts))";
+
+struct shared {
+    varve_store *store;
+    varve_table *table;
+    _Atomic(int) acked[WRITERS];
+    _Atomic(bool) done;
+};
+
+struct worker {
+    struct shared *shared;
+    int number;
+};
+
+#define REQUIRE(call)                                                                              \
+    do {                                                                                           \
+        varve_error err_ = {.status = VARVE_OK};                                                   \
+        const varve_status rc_ = (call);                                                           \
+        ck_assert_msg(rc_ >= 0, "%s: %s", #call, varve_status_name(rc_));                          \
+        (void)err_;                                                                                \
+    } while (0)
+
+static varve_store *open_store(uint32_t backend, uint32_t threads)
+{
+    varve_options options;
+    varve_store *store = NULL;
+    varve_error err = {.status = VARVE_OK};
+
+    varve_options_init(&options, sizeof options);
+    options.flags = VARVE_OPEN_CREATE;
+    options.io_backend = backend;
+    options.background_threads = threads;
+    options.memory_limit = 16u << 20;
+    options.memtable_bytes = 1u << 20;
+    options.wal_segment_bytes = 256u << 10;
+    options.row_group_rows = 1024;
+    const varve_status rc = varve_open(scratch.path, &options, &store, &err);
+    ck_assert_msg(rc == VARVE_OK, "open: %s (%s)", err.message, err.file);
+    return store;
+}
+
+static void fill(varve_batch *batch, const varve_table *table, int who, int number)
+{
+    int64_t times[BATCH_ROWS], twice[BATCH_ROWS];
+    int32_t numbers[BATCH_ROWS];
+    varve_value key = {.type = VARVE_INT};
+
+    for (int i = 0; i < BATCH_ROWS; i++) {
+        times[i] = ((int64_t)number * BATCH_ROWS + i) * 1000;
+        numbers[i] = number;
+        twice[i] = 2 * (int64_t)number;
+    }
+    key.as.i64 = who;
+    const varve_array arrays[] = {{.column = 1, .values = times},
+                                  {.column = 2, .values = numbers},
+                                  {.column = 3, .values = twice}};
+    REQUIRE(varve_batch_put_columns(batch, table, &key, arrays, 3, BATCH_ROWS, NULL, NULL));
+}
+
+static void *write_blocking(void *argument)
+{
+    struct worker *worker = argument;
+    struct shared *shared = worker->shared;
+    varve_batch *batch = NULL;
+
+    REQUIRE(varve_batch_new(shared->store, &batch, NULL));
+    for (int number = 0; number < BATCHES; number++) {
+        fill(batch, shared->table, worker->number, number);
+        REQUIRE(varve_commit(shared->store, batch, number % 5, NULL, NULL));
+        atomic_store(&shared->acked[worker->number], number + 1);
+    }
+    varve_batch_free(batch);
+    return NULL;
+}
+
+static uint32_t reap_some(struct worker *worker, varve_batch **free_batches, uint32_t n_free)
+{
+    struct shared *shared = worker->shared;
+    varve_completion done[8];
+    const uint32_t n = varve_commit_reap(shared->store, done, 8);
+
+    for (uint32_t i = 0; i < n; i++) {
+        ck_assert_int_eq(done[i].status, VARVE_OK);
+        ck_assert_int_eq((int)done[i].tag, atomic_load(&shared->acked[worker->number]));
+        atomic_store(&shared->acked[worker->number], (int)done[i].tag + 1);
+        free_batches[n_free++] = done[i].batch;
+    }
+    return n_free;
+}
+
+static void *write_in_flight(void *argument)
+{
+    struct worker *worker = argument;
+    struct shared *shared = worker->shared;
+    varve_batch *free_batches[8];
+    uint32_t n_free = 0;
+
+    for (; n_free < 8; n_free++)
+        REQUIRE(varve_batch_new(shared->store, &free_batches[n_free], NULL));
+    for (int number = 0; number < BATCHES;) {
+        if (n_free == 0) {
+            n_free = reap_some(worker, free_batches, n_free);
+            continue;
+        }
+        varve_batch *batch = free_batches[n_free - 1];
+        fill(batch, shared->table, worker->number, number);
+        const varve_status rc =
+            varve_commit_start(shared->store, batch, VARVE_POLICY_DEFAULT, (uint64_t)number, NULL);
+        if (rc == VARVE_EAGAIN) {
+            varve_batch_clear(batch);
+            n_free = reap_some(worker, free_batches, n_free);
+            continue;
+        }
+        ck_assert_int_eq(rc, VARVE_OK);
+        n_free--;
+        number++;
+    }
+    while (n_free < 8)
+        n_free = reap_some(worker, free_batches, n_free);
+    while (n_free > 0)
+        varve_batch_free(free_batches[--n_free]);
+    return NULL;
+}
+
+/* What a scan shows of one partition: whole batches from the first on, at least `least`. */
+static void check_partition(struct shared *shared, int who, int least)
+{
+    varve_value key = {.type = VARVE_INT};
+    varve_cursor *cursor = NULL;
+    const varve_batch_view *view = NULL;
+    varve_scan scan;
+    varve_status rc;
+    int rows = 0;
+
+    key.as.i64 = who;
+    varve_scan_init(&scan, sizeof scan);
+    scan.partitions = &key;
+    scan.n_partitions = 1;
+    REQUIRE(varve_scan_open(shared->store, shared->table, &scan, &cursor, NULL));
+    while ((rc = varve_cursor_next(cursor, &view, NULL)) == VARVE_OK) {
+        for (uint32_t i = 0; i < view->rows; i++, rows++) {
+            ck_assert_int_eq(varve_view_value(view, i, 1).as.i64, (int64_t)rows * 1000);
+            ck_assert_int_eq(varve_view_value(view, i, 2).as.i64, rows / BATCH_ROWS);
+            ck_assert_int_eq(varve_view_value(view, i, 3).as.i64, 2 * (rows / BATCH_ROWS));
+        }
+    }
+    ck_assert_int_eq(rc, VARVE_END);
+    varve_cursor_close(cursor);
+    ck_assert_int_eq(rows % BATCH_ROWS, 0);
+    ck_assert_int_ge(rows / BATCH_ROWS, least);
+}
+
+static void *read_all(void *argument)
+{
+    struct worker *worker = argument;
+    struct shared *shared = worker->shared;
+
+    while (!atomic_load(&shared->done))
+        for (int who = 0; who < WRITERS; who++)
+            check_partition(shared, who, atomic_load(&shared->acked[who]));
+    return NULL;
+}
+
+static void *flush_often(void *argument)
+{
+    struct worker *worker = argument;
+
+    while (!atomic_load(&worker->shared->done))
+        REQUIRE(varve_flush(worker->shared->store, NULL));
+    return NULL;
+}
+
+static void run(uint32_t backend, uint32_t background_threads)
+{
+    struct shared shared = {.store = open_store(backend, background_threads)};
+    struct worker workers[WRITERS + READERS + 1];
+    pthread_t threads[WRITERS + READERS + 1];
+    void *(*bodies[WRITERS + READERS + 1])(void *) = {
+        write_blocking, write_blocking, write_in_flight, read_all, read_all, flush_often};
+
+    REQUIRE(varve_table_create(shared.store, table_text, NULL));
+    REQUIRE(varve_table_open(shared.store, "t", &shared.table, NULL));
+    for (int i = 0; i < WRITERS + READERS + 1; i++) {
+        workers[i] = (struct worker){&shared, i < WRITERS ? i : i - WRITERS};
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, bodies[i], &workers[i]), 0);
+    }
+    for (int i = 0; i < WRITERS; i++)
+        (void)pthread_join(threads[i], NULL);
+    atomic_store(&shared.done, true);
+    for (int i = WRITERS; i < WRITERS + READERS + 1; i++)
+        (void)pthread_join(threads[i], NULL);
+    for (int who = 0; who < WRITERS; who++)
+        check_partition(&shared, who, BATCHES);
+    varve_close(shared.store);
+
+    shared.store = open_store(backend, background_threads);
+    REQUIRE(varve_table_open(shared.store, "t", &shared.table, NULL));
+    for (int who = 0; who < WRITERS; who++)
+        check_partition(&shared, who, BATCHES);
+    ck_assert_int_eq(varve_verify(shared.store, NULL, NULL, NULL, NULL, NULL), VARVE_OK);
+    varve_close(shared.store);
+}
+
+static const struct {
+    uint32_t backend, threads;
+} setting[] = {{VARVE_IO_POSIX, 1}, {VARVE_IO_POSIX, 2}, {VARVE_IO_AUTO, 2}, {VARVE_IO_AUTO, 1}};
+
+START_TEST(readers_see_whole_batches_while_others_write_and_flush)
+{
+    run(setting[_i].backend, setting[_i].threads);
+}
+END_TEST
+
+static void set_up(void)
+{
+    scratch_create(&scratch);
+}
+
+static void tear_down(void)
+{
+    scratch_remove(&scratch);
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("store_threads");
+    TCase *cases = tcase_create("threads");
+    SRunner *runner;
+
+    tcase_set_timeout(cases, 100);
+    tcase_add_checked_fixture(cases, set_up, tear_down);
+    tcase_add_loop_test(cases, readers_see_whole_batches_while_others_write_and_flush, 0, 4);
+    suite_add_tcase(suite, cases);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}

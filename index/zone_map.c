@@ -193,7 +193,7 @@ static bool value_fits(uint32_t id, int64_t value, uint32_t rows)
 }
 
 /* What one vector's statistics must say together. Values that mean nothing are cleared. */
-static bool zone_settle(struct varve_zone *z, uint32_t rows)
+static bool zone_settle(struct varve_zone *z, uint32_t rows, bool floating)
 {
     if (!z->has_range)
         z->min.i64 = z->max.i64 = 0;
@@ -205,6 +205,8 @@ static bool zone_settle(struct varve_zone *z, uint32_t rows)
         z->sum = 0;
         z->partial = (struct varve_exact_partial){.mantissa = 0};
     }
+    if (z->has_sum && floating && !varve_exact_partial_valid(&z->partial))
+        return false;
     return z->nan <= z->live && z->live <= rows && (!z->has_range || z->live > z->nan) &&
            (!z->has_ends || (z->live > 0 && z->first_row <= z->last_row && z->last_row < rows));
 }
@@ -236,7 +238,7 @@ static varve_status read_statistics(struct varve_span body, uint8_t lane, uint32
         }
     }
     for (uint32_t i = 0; i < n_vectors; i++)
-        if (!zone_settle(&zones[i], rows[i]))
+        if (!zone_settle(&zones[i], rows[i], is_float(lane)))
             goto corrupt;
     return VARVE_OK;
 

@@ -1,0 +1,143 @@
+/*
+ * groups_int.h - what aggregation gathers: groups, one for each partition and bucket that has rows,
+ * and in a group a cell for each column that some aggregate names.
+ */
+#ifndef VARVE_SCAN_GROUPS_INT_H
+#define VARVE_SCAN_GROUPS_INT_H
+
+#include "storage/scan/scan_int.h"
+
+/* --------------------------------------------------------------------------------- Buckets */
+
+struct varve_buckets {
+    int64_t every; /* 0: all time is one bucket */
+    int64_t origin;
+};
+
+struct varve_bucket { /* times first .. last, inclusive; cut off at the ends of int64 */
+    int64_t first, last;
+};
+
+struct varve_bucket varve_bucket_of(const struct varve_buckets *buckets, int64_t time);
+/* Of ascending times, the first at or after `from` that is above `last`; n if none is. */
+uint32_t varve_bucket_end(const int64_t *times, uint32_t from, uint32_t n, int64_t last);
+/* The first of times [from, to) that is at or above `first`, searched from the end. */
+uint32_t varve_bucket_begin(const int64_t *times, uint32_t from, uint32_t to, int64_t first);
+
+/* ----------------------------------------------------------------------------------- Cells */
+
+enum varve_group_kind {
+    VARVE_GROUP_INTEGER, /* struct varve_fold */
+    VARVE_GROUP_FLOAT,   /* the same with an exact sum */
+    VARVE_GROUP_VALUE    /* value by value: text, blob, uuid, bare decimal */
+};
+
+/* A column that aggregates name, and what they want of it. */
+struct varve_group_column {
+    uint32_t column;
+    uint8_t type;
+    uint8_t phys;
+    uint8_t kind;  /* enum varve_group_kind */
+    uint8_t wants; /* enum varve_fold_want */
+};
+
+/* A value at an end of a group, or its least or greatest; text is the cell's own copy. */
+struct varve_group_value {
+    bool has;
+    int64_t time;
+    varve_value value;
+    uint8_t *bytes;
+    size_t capacity;
+};
+
+/* The sum of the mantissas of one scale. */
+struct varve_scale_sum {
+    struct varve_scale_sum *next; /* scales descend */
+    int scale;
+    varve_i128 sum;
+};
+
+struct varve_group_cell {
+    struct varve_fold fold; /* count, and of numbers sum, min and max */
+    struct varve_group_value first, last;
+    struct varve_group_value min, max; /* VARVE_GROUP_VALUE */
+    struct varve_scale_sum *sums;      /* bare decimals */
+};
+
+struct varve_group {
+    int64_t bucket; /* its first time */
+    uint64_t rows;
+    struct varve_group_cell cells[]; /* one a column; exact sums behind them */
+};
+
+struct varve_groups {
+    struct varve_heap *heap;
+    uint32_t n_columns;
+    struct varve_group_column *columns;
+    struct varve_column_set needed; /* clustering and value columns among them */
+    size_t group_size;
+    struct varve_buckets buckets;
+    bool by_partition;
+    bool reverse;    /* the direction in which rows are read */
+    bool descending; /* the order of the groups */
+
+    /* By partition: the open group, and how many may still be given. */
+    struct varve_group *open;
+    bool is_open;
+    bool in_partition;
+    bool has_step;
+    struct varve_merge_step step;
+    uint64_t left;
+    uint64_t left_of_each;
+
+    /* Otherwise: all groups, found by bucket. */
+    bool gathered;
+    struct varve_group **all;
+    size_t n_all;
+    size_t all_capacity;
+    uint32_t *slots; /* open addressing: 1 + index, or 0; a power of two of them */
+    size_t n_slots;
+    struct varve_group *recent;
+    size_t given;
+};
+
+/* A failed allocation for groups: ELIMIT if it is the heap's limit that forbids it. */
+varve_status varve_groups_nomem(const struct varve_heap *heap, size_t size, varve_error *err);
+varve_status varve_group_new(struct varve_groups *groups, struct varve_group **ret_group,
+                             varve_error *err);
+void varve_group_reset(const struct varve_groups *groups, struct varve_group *group,
+                       int64_t bucket);
+void varve_group_free(const struct varve_groups *groups, struct varve_group *group);
+/* The group of a bucket, made if it is not there. */
+varve_status varve_groups_find(struct varve_groups *groups, int64_t bucket,
+                               struct varve_group **ret_group, varve_error *err);
+/* In the order of buckets. */
+void varve_groups_sort(struct varve_groups *groups, bool reverse);
+
+/* Rows [first, first + n) of `rows` whose bit in `mask` is set (NULL: all) into the cell of a
+ * column that rows have. */
+varve_status varve_group_fold(const struct varve_groups *groups, struct varve_group_cell *cell,
+                              const struct varve_group_column *column,
+                              const struct varve_rows *rows, uint32_t first, uint32_t n,
+                              const uint64_t *mask, varve_error *err);
+/* The same for `count` rows with one value, from time `first` to `last`. */
+varve_status varve_group_fold_constant(const struct varve_groups *groups,
+                                       struct varve_group_cell *cell,
+                                       const struct varve_group_column *column,
+                                       const varve_value *value, uint64_t count, int64_t first,
+                                       int64_t last, varve_error *err);
+/* The first or last value of the cell's rows so far may be `value`, at `time`. */
+varve_status varve_group_end(const struct varve_groups *groups, struct varve_group_value *end,
+                             bool is_first, int64_t time, const varve_value *value,
+                             varve_error *err);
+/* What a function makes of the cell. ELIMIT: the sum of bare decimals does not fit. */
+varve_status varve_group_result(const struct varve_group_cell *cell,
+                                const struct varve_group_column *column, uint32_t function,
+                                const varve_column_info *info, varve_value *ret_value,
+                                varve_error *err);
+
+/* Answer a step from zone maps alone, if they can: *ret_done. Nothing is folded otherwise. */
+varve_status varve_zone_answer(varve_cursor *cursor, const struct varve_merge_step *step,
+                               struct varve_group *group, bool *ret_done, varve_error *err);
+
+#endif

@@ -38,6 +38,7 @@ static uint64_t *copy_live(struct varve_live_rows *live, uint32_t number, const 
     uint64_t *bits = live->bitmaps + number * live->words;
     const uint32_t n = live->rows.n;
 
+    live->before[number] = from;
     memset(bits, 0, live->words * sizeof *bits);
     if (from == NULL)
         varve_bitmap_set_range(bits, 0, n);
@@ -68,7 +69,8 @@ static void expire_exceptions(struct varve_live_rows *live, const struct varve_r
         if (!marker && (e->column < schema->first_value || e->column >= schema->n_columns ||
                         !is_loaded(&live->cells[e->column])))
             continue;
-        if (e->row >= stored->n || varve_rows_state(stored, e->row, e->column) != VARVE_LIVE)
+        const uint64_t *before = live->before[marker ? schema->n_columns : e->column];
+        if (e->row >= stored->n || (before != NULL && !varve_bit_get(before, e->row)))
             continue;
         uint64_t *bits = marker ? live->rows.marker_live : live->cells[e->column].live;
         if (has_expired(e->exp, now_s))
@@ -91,8 +93,11 @@ static varve_status expire(struct varve_live_rows *live, varve_cursor *cursor,
         live->words = VARVE_SELECT_WORDS;
         live->bitmaps =
             varve_cursor_memory(cursor, schema->n_columns + 1, live->words * sizeof *live->bitmaps);
-        if (live->bitmaps == NULL)
+        live->before = varve_cursor_memory(cursor, schema->n_columns + 1, sizeof(const uint64_t *));
+        if (live->bitmaps == NULL || live->before == NULL) {
+            live->bitmaps = NULL;
             return varve_error_nomem(err, "the rows of a scan");
+        }
     }
     for (uint32_t i = 0; stored->exp != NULL && i < stored->n; i++)
         if (has_expired(stored->exp[i], now_s))

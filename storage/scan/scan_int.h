@@ -83,8 +83,9 @@ struct varve_live_rows {
     struct varve_rows rows; /* borrows; `live` bitmaps of columns may be ours */
     uint32_t first, n;      /* what counts of them */
     struct varve_cells *cells;
-    uint64_t *bitmaps; /* one a column, when something has expired */
-    size_t words;      /* of one */
+    uint64_t *bitmaps;       /* one a column, when something has expired */
+    size_t words;            /* of one */
+    const uint64_t **before; /* the stored ones that they replace */
     uint64_t exists[VARVE_SELECT_WORDS];
 };
 

@@ -6,8 +6,8 @@
 struct loaded {
     uint32_t piece; /* current; n_cuts and above, or UINT32_MAX: none */
     bool begun;
-    struct varve_rows_builder rows; /* what was loaded */
-    struct varve_zone zone;
+    struct varve_rows_builder rows;            /* what was loaded */
+    struct varve_zone zones[FAKE_COLUMNS_MAX]; /* borrowed until the next piece */
 };
 
 struct fake_source {
@@ -246,10 +246,11 @@ static varve_status fake_zone(struct varve_source *source, uint32_t k, uint32_t 
                            NULL) == VARVE_OK);
     const struct varve_lanes lanes = varve_rows_lanes(&part.rows, column);
     varve_buffer_init(&block, &s->table->heap);
-    must(varve_block_encode(&lanes, VARVE_ENCODE_ZONE, &block, &state->zone, NULL) == VARVE_OK);
+    must(varve_block_encode(&lanes, VARVE_ENCODE_ZONE, &block, &state->zones[column], NULL) ==
+         VARVE_OK);
     varve_buffer_free(&block);
     varve_rows_builder_free(&part);
-    *ret_zone = &state->zone;
+    *ret_zone = &state->zones[column];
     return called(s, err);
 }
 

@@ -359,15 +359,16 @@ static void make_stream(struct fake_table *table, struct varve_rng *rng, uint32_
 static void make_key(struct fake_table *table, uint32_t partition)
 {
     const struct varve_schema *schema = table->schema;
-    static const char names[] = "abcdefghijklmnopqrstuvwxyz";
+    static const char names[] = "aaabacadaeafagahaiajakalamanaoapaqarasatauavawaxayaz"
+                                "babbbcbdbebfbgbhbibjbkblbmbnbobpbqbrbsbtbubvbwbxbybz";
     varve_value *values = table->key_values[partition];
 
     for (uint32_t c = 0; c < schema->n_partition; c++) { /* ascending by the last column */
         const bool last = c + 1 == schema->n_partition;
         varve_value v = {.type = schema->columns[c].type, .unit = schema->columns[c].unit};
         if (v.type == VARVE_TEXT) {
-            v.as.bytes.data = names + (last ? partition % 26 : 3);
-            v.as.bytes.size = last ? 1 : 2;
+            v.as.bytes.data = names + (last ? (size_t)partition * 2 : 3);
+            v.as.bytes.size = 2;
         } else {
             v.as.i64 = last ? (int64_t)partition * 3 - 5 : 1;
         }
@@ -391,6 +392,7 @@ void fake_table_make(struct fake_table *table, const struct fake_shape *shape, u
                       VARVE_OK,
                   "%s", err.message);
     must(table->schema->n_columns <= FAKE_COLUMNS_MAX && shape->sources <= FAKE_SOURCES_MAX);
+    must(shape->partitions <= 52);
     table->keys = calloc(shape->partitions, sizeof *table->keys);
     table->key_values = calloc(shape->partitions, sizeof *table->key_values);
     table->streams = calloc((size_t)shape->sources * shape->partitions * 2, sizeof *table->streams);

@@ -328,9 +328,10 @@ START_TEST(limits_and_misuse_are_refused)
     ck_assert_int_eq(varve_wal_append(log.writer, &r, empty, &end, NULL), VARVE_EINVAL);
     ck_assert_int_eq(varve_wal_begin(log.writer, true, NULL), 0);
     ck_assert_int_eq(varve_wal_begin(log.writer, true, NULL), VARVE_EINVAL);
-    ck_assert_int_eq( /* a larger segment has to be offered for it */
-        varve_wal_append(log.writer, &r, varve_span_of(large, sizeof large), &end, &log.err),
-        VARVE_WAL_SEGMENT);
+    ck_assert_int_eq(/* a larger segment has to be offered for it */
+                     varve_wal_append(log.writer, &r, varve_span_of(large, sizeof large), &end,
+                                      &log.err),
+                     VARVE_WAL_SEGMENT);
     ck_assert_int_eq(
         varve_wal_append(log.writer, &r, (struct varve_span){large, (16u << 20) + 1}, &end, NULL),
         VARVE_ELIMIT);

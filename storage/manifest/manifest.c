@@ -3,11 +3,13 @@
  *
  * A generation's file is written with room for edits, zeroed and synced, so that an edit overwrites
  * zeros and a page of it is old, new or visibly torn after a crash. When the room is used up the
- * next edit starts a new generation. Each edit stands twice; one damaged page is made good by the
- * other copy.
+ * next edit starts a new generation, and so does the first one after an open: what stood at the end
+ * of the old file may be torn, or be seen only in the page cache, and is never written upon. Each
+ * edit stands twice; one damaged page is made good by the other copy.
  */
 #include "storage/manifest/manifest.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,6 +17,7 @@
 #include "storage/manifest/manifest_format.h"
 
 #define ROOM_PAGES_MIN 64u /* for edits, in a new generation */
+#define CHUNK_PAGES 64u    /* of a generation, written at a time */
 #define OPEN_TRIES 16      /* of a reader, while generations are being replaced */
 
 struct varve_manifest {
@@ -25,10 +28,11 @@ struct varve_manifest {
     struct varve_version *version; /* one reference */
     uint64_t generation;
     uint8_t uuid[16];
-    uint32_t pages;     /* of the file */
-    uint32_t next_page; /* where the next edit goes */
-    uint64_t bytes;     /* written since open */
-    uint64_t repairs;   /* pages made good by their copy */
+    uint32_t pages;                        /* of the file */
+    uint32_t next_page;                    /* where the next edit goes */
+    uint64_t bytes;                        /* written since open */
+    uint64_t repairs;                      /* pages made good by their copy */
+    uint64_t seen_generation, seen_number; /* what the last refresh reported */
     varve_error failure;
 };
 
@@ -44,150 +48,195 @@ static uint32_t pages_of(uint64_t size)
     return (uint32_t)((size + VARVE_PAGE_PAYLOAD - 1) / VARVE_PAGE_PAYLOAD);
 }
 
+/* An error in the file's content says where, also when it was found among decoded bytes. */
+static varve_status locate(varve_status rc, const char *name, uint32_t page_no, varve_error *err)
+{
+    if ((rc == VARVE_ECORRUPT || rc == VARVE_EVERSION) && err != NULL && err->file[0] == '\0') {
+        (void)snprintf(err->file, sizeof err->file, "%s", name);
+        err->offset = (uint64_t)page_no * VARVE_PAGE_SIZE;
+    }
+    return rc;
+}
+
+/* The first error that leaves the directory in doubt is the last word (N2). */
+static varve_status fail(struct varve_manifest *manifest, varve_status rc,
+                         const varve_error *detail, varve_error *err)
+{
+    if (rc != VARVE_EINVAL && rc != VARVE_ENOMEM && rc != VARVE_ENOSPC) {
+        manifest->failure = *detail;
+        manifest->failure.status = rc;
+    }
+    return varve_error_copy(err, detail, rc);
+}
+
 /* -------------------------------------------------------------------------- Writing a generation */
 
-struct page_run { /* pages being composed */
-    uint8_t *pages;
-    uint32_t n;
-    uint8_t uuid[16];
-    uint64_t generation;
-    uint32_t first_page;
+/* Write piece `i` of `bytes` into `page`, which is page `page_no` of the file. */
+static void put_page(uint8_t *page, const uint8_t uuid[16], uint64_t generation, uint32_t page_no,
+                     struct varve_span bytes, uint32_t i, uint16_t flags, uint16_t first_record)
+{
+    const size_t offset = (size_t)i * VARVE_PAGE_PAYLOAD;
+    const size_t left = bytes.size - offset;
+    const size_t used = left < VARVE_PAGE_PAYLOAD ? left : VARVE_PAGE_PAYLOAD;
+    const struct varve_page_place place = varve_manifest_page_place(uuid, generation, page_no);
+    const struct varve_page_trailer trailer = {
+        .used = (uint16_t)used, .flags = flags, .first_record = first_record};
+
+    memcpy(page, bytes.data + offset, used);
+    (void)varve_page_encode(page, &place, &trailer);
+}
+
+struct image { /* of a generation on its way to the disk */
+    struct varve_manifest_header header;
+    uint8_t control[VARVE_MANIFEST_HEADER_SIZE];
+    struct varve_buffer snapshot;
 };
 
-/* Lay `bytes` out over pages from `at` on; the first carries the flag `flags`. */
-static void lay_out(const struct page_run *run, uint32_t at, struct varve_span bytes, bool record,
-                    uint16_t flags)
+static void put_image_page(const struct image *image, uint32_t p, uint8_t *page)
 {
-    for (uint32_t i = 0; i < pages_of(bytes.size); i++) {
-        uint8_t *page = run->pages + (size_t)(at + i) * VARVE_PAGE_SIZE;
-        const size_t offset = (size_t)i * VARVE_PAGE_PAYLOAD;
-        const size_t left = bytes.size - offset;
-        const size_t used = left < VARVE_PAGE_PAYLOAD ? left : VARVE_PAGE_PAYLOAD;
-        const struct varve_page_place place =
-            varve_manifest_page_place(run->uuid, run->generation, run->first_page + at + i);
-        const struct varve_page_trailer trailer = {.used = (uint16_t)used,
-                                                   .flags = flags,
-                                                   .first_record =
-                                                       record && i == 0 ? 0 : VARVE_PAGE_NO_RECORD};
-        memcpy(page, bytes.data + offset, used);
-        (void)varve_page_encode(page, &place, &trailer);
-    }
+    const struct varve_manifest_header *h = &image->header;
+    const struct varve_span head = varve_span_of(image->control, sizeof image->control);
+    const struct varve_span snapshot = varve_buffer_span(&image->snapshot);
+    const uint32_t n = h->snapshot_pages;
+
+    if (p == 0)
+        put_page(page, h->uuid, h->generation, p, head, 0, VARVE_PAGE_HEADER, VARVE_PAGE_NO_RECORD);
+    else if (p == n + 1 || p == 2 * n + 2)
+        put_page(page, h->uuid, h->generation, p, head, 0, VARVE_PAGE_SEAL, VARVE_PAGE_NO_RECORD);
+    else if (p < 2 * n + 2)
+        put_page(page, h->uuid, h->generation, p, snapshot, p <= n ? p - 1 : p - n - 2, 0,
+                 VARVE_PAGE_NO_RECORD);
+    else
+        memset(page, 0, VARVE_PAGE_SIZE); /* room for edits */
 }
 
 static varve_status compose(struct varve_manifest *manifest, uint64_t generation,
-                            struct page_run *run, uint32_t *ret_next, varve_error *err)
+                            struct image *image, varve_error *err)
 {
-    struct varve_buffer snapshot;
-    struct varve_manifest_header header = {.generation = generation,
-                                           .version = manifest->version->number};
-    uint8_t control[VARVE_MANIFEST_HEADER_SIZE];
+    struct varve_manifest_header *header = &image->header;
 
-    varve_buffer_init(&snapshot, manifest->heap);
-    varve_manifest_ops_of_version(manifest->version, &snapshot);
-    const int random = manifest->vfs->ops->random(manifest->vfs, header.uuid, 16);
-    if (snapshot.failed || random < 0 || snapshot.size > VARVE_MANIFEST_SNAPSHOT_MAX) {
-        varve_buffer_free(&snapshot);
-        return random < 0 ? varve_error_os(err, random, NULL, VARVE_NO_OFFSET, "get random bytes")
-                          : varve_error_nomem(err, "a snapshot of the manifest");
-    }
-    const uint32_t n = pages_of(snapshot.size);
-    const uint32_t room = 2 * n > ROOM_PAGES_MIN ? 2 * n : ROOM_PAGES_MIN;
-    *run = (struct page_run){.n = 2 * n + 3 + room, .generation = generation};
-    memcpy(run->uuid, header.uuid, 16);
-    run->pages = varve_alloc_zero(manifest->heap, run->n, VARVE_PAGE_SIZE);
-    if (run->pages == NULL) {
-        varve_buffer_free(&snapshot);
-        return varve_error_nomem(err, "a generation of the manifest");
-    }
-    memcpy(header.store_uuid, manifest->version->store_uuid, 16);
-    header.snapshot_pages = n;
-    header.snapshot_size = snapshot.size;
-    header.snapshot_hash = varve_hash64(snapshot.data, snapshot.size, 0);
-    varve_manifest_header_encode(&header, control);
-    const struct varve_span head = varve_span_of(control, sizeof control);
-    lay_out(run, 0, head, false, VARVE_PAGE_HEADER);
-    lay_out(run, 1, varve_buffer_span(&snapshot), false, 0);
-    lay_out(run, n + 1, head, false, VARVE_PAGE_SEAL);
-    lay_out(run, n + 2, varve_buffer_span(&snapshot), false, 0);
-    lay_out(run, 2 * n + 2, head, false, VARVE_PAGE_SEAL);
-    varve_buffer_free(&snapshot);
-    *ret_next = 2 * n + 3;
+    *header = (struct varve_manifest_header){.generation = generation,
+                                             .version = manifest->version->number};
+    varve_manifest_ops_of_version(manifest->version, &image->snapshot);
+    if (image->snapshot.failed)
+        return varve_error_nomem(err, "a snapshot of the manifest");
+    const uint64_t size = image->snapshot.size;
+    if (size > VARVE_MANIFEST_SNAPSHOT_MAX)
+        return varve_error_set(err, VARVE_EINVAL, NULL, VARVE_NO_OFFSET,
+                               "the state of the store is too large for a manifest");
+    const int random = manifest->vfs->ops->random(manifest->vfs, header->uuid, 16);
+    if (random < 0)
+        return varve_error_os(err, random, NULL, VARVE_NO_OFFSET, "get random bytes");
+    const uint32_t n = pages_of(size);
+    memcpy(header->store_uuid, manifest->version->store_uuid, 16);
+    header->snapshot_pages = n;
+    header->snapshot_size = size;
+    header->snapshot_hash = varve_hash64(image->snapshot.data, size, 0);
+    header->file_pages = 2 * n + 3 + (2 * n > ROOM_PAGES_MIN ? 2 * n : ROOM_PAGES_MIN);
+    varve_manifest_header_encode(header, image->control);
     return VARVE_OK;
 }
 
+static int64_t write_image(struct varve_file *file, const struct varve_vfs_ops *ops,
+                           const struct image *image, uint8_t *chunk)
+{
+    for (uint32_t first = 0; first < image->header.file_pages; first += CHUNK_PAGES) {
+        const uint32_t left = image->header.file_pages - first;
+        const uint32_t n = left < CHUNK_PAGES ? left : CHUNK_PAGES;
+        for (uint32_t i = 0; i < n; i++)
+            put_image_page(image, first + i, chunk + (size_t)i * VARVE_PAGE_SIZE);
+        const int64_t rc =
+            ops->write(file, chunk, (size_t)n * VARVE_PAGE_SIZE, (uint64_t)first * VARVE_PAGE_SIZE);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
 /* Write and sync the file under its temporary name. */
-static varve_status write_temporary(struct varve_manifest *manifest, const struct page_run *run,
+static varve_status write_temporary(struct varve_manifest *manifest, const struct image *image,
                                     const char *name, struct varve_file **ret_file,
                                     varve_error *err)
 {
     const struct varve_vfs_ops *ops = manifest->vfs->ops;
     struct varve_file *file = NULL;
+    uint8_t *chunk = varve_alloc(manifest->heap, (size_t)CHUNK_PAGES * VARVE_PAGE_SIZE);
+    const char *what = "create";
 
+    if (chunk == NULL)
+        return varve_error_nomem(err, "a generation of the manifest");
     (void)ops->unlink(manifest->vfs, name); /* what an earlier attempt left */
     int64_t rc = ops->open(manifest->vfs, name, VARVE_FILE_WRITE | VARVE_FILE_CREATE, &file);
-    if (rc < 0)
-        return varve_error_os(err, rc, name, VARVE_NO_OFFSET, "create");
-    const size_t size = (size_t)run->n * VARVE_PAGE_SIZE;
-    rc = ops->write(file, run->pages, size, 0);
-    const char *what = "write";
     if (rc >= 0) {
-        rc = ops->sync(file);
-        what = "sync";
+        what = "write";
+        rc = write_image(file, ops, image, chunk);
     }
+    if (rc >= 0) {
+        what = "sync";
+        rc = ops->sync(file);
+    }
+    varve_free(manifest->heap, chunk, (size_t)CHUNK_PAGES * VARVE_PAGE_SIZE);
     if (rc < 0) {
-        ops->close(file);
-        (void)ops->unlink(manifest->vfs, name);
+        if (file != NULL) {
+            ops->close(file);
+            (void)ops->unlink(manifest->vfs, name);
+        }
         return varve_error_os(err, rc, name, VARVE_NO_OFFSET, what);
     }
-    manifest->bytes += size;
+    manifest->bytes += (uint64_t)image->header.file_pages * VARVE_PAGE_SIZE;
     *ret_file = file;
     return VARVE_OK;
 }
 
-static varve_status fail(struct varve_manifest *manifest, const varve_error *detail,
-                         varve_error *err)
+/* Give the finished file its name. ENOSPC: it still has the old one, and nothing has changed. */
+static varve_status put_in_place(struct varve_manifest *manifest, const char *temporary,
+                                 const char *name, varve_error *err)
 {
-    manifest->failure = *detail;
-    return varve_error_copy(err, detail, detail->status);
+    const struct varve_vfs_ops *ops = manifest->vfs->ops;
+    int rc = ops->rename(manifest->vfs, temporary, name);
+
+    if (rc < 0) {
+        const varve_status status = varve_error_os(err, rc, name, VARVE_NO_OFFSET, "rename to");
+        if (status == VARVE_ENOSPC || status == VARVE_ENOMEM)
+            (void)ops->unlink(manifest->vfs, temporary);
+        return status;
+    }
+    rc = ops->sync_dir(manifest->vfs);
+    if (rc >= 0)
+        return VARVE_OK;
+    /* Which generation the next open finds is unknown: write to neither, whatever the reason. */
+    (void)varve_error_os(err, rc, name, VARVE_NO_OFFSET, "sync the directory of");
+    err->status = VARVE_EIO_SYNC;
+    return VARVE_EIO_SYNC;
 }
 
+/* `err` is not NULL. */
 static varve_status write_generation(struct varve_manifest *manifest, uint64_t generation,
                                      varve_error *err)
 {
-    const struct varve_vfs_ops *ops = manifest->vfs->ops;
     char temporary[VARVE_FILE_NAME_MAX], name[VARVE_FILE_NAME_MAX];
-    struct page_run run = {0};
+    struct image image;
     struct varve_file *file = NULL;
-    uint32_t next = 0;
 
     name_of(generation, true, temporary);
     name_of(generation, false, name);
-    varve_status rc = compose(manifest, generation, &run, &next, err);
+    varve_buffer_init(&image.snapshot, manifest->heap);
+    varve_status rc = compose(manifest, generation, &image, err);
     if (rc == VARVE_OK)
-        rc = write_temporary(manifest, &run, temporary, &file, err);
-    if (run.pages != NULL)
-        varve_free(manifest->heap, run.pages, (size_t)run.n * VARVE_PAGE_SIZE);
-    if (rc < 0)
+        rc = write_temporary(manifest, &image, temporary, &file, err);
+    varve_buffer_free(&image.snapshot);
+    if (rc == VARVE_OK)
+        rc = put_in_place(manifest, temporary, name, err);
+    if (rc < 0) {
+        manifest->vfs->ops->close(file);
         return rc;
-    int renamed = ops->rename(manifest->vfs, temporary, name);
-    const char *what = "rename";
-    if (renamed >= 0) {
-        renamed = ops->sync_dir(manifest->vfs);
-        what = "sync the directory of";
     }
-    if (renamed < 0) { /* which generation the next open finds is unknown: write to neither */
-        varve_error detail = {0};
-        ops->close(file);
-        (void)varve_error_os(&detail, renamed, name, VARVE_NO_OFFSET, what);
-        return fail(manifest, &detail, err);
-    }
-    if (manifest->file != NULL)
-        ops->close(manifest->file);
+    manifest->vfs->ops->close(manifest->file);
     manifest->file = file;
     manifest->generation = generation;
-    memcpy(manifest->uuid, run.uuid, sizeof manifest->uuid);
-    manifest->pages = run.n;
-    manifest->next_page = next;
+    memcpy(manifest->uuid, image.header.uuid, sizeof manifest->uuid);
+    manifest->pages = image.header.file_pages;
+    manifest->next_page = 2 * image.header.snapshot_pages + 3;
     return VARVE_OK;
 }
 
@@ -237,14 +286,29 @@ static void collect(struct varve_manifest *manifest)
     }
 }
 
-varve_status varve_manifest_switch(struct varve_manifest *manifest, varve_error *err)
+/* Why nothing may be written. */
+static varve_status check_writable(const struct varve_manifest *manifest, varve_error *err)
 {
+    if (manifest->read_only)
+        return varve_error_set(err, VARVE_EREADONLY, NULL, VARVE_NO_OFFSET,
+                               "the manifest is open read-only");
     if (manifest->failure.status < 0)
         return varve_error_copy(err, &manifest->failure, manifest->failure.status);
-    const varve_status rc = write_generation(manifest, manifest->generation + 1, err);
-    if (rc == VARVE_OK)
-        collect(manifest);
-    return rc;
+    return VARVE_OK;
+}
+
+varve_status varve_manifest_switch(struct varve_manifest *manifest, varve_error *err)
+{
+    varve_error detail = {0};
+    varve_status rc = check_writable(manifest, err);
+
+    if (rc < 0)
+        return rc;
+    rc = write_generation(manifest, manifest->generation + 1, &detail);
+    if (rc < 0)
+        return fail(manifest, rc, &detail, err);
+    collect(manifest);
+    return VARVE_OK;
 }
 
 /* ---------------------------------------------------------------------------------- Reading */
@@ -267,7 +331,12 @@ static enum varve_page_class classify(const struct varve_manifest *manifest, con
 {
     const struct varve_page_place place =
         varve_manifest_page_place(manifest->uuid, manifest->generation, page_no);
-    return varve_page_classify(page, &place, ret_trailer);
+    const enum varve_page_class class = varve_page_classify(page, &place, ret_trailer);
+
+    if (class == VARVE_PAGE_VALID &&
+        (ret_trailer->durable_lsn | ret_trailer->commit_lsn | ret_trailer->first_lsn) != 0)
+        return VARVE_PAGE_ROT; /* positions are the log's */
+    return class;
 }
 
 /* A control page in `page`: its header, if everything about it holds. */
@@ -287,8 +356,30 @@ static bool control_of(struct varve_manifest *manifest, const uint8_t *page, uin
     return rc == VARVE_OK && ret_header->generation == manifest->generation;
 }
 
-/* Find header and seals. A damaged header is made good by a seal. ECORRUPT: it is no sealed
- * generation. */
+/* Look for a seal: where the header (NULL: it is damaged) says, or in every page. */
+static varve_status find_seal(struct varve_manifest *manifest, const char *name,
+                              const struct varve_manifest_header *header,
+                              struct varve_manifest_header *ret_seal, bool *ret_found,
+                              varve_status *ret_status, varve_error *err)
+{
+    uint8_t page[VARVE_PAGE_SIZE];
+
+    *ret_found = false;
+    for (uint32_t p = 1; p < manifest->pages && !*ret_found; p++) {
+        if (header != NULL && p != header->snapshot_pages + 1 &&
+            p != 2 * header->snapshot_pages + 2)
+            continue;
+        const varve_status rc = read_pages(manifest, name, p, 1, page, err);
+        if (rc < 0)
+            return rc;
+        *ret_found = control_of(manifest, page, p, VARVE_PAGE_SEAL, ret_seal, ret_status) &&
+                     (p == ret_seal->snapshot_pages + 1 || p == 2 * ret_seal->snapshot_pages + 2);
+    }
+    return VARVE_OK;
+}
+
+/* Find header and seals. A damaged or foreign header is made good by a seal. ECORRUPT: it is no
+ * sealed generation, or not all of it. */
 static varve_status find_header(struct varve_manifest *manifest, const char *name,
                                 struct varve_manifest_header *ret_header, varve_error *err)
 {
@@ -301,29 +392,32 @@ static varve_status find_header(struct varve_manifest *manifest, const char *nam
     if (rc < 0)
         return rc;
     const bool headed = control_of(manifest, page, 0, VARVE_PAGE_HEADER, &header, &status);
-    for (uint32_t p = 1; p < manifest->pages && !sealed; p++) {
-        if (headed && p != header.snapshot_pages + 1 && p != 2 * header.snapshot_pages + 2)
-            continue;
-        rc = read_pages(manifest, name, p, 1, page, err);
-        if (rc < 0)
-            return rc;
-        sealed = control_of(manifest, page, p, VARVE_PAGE_SEAL, &seal, &status);
-    }
+    if (headed)
+        rc = find_seal(manifest, name, &header, &seal, &sealed, &status, err);
+    if (rc == VARVE_OK && !sealed)
+        rc = find_seal(manifest, name, NULL, &seal, &sealed, &status, err);
+    if (rc < 0)
+        return rc;
     if (!sealed)
         return varve_error_set(err, status, name, 0,
                                status == VARVE_EVERSION
                                    ? "the manifest was written by a newer version"
-                                   : "the manifest's header and both of its seals are damaged");
+                                   : "both seals of the manifest are damaged");
+    if (seal.file_pages != manifest->pages)
+        return varve_error_set(
+            err, VARVE_ECORRUPT, name, (uint64_t)manifest->pages * VARVE_PAGE_SIZE,
+            "the manifest has %u pages instead of %u", manifest->pages, seal.file_pages);
     memcpy(manifest->uuid, seal.uuid, 16);
-    manifest->repairs += headed ? 0 : 1;
+    manifest->repairs += !headed || memcmp(header.uuid, seal.uuid, 16) != 0;
     *ret_header = seal;
     return VARVE_OK;
 }
 
-/* Gather `size` bytes from the pages at `first`; false: some page is not VALID. */
+/* Gather `size` bytes from the pages at `first`; false: some page is not as it was written.
+ * `record`: what the first page says of records. */
 static varve_status gather(struct varve_manifest *manifest, const char *name, uint32_t first,
-                           uint64_t size, struct varve_buffer *out, bool *ret_valid,
-                           varve_error *err)
+                           uint64_t size, uint16_t record, struct varve_buffer *out,
+                           bool *ret_valid, varve_error *err)
 {
     uint8_t page[VARVE_PAGE_SIZE];
 
@@ -336,13 +430,37 @@ static varve_status gather(struct varve_manifest *manifest, const char *name, ui
         if (rc < 0)
             return rc;
         if (classify(manifest, page, first + i, &trailer) != VARVE_PAGE_VALID ||
-            trailer.used != (left < VARVE_PAGE_PAYLOAD ? left : VARVE_PAGE_PAYLOAD))
+            trailer.used != (left < VARVE_PAGE_PAYLOAD ? left : VARVE_PAGE_PAYLOAD) ||
+            trailer.flags != 0 || trailer.first_record != (i == 0 ? record : VARVE_PAGE_NO_RECORD))
             return VARVE_OK;
         varve_write_bytes(out, page, trailer.used);
     }
     if (out->failed)
         return varve_error_nomem(err, "the manifest");
     *ret_valid = true;
+    return VARVE_OK;
+}
+
+/* The state that a snapshot's bytes describe. */
+static varve_status load_snapshot(struct varve_manifest *manifest, const char *name,
+                                  const struct varve_manifest_header *header,
+                                  struct varve_span bytes, varve_error *err)
+{
+    struct varve_version *version = varve_version_new(manifest->heap);
+
+    if (version == NULL)
+        return varve_error_nomem(err, "the manifest");
+    varve_status rc = varve_manifest_ops_apply(bytes, version, err);
+    if (rc == VARVE_OK && memcmp(version->store_uuid, header->store_uuid, 16) != 0)
+        rc = varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET,
+                             "the manifest's snapshot is another store's");
+    if (rc < 0) {
+        varve_version_unref(version);
+        return locate(rc, name, 1, err);
+    }
+    version->number = header->version;
+    manifest->version = version;
+    manifest->next_page = 2 * header->snapshot_pages + 3;
     return VARVE_OK;
 }
 
@@ -356,33 +474,26 @@ static varve_status read_snapshot(struct varve_manifest *manifest, const char *n
     varve_buffer_init(&bytes, manifest->heap);
     for (uint32_t copy = 0; copy < 2 && !valid && rc == VARVE_OK; copy++) {
         const uint32_t first = copy == 0 ? 1 : header->snapshot_pages + 2;
-        rc = gather(manifest, name, first, header->snapshot_size, &bytes, &valid, err);
+        rc = gather(manifest, name, first, header->snapshot_size, VARVE_PAGE_NO_RECORD, &bytes,
+                    &valid, err);
         valid = valid && varve_hash64(bytes.data, bytes.size, 0) == header->snapshot_hash;
         manifest->repairs += rc == VARVE_OK && !valid;
     }
     if (rc == VARVE_OK && !valid)
         rc = varve_error_set(err, VARVE_ECORRUPT, name, VARVE_PAGE_SIZE,
                              "both copies of the manifest's snapshot are damaged");
-    struct varve_version *version = NULL;
-    if (rc == VARVE_OK) {
-        version = varve_version_new(manifest->heap);
-        rc = version == NULL ? varve_error_nomem(err, "the manifest")
-                             : varve_manifest_ops_apply(varve_buffer_span(&bytes), version, err);
-    }
+    if (rc == VARVE_OK)
+        rc = load_snapshot(manifest, name, header, varve_buffer_span(&bytes), err);
     varve_buffer_free(&bytes);
-    if (rc < 0) {
-        varve_version_unref(version);
-        return rc;
-    }
-    version->number = header->version;
-    manifest->version = version;
-    manifest->next_page = 2 * header->snapshot_pages + 3;
-    return VARVE_OK;
+    return rc;
 }
 
-/* An edit whose first page is at `page_no`, if it is whole and is copy `copy` of the next one. */
+/*
+ * An edit of which copy `copy` begins at `page_no`, behind the `m` pages of the first copy. *ret_pages
+ * is its size if such a copy begins there, else 0; *ret_valid says whether it is whole.
+ */
 static varve_status read_edit(struct varve_manifest *manifest, const char *name, uint32_t page_no,
-                              uint32_t copy, struct varve_buffer *out, uint32_t *ret_pages,
+                              uint32_t m, struct varve_buffer *out, uint32_t *ret_pages,
                               bool *ret_valid, varve_error *err)
 {
     uint8_t page[VARVE_PAGE_SIZE];
@@ -391,21 +502,22 @@ static varve_status read_edit(struct varve_manifest *manifest, const char *name,
     varve_status rc = read_pages(manifest, name, page_no, 1, page, err);
 
     *ret_valid = false;
+    *ret_pages = 0;
     if (rc < 0)
         return rc;
     if (classify(manifest, page, page_no, &trailer) != VARVE_PAGE_VALID ||
         trailer.first_record != 0 ||
         varve_manifest_edit_decode(varve_span_of(page, trailer.used), &edit) < 0 ||
-        edit.copy != copy || edit.version != manifest->version->number + 1)
+        edit.copy != (m == 0 ? 1 : 2) || edit.version != manifest->version->number + 1)
         return VARVE_OK;
     const uint64_t size = (uint64_t)VARVE_MANIFEST_EDIT_SIZE + edit.size;
-    if (pages_of(size) > manifest->pages - page_no)
+    const uint32_t n = pages_of(size);
+    if ((m != 0 && n != m) || (uint64_t)manifest->next_page + 2 * n > manifest->pages)
         return VARVE_OK;
-    rc = gather(manifest, name, page_no, size, out, ret_valid, err);
-    if (rc == VARVE_OK && *ret_valid) {
+    *ret_pages = n;
+    rc = gather(manifest, name, page_no, size, 0, out, ret_valid, err);
+    if (rc == VARVE_OK && *ret_valid)
         *ret_valid = varve_hash64(out->data + VARVE_MANIFEST_EDIT_SIZE, edit.size, 0) == edit.hash;
-        *ret_pages = pages_of(size);
-    }
     return rc;
 }
 
@@ -433,16 +545,19 @@ static varve_status apply_bytes(struct varve_manifest *manifest, const struct va
 static varve_status next_edit(struct varve_manifest *manifest, const char *name,
                               struct varve_buffer *bytes, varve_error *err)
 {
+    const uint32_t at = manifest->next_page;
     uint32_t pages = 0;
     bool valid = false;
-    varve_status rc = read_edit(manifest, name, manifest->next_page, 1, bytes, &pages, &valid, err);
 
-    for (uint32_t m = 1; rc == VARVE_OK && !valid && m <= manifest->pages - manifest->next_page &&
-                         manifest->next_page + m < manifest->pages;
-         m++) {
-        rc = read_edit(manifest, name, manifest->next_page + m, 2, bytes, &pages, &valid, err);
-        valid = valid && pages == m; /* it stands just behind the first copy */
-        manifest->repairs += valid;
+    if (at >= manifest->pages)
+        return VARVE_END;
+    varve_status rc = read_edit(manifest, name, at, 0, bytes, &pages, &valid, err);
+    /* The second copy stands just behind the first; how far that is, it says itself. */
+    uint32_t m = valid || pages == 0 ? 1 : pages;
+    pages = valid ? pages : 0;
+    for (; rc == VARVE_OK && !valid && pages == 0 && m < manifest->pages - at; m++) {
+        rc = read_edit(manifest, name, at + m, m, bytes, &pages, &valid, err);
+        manifest->repairs += rc == VARVE_OK && valid;
     }
     if (rc < 0)
         return rc;
@@ -451,7 +566,24 @@ static varve_status next_edit(struct varve_manifest *manifest, const char *name,
     rc = apply_bytes(manifest, bytes, err);
     if (rc == VARVE_OK)
         manifest->next_page += 2 * pages;
-    return rc;
+    return locate(rc, name, at, err);
+}
+
+/* Whether page `p` behind the last whole edit is what a write of the next edit may have left: torn
+ * or not there yet, or a part of it. A reader beside a live writer may see any bytes in between. */
+static bool is_unfinished(struct varve_manifest *manifest, const uint8_t *page, uint32_t p)
+{
+    struct varve_page_trailer trailer;
+    struct varve_manifest_edit edit;
+    const enum varve_page_class class = classify(manifest, page, p, &trailer);
+
+    if (class != VARVE_PAGE_VALID)
+        return class != VARVE_PAGE_ROT || manifest->read_only;
+    if (trailer.flags != 0)
+        return false;
+    return trailer.first_record == VARVE_PAGE_NO_RECORD ||
+           (varve_manifest_edit_decode(varve_span_of(page, trailer.used), &edit) == VARVE_OK &&
+            edit.version == manifest->version->number + 1);
 }
 
 /* What stands behind the last whole edit: nothing, an edit that was never acted upon, or damage. */
@@ -460,37 +592,36 @@ static varve_status check_tail(struct varve_manifest *manifest, const char *name
     uint8_t page[VARVE_PAGE_SIZE];
 
     for (uint32_t p = manifest->next_page; p < manifest->pages; p++) {
-        struct varve_page_trailer trailer;
         const varve_status rc = read_pages(manifest, name, p, 1, page, err);
         if (rc < 0)
             return rc;
-        const enum varve_page_class class = classify(manifest, page, p, &trailer);
-        struct varve_manifest_edit edit;
-        const bool later =
-            class == VARVE_PAGE_VALID && trailer.first_record == 0 &&
-            varve_manifest_edit_decode(varve_span_of(page, trailer.used), &edit) == VARVE_OK &&
-            edit.version > manifest->version->number + 1;
-        if (class == VARVE_PAGE_ROT || later)
+        if (!is_unfinished(manifest, page, p))
             return varve_error_set(err, VARVE_ECORRUPT, name, (uint64_t)p * VARVE_PAGE_SIZE,
                                    "an edit of the manifest is damaged in both copies");
     }
     return VARVE_OK;
 }
 
+/* Every edit from next_page on. Beside a live writer, edits may have come between the last look for
+ * one and the look at what is behind it: then there is another to be had. */
 static varve_status read_edits(struct varve_manifest *manifest, const char *name, varve_error *err)
 {
     struct varve_buffer bytes;
     varve_status rc;
+    int idle = 0; /* looks that found damage and no edit */
 
     varve_buffer_init(&bytes, manifest->heap);
-    do
-        rc = next_edit(manifest, name, &bytes, err);
-    while (rc == VARVE_OK);
+    do {
+        const uint64_t before = manifest->version->number;
+        do
+            rc = next_edit(manifest, name, &bytes, err);
+        while (rc == VARVE_OK);
+        if (rc == VARVE_END)
+            rc = check_tail(manifest, name, err);
+        idle = manifest->version->number == before ? idle + 1 : 0;
+    } while (rc == VARVE_ECORRUPT && manifest->read_only && idle < 2);
     varve_buffer_free(&bytes);
-    if (rc != VARVE_END)
-        return rc;
-    /* A live writer's page may be half there: for a reader that is "not yet". */
-    return manifest->read_only ? VARVE_OK : check_tail(manifest, name, err);
+    return rc;
 }
 
 static varve_status read_generation(struct varve_manifest *manifest, uint64_t generation,
@@ -508,8 +639,10 @@ static varve_status read_generation(struct varve_manifest *manifest, uint64_t ge
     rc = manifest->vfs->ops->stat(manifest->file, &stat);
     if (rc < 0)
         return varve_error_os(err, rc, name, VARVE_NO_OFFSET, "stat");
-    if (stat.size > (uint64_t)UINT32_MAX * VARVE_PAGE_SIZE)
-        return varve_error_set(err, VARVE_ECORRUPT, name, stat.size, "the manifest is too large");
+    if (stat.size > (uint64_t)VARVE_MANIFEST_PAGES_MAX * VARVE_PAGE_SIZE ||
+        stat.size % VARVE_PAGE_SIZE != 0)
+        return varve_error_set(err, VARVE_ECORRUPT, name, stat.size,
+                               "the size of the manifest is not one that it can have");
     manifest->generation = generation;
     manifest->pages = (uint32_t)(stat.size / VARVE_PAGE_SIZE);
     varve_status status = find_header(manifest, name, &header, err);
@@ -562,11 +695,12 @@ varve_status varve_manifest_create(struct varve_vfs *vfs, struct varve_heap *hea
     int random = vfs->ops->random(vfs, manifest->version->store_uuid, 16);
     if (random >= 0)
         random = vfs->ops->random(vfs, manifest->version->incarnation, 16);
-    rc = random < 0 ? varve_error_os(err, random, NULL, VARVE_NO_OFFSET, "get random bytes")
-                    : write_generation(manifest, 1, err);
+    varve_error detail = {0};
+    rc = random < 0 ? varve_error_os(&detail, random, NULL, VARVE_NO_OFFSET, "get random bytes")
+                    : write_generation(manifest, 1, &detail);
     if (rc < 0) {
         varve_manifest_close(manifest);
-        return rc;
+        return varve_error_copy(err, &detail, rc);
     }
     *ret_manifest = manifest;
     return VARVE_OK;
@@ -602,17 +736,36 @@ varve_status varve_manifest_open(struct varve_vfs *vfs, struct varve_heap *heap,
         varve_manifest_close(manifest);
         return rc;
     }
+    if (!read_only) /* what the end of the file looks like may be the page cache's word only */
+        manifest->next_page = manifest->pages;
+    manifest->seen_generation = manifest->generation;
+    manifest->seen_number = manifest->version->number;
     *ret_manifest = manifest;
     return VARVE_OK;
+}
+
+/* Take over what `newer` has read, and end it. */
+static void adopt(struct varve_manifest *manifest, struct varve_manifest *newer)
+{
+    const struct varve_manifest old = *manifest;
+
+    *manifest = *newer;
+    manifest->bytes = old.bytes;
+    manifest->repairs += old.repairs;
+    manifest->seen_generation = old.seen_generation;
+    manifest->seen_number = old.seen_number;
+    *newer = old;
+    varve_manifest_close(newer);
 }
 
 varve_status varve_manifest_refresh(struct varve_manifest *manifest, bool *ret_changed,
                                     varve_error *err)
 {
     struct generation_list list = {0};
-    const uint64_t before = manifest->version->number;
+    struct varve_manifest *newer = NULL;
     char name[VARVE_FILE_NAME_MAX];
 
+    assert(manifest->read_only);
     name_of(manifest->generation, false, name);
     varve_status rc = read_edits(manifest, name, err);
     if (rc < 0)
@@ -621,12 +774,15 @@ varve_status varve_manifest_refresh(struct varve_manifest *manifest, bool *ret_c
     if (listed < 0)
         return varve_error_os(err, listed, NULL, VARVE_NO_OFFSET, "list the directory");
     if (list.n > 0 && list.items[0] > manifest->generation) {
-        forget(manifest);
-        rc = open_newest(manifest, err);
+        rc = varve_manifest_open(manifest->vfs, manifest->heap, true, &newer, err);
         if (rc < 0)
             return rc;
+        adopt(manifest, newer);
     }
-    *ret_changed = manifest->version->number != before;
+    *ret_changed = manifest->generation != manifest->seen_generation ||
+                   manifest->version->number != manifest->seen_number;
+    manifest->seen_generation = manifest->generation;
+    manifest->seen_number = manifest->version->number;
     return VARVE_OK;
 }
 
@@ -643,43 +799,67 @@ struct varve_version *varve_manifest_version(const struct varve_manifest *manife
     return varve_version_ref(manifest->version);
 }
 
-/* Write the edit's pages twice and sync them. */
+/* Write the edit's pages twice and sync them. `err` is not NULL. */
 static varve_status write_edit(struct varve_manifest *manifest, struct varve_buffer *bytes,
-                               uint32_t m, varve_error *err)
+                               varve_error *err)
 {
-    struct page_run run = {
-        .n = 2 * m, .generation = manifest->generation, .first_page = manifest->next_page};
-    const size_t size = (size_t)run.n * VARVE_PAGE_SIZE;
+    const uint32_t m = pages_of(bytes->size);
+    const size_t size = (size_t)2 * m * VARVE_PAGE_SIZE;
     const uint64_t offset = (uint64_t)manifest->next_page * VARVE_PAGE_SIZE;
-    varve_error detail = {0};
     char name[VARVE_FILE_NAME_MAX];
+    uint8_t *pages = varve_alloc(manifest->heap, size);
 
-    memcpy(run.uuid, manifest->uuid, sizeof run.uuid);
-    run.pages = varve_alloc_zero(manifest->heap, run.n, VARVE_PAGE_SIZE);
-    if (run.pages == NULL)
+    if (pages == NULL)
         return varve_error_nomem(err, "an edit of the manifest");
-    for (uint32_t copy = 1; copy <= 2; copy++) {
-        varve_put_u32(bytes->data + 4, copy);
-        lay_out(&run, (copy - 1) * m, varve_buffer_span(bytes), true, 0);
+    for (uint32_t i = 0; i < 2 * m; i++) {
+        if (i % m == 0)
+            varve_put_u32(bytes->data + 4, i / m + 1);
+        put_page(pages + (size_t)i * VARVE_PAGE_SIZE, manifest->uuid, manifest->generation,
+                 manifest->next_page + i, varve_buffer_span(bytes), i % m, 0,
+                 i % m == 0 ? 0 : VARVE_PAGE_NO_RECORD);
     }
-    int64_t rc = manifest->vfs->ops->write(manifest->file, run.pages, size, offset);
+    int64_t rc = manifest->vfs->ops->write(manifest->file, pages, size, offset);
     const char *what = "write";
     if (rc >= 0) {
         rc = manifest->vfs->ops->sync(manifest->file);
         what = "sync";
     }
-    varve_free(manifest->heap, run.pages, size);
-    if (rc < 0) { /* what of it is on the disk is unknown */
+    varve_free(manifest->heap, pages, size);
+    if (rc < 0) { /* what of it is on the disk is unknown, whatever the reason */
         name_of(manifest->generation, false, name);
-        (void)varve_error_os(&detail, rc, name, offset, what);
-        detail.status = VARVE_EIO_SYNC;
-        return fail(manifest, &detail, err);
+        (void)varve_error_os(err, rc, name, offset, what);
+        err->status = VARVE_EIO_SYNC;
+        return VARVE_EIO_SYNC;
     }
     manifest->bytes += size;
-    manifest->next_page += run.n;
+    manifest->next_page += 2 * m;
     return VARVE_OK;
 }
 
+/* Make `after` durable: as an edit, or if there is no room for it, as a new generation. */
+static varve_status write_version(struct varve_manifest *manifest, struct varve_version *after,
+                                  struct varve_buffer *bytes, varve_error *err)
+{
+    if (2 * pages_of(bytes->size) <= manifest->pages - manifest->next_page) {
+        const uint32_t size = (uint32_t)(bytes->size - VARVE_MANIFEST_EDIT_SIZE);
+        const struct varve_manifest_edit head = {
+            .size = size,
+            .copy = 1,
+            .version = after->number,
+            .hash = varve_hash64(bytes->data + VARVE_MANIFEST_EDIT_SIZE, size, 0)};
+        varve_manifest_edit_encode(&head, bytes->data);
+        return write_edit(manifest, bytes, err);
+    }
+    struct varve_version *before = manifest->version;
+    manifest->version = after;
+    const varve_status rc = write_generation(manifest, manifest->generation + 1, err);
+    manifest->version = before;
+    if (rc == VARVE_OK)
+        collect(manifest);
+    return rc;
+}
+
+/* `err` is not NULL. */
 static varve_status apply(struct varve_manifest *manifest, const struct varve_edit *edit,
                           struct varve_buffer *bytes, varve_error *err)
 {
@@ -693,32 +873,16 @@ static varve_status apply(struct varve_manifest *manifest, const struct varve_ed
                                "an edit of the manifest is empty or too large");
     struct varve_version *before = varve_version_ref(manifest->version);
     varve_status rc = apply_bytes(manifest, bytes, err);
-    if (rc == VARVE_ECORRUPT)
-        rc = VARVE_EINVAL; /* the edit contradicts the state: the caller's doing */
-    struct varve_version *after = rc < 0 ? NULL : manifest->version;
-    if (after != NULL)
-        manifest->version = before; /* until it is durable */
-    else
+    if (rc < 0) {
         varve_version_unref(before);
-    if (rc < 0)
-        return rc;
-    const uint32_t m = pages_of(bytes->size);
-    if (2 * m > manifest->pages - manifest->next_page) {
-        /* No room: the new state goes into a new generation as it is. */
-        manifest->version = after;
-        rc = write_generation(manifest, manifest->generation + 1, err);
-        manifest->version = before;
-        if (rc == VARVE_OK)
-            collect(manifest);
-    } else {
-        const struct varve_manifest_edit head = {
-            .size = (uint32_t)size,
-            .copy = 1,
-            .version = after->number,
-            .hash = varve_hash64(bytes->data + VARVE_MANIFEST_EDIT_SIZE, size, 0)};
-        varve_manifest_edit_encode(&head, bytes->data);
-        rc = write_edit(manifest, bytes, m, err);
+        if (rc == VARVE_ENOMEM)
+            return rc;
+        err->status = VARVE_EINVAL; /* the edit contradicts the state: the caller's doing */
+        return VARVE_EINVAL;
     }
+    struct varve_version *after = manifest->version;
+    manifest->version = before; /* until it is durable */
+    rc = write_version(manifest, after, bytes, err);
     if (rc == VARVE_OK)
         manifest->version = after;
     varve_version_unref(rc == VARVE_OK ? before : after);
@@ -729,16 +893,15 @@ varve_status varve_manifest_apply(struct varve_manifest *manifest, const struct 
                                   varve_error *err)
 {
     struct varve_buffer bytes;
+    varve_error detail = {0};
+    varve_status rc = check_writable(manifest, err);
 
-    if (manifest->failure.status < 0)
-        return varve_error_copy(err, &manifest->failure, manifest->failure.status);
-    if (manifest->read_only)
-        return varve_error_set(err, VARVE_EREADONLY, NULL, VARVE_NO_OFFSET,
-                               "the manifest is open read-only");
+    if (rc < 0)
+        return rc;
     varve_buffer_init(&bytes, manifest->heap);
-    const varve_status rc = apply(manifest, edit, &bytes, err);
+    rc = apply(manifest, edit, &bytes, &detail);
     varve_buffer_free(&bytes);
-    return rc;
+    return rc < 0 ? fail(manifest, rc, &detail, err) : VARVE_OK;
 }
 
 uint64_t varve_manifest_bytes(const struct varve_manifest *manifest)

@@ -7,15 +7,19 @@
  * File     MANIFEST-%016x (generation): a snapshot of the whole state, stored twice in two extents,
  *          sealed; then edits, in the page frames of the log (page_format.h). A new generation is
  *          written to a .tmp name, synced, renamed, and the directory synced; open takes the
- *          highest generation with a valid seal; the previous one stays until the next switch.
+ *          highest generation; the previous one stays until the next switch.
  *
  * Invariants
  *   N1  Whatever the crash, the directory holds one generation that opens and names only files that
  *       are durable with their directory entries.
  *   N2  After a failed edit nothing more is written: the first error is returned for ever.
- *   N3  An unsealed or .tmp generation is ignored and collected.
+ *   N3  A .tmp generation is ignored and collected. One that has its name was whole and durable
+ *       before: if its seals are damaged now the open is refused, since an older generation would
+ *       pass off an older state as the newest.
  *   N4  A damaged page in the middle of the edits (a later valid page proves it) is ECORRUPT and
  *       never cut; a torn tail, whose edit was never acted upon, is.
+ *   N5  A file that was there before is never written to: the first edit after an open starts a new
+ *       generation.
  *
  * Threads. One at a time (the engine's manifest token); published versions may be read by any.
  */
@@ -69,7 +73,8 @@ enum varve_edit_flags {
     VARVE_EDIT_NEXT_TABLE = 32
 };
 
-/* Make the first generation of a new store (durable on return, directory synced). */
+/* Make the first generation of a new store (durable on return, directory synced). The caller has
+ * made sure that there is none. */
 varve_status varve_manifest_create(struct varve_vfs *vfs, struct varve_heap *heap,
                                    struct varve_manifest **ret_manifest, varve_error *err);
 
@@ -78,7 +83,8 @@ varve_status varve_manifest_create(struct varve_vfs *vfs, struct varve_heap *hea
  * may grow meanwhile (varve_manifest_refresh). */
 varve_status varve_manifest_open(struct varve_vfs *vfs, struct varve_heap *heap, bool read_only,
                                  struct varve_manifest **ret_manifest, varve_error *err);
-/* read_only: see later edits or a later generation. *ret_changed says whether there were any. */
+/* read_only: see later edits or a later generation. *ret_changed says whether there were any since
+ * the open or the last refresh that succeeded. After a failure the handle is as usable as before. */
 varve_status varve_manifest_refresh(struct varve_manifest *manifest, bool *ret_changed,
                                     varve_error *err);
 void varve_manifest_close(struct varve_manifest *manifest);
@@ -87,12 +93,13 @@ void varve_manifest_close(struct varve_manifest *manifest);
 struct varve_version *varve_manifest_version(const struct varve_manifest *manifest);
 
 /* Write, sync, then publish. On failure nothing has changed and the manifest is failed (N2), except
- * EINVAL (the edit contradicts the state), ENOMEM and ENOSPC before anything was written. Switches
- * to a new generation by itself when the edits outgrow the snapshot (at least 1 MiB). */
+ * EINVAL (the edit contradicts the state), ENOMEM and ENOSPC before anything that counts was
+ * written. Switches to a new generation by itself when the edits outgrow the snapshot (at least
+ * 256 KiB). */
 varve_status varve_manifest_apply(struct varve_manifest *manifest, const struct varve_edit *edit,
                                   varve_error *err);
 
-/* Start a new generation now (open for writing does, so that a doubtful tail is met only once). */
+/* Start a new generation now, so that a doubtful tail is met only once. Failures as above. */
 varve_status varve_manifest_switch(struct varve_manifest *manifest, varve_error *err);
 
 uint64_t varve_manifest_bytes(const struct varve_manifest *manifest); /* written since open */

@@ -52,6 +52,7 @@ void varve_manifest_header_encode(const struct varve_manifest_header *header, ui
     varve_put_u64(out + 80, header->incompatible);
     varve_put_u64(out + 88, header->read_compatible);
     varve_put_u64(out + 96, header->compatible);
+    varve_put_u32(out + 104, header->file_pages);
 }
 
 varve_status varve_manifest_header_decode(struct varve_span in,
@@ -76,10 +77,13 @@ varve_status varve_manifest_header_decode(struct varve_span in,
     h.incompatible = varve_get_u64(p + 80);
     h.read_compatible = varve_get_u64(p + 88);
     h.compatible = varve_get_u64(p + 96);
-    if (all_zero(h.uuid, 16) || h.generation == 0 || !all_zero(p + 104, 24))
+    h.file_pages = varve_get_u32(p + 104);
+    if (all_zero(h.uuid, 16) || h.generation == 0 || !all_zero(p + 108, 20))
         return VARVE_ECORRUPT;
     if (h.snapshot_size == 0 || h.snapshot_size > VARVE_MANIFEST_SNAPSHOT_MAX ||
         h.snapshot_pages != (h.snapshot_size + VARVE_PAGE_PAYLOAD - 1) / VARVE_PAGE_PAYLOAD)
+        return VARVE_ECORRUPT;
+    if (h.file_pages < 2 * h.snapshot_pages + 3 || h.file_pages > VARVE_MANIFEST_PAGES_MAX)
         return VARVE_ECORRUPT;
     *ret_header = h;
     return VARVE_OK;
@@ -351,10 +355,19 @@ static bool read_count(struct varve_reader *r, size_t least, uint32_t *ret)
     const uint64_t count = varve_read_varint(r);
 
     *ret = 0;
-    if (r->failed || count > varve_reader_left(r) / least)
+    if (r->failed || count > varve_reader_left(r) / least || count > UINT32_MAX)
         return false;
     *ret = (uint32_t)count;
     return true;
+}
+
+/* A varint of 32 bits; a larger one fails the reader. */
+static uint32_t read_u32(struct varve_reader *r)
+{
+    const uint64_t value = varve_read_varint(r);
+
+    r->failed |= value > UINT32_MAX;
+    return r->failed ? 0 : (uint32_t)value;
 }
 
 static varve_status read_replay(struct varve_reader *r, struct varve_version *version)
@@ -386,8 +399,8 @@ static varve_status read_replay(struct varve_reader *r, struct varve_version *ve
         goto out;
     }
     for (uint32_t i = 0; i < origins; i++) {
-        replay.origins[i].id = (uint32_t)varve_read_varint(r);
-        replay.origins[i].epoch = (uint32_t)varve_read_varint(r);
+        replay.origins[i].id = read_u32(r);
+        replay.origins[i].epoch = read_u32(r);
         replay.origins[i].last = varve_read_varint(r);
         replay.origins[i].source_crc = varve_read_u64(r);
     }
@@ -405,7 +418,7 @@ out:
 
 static varve_status read_marks(struct varve_reader *r, struct varve_version *version)
 {
-    struct varve_table_marks marks = {.table_id = (uint32_t)varve_read_varint(r)};
+    struct varve_table_marks marks = {.table_id = read_u32(r)};
 
     marks.flushed_lsn = varve_read_varint(r);
     marks.retention_floor = varve_read_zigzag(r);
@@ -418,7 +431,7 @@ static varve_status read_numbers(uint64_t tag, struct varve_reader *r,
 {
     const uint64_t number = varve_read_varint(r);
 
-    if (r->failed)
+    if (r->failed || (number > UINT32_MAX && (tag == OP_DROP_TABLE || tag == OP_NEXT_TABLE)))
         return VARVE_ECORRUPT;
     switch (tag) {
     case OP_DROP_TABLE:
@@ -434,8 +447,6 @@ static varve_status read_numbers(uint64_t tag, struct varve_reader *r,
         version->next_file_id = number > version->next_file_id ? number : version->next_file_id;
         return VARVE_OK;
     default:
-        if (number > UINT32_MAX)
-            return VARVE_ECORRUPT;
         if (number > version->next_table_id)
             version->next_table_id = (uint32_t)number;
         return VARVE_OK;
@@ -447,8 +458,10 @@ static varve_status apply_op(uint64_t tag, struct varve_reader *r, struct varve_
 {
     switch (tag) {
     case OP_IDENTITY:
+        if (!all_zero(version->store_uuid, 16))
+            return VARVE_ECORRUPT;
         read_16(r, version->store_uuid);
-        return VARVE_OK;
+        return all_zero(version->store_uuid, 16) ? VARVE_ECORRUPT : VARVE_OK;
     case OP_SCHEMA:
         return read_schema(r, version, err);
     case OP_MARKS:
@@ -507,5 +520,8 @@ varve_status varve_manifest_ops_apply(struct varve_span ops, struct varve_versio
     if (r.failed)
         return varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET,
                                "the operations of the manifest are cut short");
+    if (!varve_version_holds(version))
+        return varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET,
+                               "the manifest names an id that has not been given out yet");
     return VARVE_OK;
 }

@@ -10,6 +10,8 @@
  *     page 2n + 2               the seal again
  *     then edits: each m pages, and the same m pages again
  * A generation is sealed if one of its seals is VALID. Any one damaged page is made good by the copy.
+ * In the trailers the three positions are zero, first_record is 0 in the first page of an edit and
+ * none elsewhere, and no flags are set but those above.
  *
  *   Header and seal (payload of a control page), 128 bytes; integers little-endian
  *     offset  size  field
@@ -26,7 +28,9 @@
  *         80     8  incompatible     features that a reader must know
  *         88     8  read_compatible  features that a writer must know
  *         96     8  compatible       features that anyone may ignore
- *        104    24  reserved         zero
+ *        104     4  file_pages       of the whole file, room for edits included: at least 2n + 3.
+ *                                  A file of any other size has been damaged.
+ *        108    20  reserved         zero
  *
  *   Edit: 32 bytes, then the operations
  *          0     4  size             of the operations, 1 .. 64 MiB
@@ -38,7 +42,7 @@
  *   Operations (a snapshot is the operations that make its state out of nothing): each
  *     varint  tag x 2 + must_understand; a reader skips a tag it does not know unless the bit is set
  *     varint  size of the body, then the body:
- *       1 IDENTITY      store_uuid 16
+ *       1 IDENTITY      store_uuid 16, not zero; once, in a snapshot
  *       2 SCHEMA        schema_format.h: a new table, or a new version of one
  *       3 DROP_TABLE    varint id
  *       4 MARKS         varint id, varint flushed LSN, zigzag retention floor, zigzag write floor
@@ -56,6 +60,9 @@
  *      13 NEXT_FILE     varint
  *      14 NEXT_TABLE    varint
  *
+ * After each edit, and after the snapshot: ids of files and segments are below NEXT_FILE and none
+ * is used twice, ids of tables are below NEXT_TABLE, the snapshot's IDENTITY is the header's.
+ *
  * Changing anything above takes a new major or minor number, a new file in tests/golden/manifest,
  * and a decoder that still reads version 1.
  */
@@ -71,6 +78,7 @@
 #define VARVE_MANIFEST_EDIT_SIZE 32u
 #define VARVE_MANIFEST_EDIT_MAX (64u << 20)
 #define VARVE_MANIFEST_SNAPSHOT_MAX (1u << 30)
+#define VARVE_MANIFEST_PAGES_MAX (1u << 21) /* of a file: 8 GiB */
 
 struct varve_manifest_header {
     uint8_t uuid[16];
@@ -81,6 +89,7 @@ struct varve_manifest_header {
     uint64_t snapshot_hash;
     uint64_t version;
     uint64_t incompatible, read_compatible, compatible;
+    uint32_t file_pages;
 };
 
 struct varve_manifest_edit {
@@ -107,7 +116,8 @@ void varve_manifest_ops_of_version(const struct varve_version *version, struct v
 
 /*
  * Carry out operations on a version that is not published yet. Total: ECORRUPT (malformed bytes, or
- * an operation that contradicts the state), EVERSION, ENOMEM; the version is then to be dropped.
+ * an operation or a state that contradicts itself), EVERSION, ENOMEM; the version is then to be
+ * dropped.
  */
 varve_status varve_manifest_ops_apply(struct varve_span ops, struct varve_version *version,
                                       varve_error *err);
@@ -127,5 +137,7 @@ varve_status varve_version_put_segment(struct varve_version *version,
 varve_status varve_version_drop_segment(struct varve_version *version, uint64_t id);
 varve_status varve_version_put_replay(struct varve_version *version,
                                       const struct varve_replay_state *replay);
+/* Whether all ids are below those that come next. */
+bool varve_version_holds(const struct varve_version *version);
 
 #endif

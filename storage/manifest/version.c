@@ -167,11 +167,16 @@ struct varve_version *varve_version_clone(const struct varve_version *from)
 
 static uint32_t table_position(const struct varve_version *version, uint32_t table_id)
 {
-    uint32_t i = 0;
+    uint32_t low = 0, high = version->n_tables;
 
-    while (i < version->n_tables && version->tables[i]->schema->table_id < table_id)
-        i++;
-    return i;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (version->tables[middle]->schema->table_id < table_id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 static bool is_table(const struct varve_version *version, uint32_t position, uint32_t table_id)
@@ -240,18 +245,47 @@ varve_status varve_version_put_marks(struct varve_version *version,
     return VARVE_OK;
 }
 
+/* The first of the table's files whose id is at least `id`. */
+static uint64_t file_position(const struct varve_table_entry *table, uint64_t id)
+{
+    uint64_t low = 0, high = table->n_files;
+
+    while (low < high) {
+        const uint64_t middle = low + (high - low) / 2;
+        if (table->files[middle]->id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool is_file(const struct varve_table_entry *table, uint64_t position, uint64_t id)
+{
+    return position < table->n_files && table->files[position]->id == id;
+}
+
+/* Files and segments take their ids from one sequence. */
+static bool is_id_taken(const struct varve_version *version, uint64_t id, bool by_file)
+{
+    for (uint32_t t = 0; by_file && t < version->n_tables; t++)
+        if (is_file(version->tables[t], file_position(version->tables[t], id), id))
+            return true;
+    for (uint32_t i = 0; !by_file && i < version->n_segments; i++)
+        if (version->segments[i].id == id)
+            return true;
+    return false;
+}
+
 varve_status varve_version_add_file(struct varve_version *version, struct varve_file_entry *file)
 {
     const uint32_t at = table_position(version, file->properties.table_id);
 
-    if (file->id == 0 || !is_table(version, at, file->properties.table_id))
+    if (file->id == 0 || !is_table(version, at, file->properties.table_id) ||
+        is_id_taken(version, file->id, true) || is_id_taken(version, file->id, false))
         return VARVE_EINVAL;
     struct varve_table_entry *table = version->tables[at];
-    uint64_t i = table->n_files;
-    while (i > 0 && table->files[i - 1]->id > file->id)
-        i--;
-    if (i > 0 && table->files[i - 1]->id == file->id)
-        return VARVE_EINVAL;
+    const uint64_t i = file_position(table, file->id);
     if (!varve_vec_grow(version->heap, (void **)&table->files, sizeof(struct varve_file_entry *),
                         table->n_files + 1, &table->files_capacity))
         return VARVE_ENOMEM;
@@ -267,15 +301,14 @@ varve_status varve_version_drop_file(struct varve_version *version, uint64_t id)
 {
     for (uint32_t t = 0; t < version->n_tables; t++) {
         struct varve_table_entry *table = version->tables[t];
-        for (uint64_t i = 0; i < table->n_files; i++) {
-            if (table->files[i]->id != id)
-                continue;
-            file_unref(table->files[i], version->heap);
-            memmove(&table->files[i], &table->files[i + 1],
-                    (table->n_files - i - 1) * sizeof(struct varve_file_entry *));
-            table->n_files--;
-            return VARVE_OK;
-        }
+        const uint64_t i = file_position(table, id);
+        if (!is_file(table, i, id))
+            continue;
+        file_unref(table->files[i], version->heap);
+        memmove(&table->files[i], &table->files[i + 1],
+                (table->n_files - i - 1) * sizeof(struct varve_file_entry *));
+        table->n_files--;
+        return VARVE_OK;
     }
     return VARVE_EINVAL;
 }
@@ -299,7 +332,9 @@ varve_status varve_version_put_segment(struct varve_version *version,
     static const uint8_t no_uuid[16];
     struct varve_segment_entry entry = *segment;
 
-    if (segment->id == 0)
+    if (segment->id == 0 || is_id_taken(version, segment->id, true))
+        return VARVE_EINVAL;
+    if (segment->sealed && segment->final_lsn < segment->base_lsn)
         return VARVE_EINVAL;
     if (!varve_vec_grow(version->heap, (void **)&version->segments, sizeof *version->segments,
                         version->n_segments + 1u, &version->segments_capacity))
@@ -314,7 +349,7 @@ varve_status varve_version_put_segment(struct varve_version *version,
         segment_remove(version, i);
         break;
     }
-    if (entry.size == 0)
+    if (entry.size == 0 || memcmp(entry.uuid, no_uuid, sizeof no_uuid) == 0)
         return VARVE_EINVAL;
     uint32_t at = version->n_segments;
     for (; at > 0 && segment_before(&entry, &version->segments[at - 1]); at--)
@@ -359,4 +394,18 @@ varve_status varve_version_put_replay(struct varve_version *version,
     replay_free(&version->replay, version->heap);
     version->replay = copy;
     return VARVE_OK;
+}
+
+bool varve_version_holds(const struct varve_version *version)
+{
+    for (uint32_t t = 0; t < version->n_tables; t++) {
+        const struct varve_table_entry *table = version->tables[t];
+        if (table->n_files > 0 && table->files[table->n_files - 1]->id >= version->next_file_id)
+            return false;
+    }
+    for (uint32_t i = 0; i < version->n_segments; i++)
+        if (version->segments[i].id >= version->next_file_id)
+            return false;
+    return version->n_tables == 0 ||
+           version->tables[version->n_tables - 1]->schema->table_id < version->next_table_id;
 }

@@ -356,60 +356,95 @@ static bool control_of(struct varve_manifest *manifest, const uint8_t *page, uin
     return rc == VARVE_OK && ret_header->generation == manifest->generation;
 }
 
-/* Look for a seal: where the header (NULL: it is damaged) says, or in every page. */
-static varve_status find_seal(struct varve_manifest *manifest, const char *name,
-                              const struct varve_manifest_header *header,
-                              struct varve_manifest_header *ret_seal, bool *ret_found,
-                              varve_status *ret_status, varve_error *err)
+#define CONTROLS_MAX 4u /* a header and two seals; what else there is, does not belong there */
+
+struct controls { /* control pages that are sound in themselves, though perhaps another file's */
+    struct varve_manifest_header items[CONTROLS_MAX];
+    bool is_seal[CONTROLS_MAX];
+    uint32_t n;
+    varve_status status; /* EVERSION: one was of a newer version */
+};
+
+/* Note page `p` if it is a header or a seal. */
+static varve_status note_control(struct varve_manifest *manifest, const char *name, uint32_t p,
+                                 struct controls *controls, varve_error *err)
 {
     uint8_t page[VARVE_PAGE_SIZE];
+    struct varve_manifest_header *h = &controls->items[controls->n];
 
-    *ret_found = false;
-    for (uint32_t p = 1; p < manifest->pages && !*ret_found; p++) {
-        if (header != NULL && p != header->snapshot_pages + 1 &&
-            p != 2 * header->snapshot_pages + 2)
-            continue;
-        const varve_status rc = read_pages(manifest, name, p, 1, page, err);
-        if (rc < 0)
-            return rc;
-        *ret_found = control_of(manifest, page, p, VARVE_PAGE_SEAL, ret_seal, ret_status) &&
-                     (p == ret_seal->snapshot_pages + 1 || p == 2 * ret_seal->snapshot_pages + 2);
-    }
+    if (p >= manifest->pages || controls->n == CONTROLS_MAX)
+        return VARVE_OK;
+    const varve_status rc = read_pages(manifest, name, p, 1, page, err);
+    if (rc < 0)
+        return rc;
+    const uint16_t flag = p == 0 ? VARVE_PAGE_HEADER : VARVE_PAGE_SEAL;
+    if (!control_of(manifest, page, p, flag, h, &controls->status))
+        return VARVE_OK;
+    if (p != 0 && p != h->snapshot_pages + 1 && p != 2 * h->snapshot_pages + 2)
+        return VARVE_OK;
+    controls->is_seal[controls->n++] = p != 0;
     return VARVE_OK;
 }
 
-/* Find header and seals. A damaged or foreign header is made good by a seal. ECORRUPT: it is no
- * sealed generation, or not all of it. */
+static uint32_t votes_for(const struct controls *controls, const uint8_t uuid[16])
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < controls->n; i++)
+        n += memcmp(controls->items[i].uuid, uuid, 16) == 0;
+    return n;
+}
+
+/* Header and seals: where the header says, or if they are not all there, wherever they are. */
+static varve_status find_controls(struct varve_manifest *manifest, const char *name,
+                                  struct controls *controls, varve_error *err)
+{
+    varve_status rc = note_control(manifest, name, 0, controls, err);
+    const uint32_t headed = controls->n, n = controls->items[0].snapshot_pages;
+
+    if (rc == VARVE_OK && headed != 0)
+        rc = note_control(manifest, name, n + 1, controls, err);
+    if (rc == VARVE_OK && headed != 0)
+        rc = note_control(manifest, name, 2 * n + 2, controls, err);
+    if (rc < 0 || votes_for(controls, controls->items[0].uuid) == 3)
+        return rc;
+    controls->n = headed;
+    for (uint32_t p = 1; rc == VARVE_OK && p < manifest->pages; p++)
+        rc = note_control(manifest, name, p, controls, err);
+    return rc;
+}
+
+/* Find the seal that most of the control pages agree with, so that any one of them may be damaged,
+ * or another file's. ECORRUPT: it is no sealed generation, or not all of it. */
 static varve_status find_header(struct varve_manifest *manifest, const char *name,
                                 struct varve_manifest_header *ret_header, varve_error *err)
 {
-    uint8_t page[VARVE_PAGE_SIZE];
-    struct varve_manifest_header header = {0}, seal = {0};
-    varve_status status = VARVE_ECORRUPT;
-    bool sealed = false;
+    struct controls controls = {.status = VARVE_ECORRUPT};
+    uint32_t most = 0;
+    const varve_status rc = find_controls(manifest, name, &controls, err);
 
-    varve_status rc = read_pages(manifest, name, 0, 1, page, err);
     if (rc < 0)
         return rc;
-    const bool headed = control_of(manifest, page, 0, VARVE_PAGE_HEADER, &header, &status);
-    if (headed)
-        rc = find_seal(manifest, name, &header, &seal, &sealed, &status, err);
-    if (rc == VARVE_OK && !sealed)
-        rc = find_seal(manifest, name, NULL, &seal, &sealed, &status, err);
-    if (rc < 0)
-        return rc;
-    if (!sealed)
-        return varve_error_set(err, status, name, 0,
-                               status == VARVE_EVERSION
+    for (uint32_t i = 0; i < controls.n; i++) {
+        const uint32_t votes = votes_for(&controls, controls.items[i].uuid);
+        if (!controls.is_seal[i] || votes <= most)
+            continue;
+        most = votes;
+        *ret_header = controls.items[i];
+    }
+    if (most == 0)
+        return varve_error_set(err, controls.status, name, 0,
+                               controls.status == VARVE_EVERSION
                                    ? "the manifest was written by a newer version"
                                    : "both seals of the manifest are damaged");
-    if (seal.file_pages != manifest->pages)
-        return varve_error_set(
-            err, VARVE_ECORRUPT, name, (uint64_t)manifest->pages * VARVE_PAGE_SIZE,
-            "the manifest has %u pages instead of %u", manifest->pages, seal.file_pages);
-    memcpy(manifest->uuid, seal.uuid, 16);
-    manifest->repairs += !headed || memcmp(header.uuid, seal.uuid, 16) != 0;
-    *ret_header = seal;
+    const uint32_t pages = ret_header->file_pages;
+    if (pages != manifest->pages)
+        return varve_error_set(err, VARVE_ECORRUPT, name,
+                               (uint64_t)(pages < manifest->pages ? pages : manifest->pages) *
+                                   VARVE_PAGE_SIZE,
+                               "the manifest has %u pages instead of %u", manifest->pages, pages);
+    memcpy(manifest->uuid, ret_header->uuid, 16);
+    manifest->repairs += most < 3;
     return VARVE_OK;
 }
 
@@ -708,7 +743,11 @@ varve_status varve_manifest_create(struct varve_vfs *vfs, struct varve_heap *hea
 
 static varve_status open_newest(struct varve_manifest *manifest, varve_error *err)
 {
-    for (int i = 0;; i++) {
+    varve_error detail = {0};
+    varve_status rc = VARVE_OK;
+    uint64_t tried = 0;
+
+    for (int i = 0; i < OPEN_TRIES; i++) {
         struct generation_list list = {0};
         const int listed = manifest->vfs->ops->list(manifest->vfs, note_generation, &list);
         if (listed < 0)
@@ -716,11 +755,16 @@ static varve_status open_newest(struct varve_manifest *manifest, varve_error *er
         if (list.n == 0)
             return varve_error_set(err, VARVE_ENOTFOUND, NULL, VARVE_NO_OFFSET,
                                    "there is no manifest in the directory");
-        const varve_status rc = read_generation(manifest, list.items[0], err);
-        if (rc == VARVE_OK || !manifest->read_only || i == OPEN_TRIES)
-            return rc;
-        forget(manifest); /* it may have been replaced while we looked */
+        if (rc < 0 && list.items[0] == tried)
+            break;
+        /* Beside a live writer, the generation may have been replaced while we looked. */
+        forget(manifest);
+        tried = list.items[0];
+        rc = read_generation(manifest, tried, &detail);
+        if (rc == VARVE_OK || !manifest->read_only)
+            break;
     }
+    return rc < 0 ? varve_error_copy(err, &detail, rc) : VARVE_OK;
 }
 
 varve_status varve_manifest_open(struct varve_vfs *vfs, struct varve_heap *heap, bool read_only,

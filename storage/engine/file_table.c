@@ -45,9 +45,10 @@ void varve_file_table_free(varve_store *store)
     varve_mutex_destroy(&files->lock);
 }
 
-static struct varve_open_file *lookup_locked(struct varve_file_table *files, uint64_t id)
-    VARVE_REQUIRES(&files->lock)
+static struct varve_open_file *lookup_locked(varve_store *store, uint64_t id)
+    VARVE_REQUIRES(&store->files.lock)
 {
+    struct varve_file_table *files = &store->files;
     struct varve_open_file *file = *bucket_of(files, id);
 
     while (file != NULL && file->id != id)
@@ -96,11 +97,11 @@ varve_status varve_file_table_get(varve_store *store, const struct varve_file_en
     struct varve_file_table *files = &store->files;
     struct varve_sst *sst = NULL;
 
-    varve_mutex_lock(&files->lock);
-    const struct varve_open_file *known = lookup_locked(files, entry->id);
+    varve_mutex_lock(&store->files.lock);
+    const struct varve_open_file *known = lookup_locked(store, entry->id);
     if (known != NULL)
         sst = varve_sst_ref(known->sst);
-    varve_mutex_unlock(&files->lock);
+    varve_mutex_unlock(&store->files.lock);
     if (sst != NULL) {
         *ret_sst = sst;
         return VARVE_OK;
@@ -116,8 +117,8 @@ varve_status varve_file_table_get(varve_store *store, const struct varve_file_en
     }
     file->id = entry->id;
 
-    varve_mutex_lock(&files->lock);
-    known = lookup_locked(files, entry->id);
+    varve_mutex_lock(&store->files.lock);
+    known = lookup_locked(store, entry->id);
     if (known != NULL) { /* another thread was faster: share its handle */
         varve_sst_unref(sst);
         sst = varve_sst_ref(known->sst);
@@ -132,7 +133,7 @@ varve_status varve_file_table_get(varve_store *store, const struct varve_file_en
         *bucket = file;
         files->open++;
     }
-    varve_mutex_unlock(&files->lock);
+    varve_mutex_unlock(&store->files.lock);
     *ret_sst = sst;
     return VARVE_OK;
 }
@@ -143,11 +144,11 @@ bool varve_obsolete_reserve(varve_store *store, size_t n)
 {
     struct varve_file_table *files = &store->files;
 
-    varve_mutex_lock(&files->lock);
+    varve_mutex_lock(&store->files.lock);
     const bool room =
         varve_vec_grow(&store->heap, (void **)&files->obsolete, sizeof *files->obsolete,
                        files->n_obsolete + n, &files->obsolete_capacity);
-    varve_mutex_unlock(&files->lock);
+    varve_mutex_unlock(&store->files.lock);
     return room;
 }
 
@@ -155,10 +156,10 @@ void varve_obsolete_add(varve_store *store, const struct varve_obsolete *obsolet
 {
     struct varve_file_table *files = &store->files;
 
-    varve_mutex_lock(&files->lock);
+    varve_mutex_lock(&store->files.lock);
     if (files->n_obsolete < files->obsolete_capacity)
         files->obsolete[files->n_obsolete++] = *obsolete; /* else the next open collects it */
-    varve_mutex_unlock(&files->lock);
+    varve_mutex_unlock(&store->files.lock);
 }
 
 static void forget_open_locked(varve_store *store, uint64_t id) VARVE_REQUIRES(&store->files.lock)
@@ -208,13 +209,13 @@ uint64_t varve_obsolete_remove(varve_store *store)
 
     for (;;) {
         struct varve_obsolete item = {0};
-        varve_mutex_lock(&files->lock);
+        varve_mutex_lock(&store->files.lock);
         while (i < files->n_obsolete && files->obsolete[i].version > oldest)
             i++;
         const bool found = i < files->n_obsolete;
         if (found)
             item = files->obsolete[i];
-        varve_mutex_unlock(&files->lock);
+        varve_mutex_unlock(&store->files.lock);
         if (!found)
             return removed;
         if (readers_pin_below(store, item.version)) {
@@ -223,13 +224,13 @@ uint64_t varve_obsolete_remove(varve_store *store)
         }
         char name[VARVE_FILE_NAME_MAX];
         name_of(&item, name);
-        varve_mutex_lock(&files->lock);
+        varve_mutex_lock(&store->files.lock);
         if (item.kind == VARVE_FILE_SST) {
             forget_open_locked(store, item.id);
             varve_cache_drop_file(store->cache, item.id);
         }
         files->obsolete[i] = files->obsolete[--files->n_obsolete];
-        varve_mutex_unlock(&files->lock);
+        varve_mutex_unlock(&store->files.lock);
         (void)store->vfs->ops->unlink(store->vfs, name); /* a stray is collected at the next open */
         removed++;
     }

@@ -50,10 +50,10 @@ static void view_free(struct varve_view *view)
     varve_free(&view->store->heap, view, sizeof *view);
 }
 
-static varve_status view_fill_locked(struct varve_view *view, const struct varve_table *only,
-                                     varve_error *err) VARVE_REQUIRES(&view->store->view_lock)
+static varve_status view_fill_locked(varve_store *store, struct varve_view *view,
+                                     const struct varve_table *only, varve_error *err)
+    VARVE_REQUIRES(&store->view_lock)
 {
-    varve_store *store = view->store;
     const uint32_t n = only != NULL ? 1 : (uint32_t)store->n_tables;
     varve_status rc = VARVE_OK;
 
@@ -81,7 +81,7 @@ varve_status varve_view_take(varve_store *store, const struct varve_table *only,
     atomic_init(&view->refs, 1);
 
     varve_mutex_lock(&store->view_lock);
-    const varve_status rc = view_fill_locked(view, only, err);
+    const varve_status rc = view_fill_locked(store, view, only, err);
     if (rc == VARVE_OK) {
         view->next = store->views;
         if (store->views != NULL)

@@ -92,7 +92,7 @@ static void *write_blocking(void *argument)
     REQUIRE(varve_batch_new(shared->store, &batch, NULL));
     for (int number = 0; number < BATCHES; number++) {
         fill(batch, shared->table, worker->number, number);
-        REQUIRE(varve_commit(shared->store, batch, number % 5, NULL, NULL));
+        REQUIRE(varve_commit(shared->store, batch, (varve_policy)(number % 5), NULL, NULL));
         atomic_store(&shared->acked[worker->number], number + 1);
     }
     varve_batch_free(batch);

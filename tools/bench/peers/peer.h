@@ -1,0 +1,99 @@
+/*
+ * peer.h - what a peer written in C provides, so that peer_main.c can load it and ask it.
+ *
+ * Place.   A peer is one program: peer_main.c, peer_rows.c and one *_peer.c with `peer_definition`.
+ *          It is started once a command (README.md lists them) and prints a JSON object a line.
+ * Errors.  Functions that return bool have written what is wrong to stderr when they return false;
+ *          the program then ends with exit code 1.
+ * Threads. One peer, one thread; further threads get a client of their own.
+ */
+#ifndef VARVE_BENCH_PEER_H
+#define VARVE_BENCH_PEER_H
+
+#include "tools/bench/peers/peer_rows.h"
+
+#include <stdio.h>
+
+#define PEER_HOUR_MS INT64_C(3600000)
+#define PEER_ANSWER_MAX 5u
+
+/* What a question comes to: a few numbers that every peer must agree on. */
+struct peer_answer {
+    double values[PEER_ANSWER_MAX];
+    uint32_t n;
+};
+
+/* From the command line. */
+struct peer_settings {
+    const char *folder; /* the peer's own */
+    const char *compression;
+    uint32_t threads; /* that one question may use */
+    uint64_t cache_bytes;
+};
+
+struct peer;        /* an open store */
+struct peer_client; /* one thread's access to it */
+
+/* Rows that several writers take from, each in turn. */
+struct peer_feed {
+    const struct peer_rows *rows;
+    uint64_t n;          /* rows to give */
+    int64_t deadline_us; /* none is given later */
+    uint64_t next;       /* atomic */
+};
+
+/* Take the next row. False: there is none, or time is up. Safe from any thread. */
+bool peer_feed_take(struct peer_feed *feed, uint64_t *ret_row);
+
+struct peer_definition {
+    const char *name;
+    const char *version;
+    const char *data_suffix; /* of the files whose size counts as the data's */
+    bool parallel;           /* a question can use several threads */
+
+    /* Write what was set, as one line of text without quotes. */
+    void (*describe)(FILE *out, const struct peer_settings *settings);
+    bool (*open)(const struct peer_settings *settings, const struct peer_rows *rows, bool create,
+                 struct peer **ret_peer);
+    void (*close)(struct peer *peer); /* NULL is a no-op */
+    /* Commit `n` rows from `first` on as one unit, on disk at return. */
+    bool (*commit)(struct peer *peer, uint64_t first, uint64_t n);
+    /* Commit rows of `feed` one by one, each on disk before it counts, `writers` at a time; returns
+     * when the feed gives no more. NULL: the peer has one writer. */
+    bool (*commit_single)(struct peer *peer, struct peer_feed *feed, uint32_t writers);
+    bool (*flush)(struct peer *peer);
+    bool (*merge)(struct peer *peer); /* NULL: the peer does not merge */
+
+    bool (*client_open)(struct peer *peer, struct peer_client **ret_client);
+    void (*client_close)(struct peer_client *client); /* NULL is a no-op */
+    /* Questions. They add to `answer`:
+     * slice         rows and sum of the measured column (all columns are read)
+     * hour          count and average of the measured column, answered by the peer itself
+     * hourly        groups, count, sum of minima, of maxima and of sums; of `partition`, or of every
+     *               partition if it is UINT32_MAX
+     * by_partition  groups, count, sum of averages
+     * total         sum of the measured column
+     * latest        partitions, sum of times, sum of the measured column
+     * scan          rows, sum of the measured column (all columns are read) */
+    bool (*slice)(struct peer_client *client, const struct peer_slice *slice,
+                  struct peer_answer *answer);
+    bool (*hour)(struct peer_client *client, const struct peer_slice *slice,
+                 struct peer_answer *answer);
+    bool (*hourly)(struct peer_client *client, uint32_t partition, struct peer_answer *answer);
+    bool (*by_partition)(struct peer_client *client, struct peer_answer *answer);
+    bool (*total)(struct peer_client *client, struct peer_answer *answer);
+    bool (*latest)(struct peer_client *client, struct peer_answer *answer);
+    bool (*scan)(struct peer_client *client, struct peer_answer *answer);
+};
+
+/* Each *_peer.c defines it. */
+extern const struct peer_definition peer_definition;
+
+static inline void peer_answer_add(struct peer_answer *answer, uint32_t at, double value)
+{
+    answer->values[at] += value;
+    if (answer->n <= at)
+        answer->n = at + 1;
+}
+
+#endif

@@ -36,10 +36,11 @@ void rig_free(struct rig *rig)
 {
     const char *violation = varve_sim_violation(rig->sim);
 
-    ck_assert_msg(violation == NULL, "%s", violation);
-    ck_assert_uint_eq(fault_blocks(&rig->fault), 0);
+    if (violation != NULL)
+        ck_abort_msg("%s", violation);
+    must(fault_blocks(&rig->fault) == 0);
     varve_sim_destroy(rig->sim);
-    ck_assert_uint_eq(varve_heap_used(&rig->sim_heap), 0);
+    must(varve_heap_used(&rig->sim_heap) == 0);
 }
 
 /* -------------------------------------------------------------------------------------- Samples */
@@ -245,7 +246,8 @@ uint64_t opened_state(struct rig *rig, bool read_only)
     struct varve_manifest *m = NULL;
     const varve_status rc = varve_manifest_open(rig->vfs, &rig->heap, read_only, &m, &rig->err);
 
-    ck_assert_msg(rc == VARVE_OK, "%s: %s", varve_status_name(rc), rig->err.message);
+    if (rc < 0)
+        ck_abort_msg("%s: %s", varve_status_name(rc), rig->err.message);
     const uint64_t hash = manifest_state(m);
     varve_manifest_close(m);
     return hash;

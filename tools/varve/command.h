@@ -1,0 +1,105 @@
+/*
+ * command.h - what the subcommands of `varve` share: the table of them, exit codes, messages,
+ * options.
+ *
+ * Rules that hold for every command: data goes to stdout and everything else to stderr; a command
+ * is given its own name as argv[0] and returns an exit code; what can fail is reported by whoever
+ * called it, once.
+ *
+ * Threads. None.
+ */
+#ifndef VARVE_TOOL_COMMAND_H
+#define VARVE_TOOL_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <varve/varve.h>
+
+#if defined(__GNUC__)
+#define TOOL_PRINTF(text, rest) __attribute__((format(printf, text, rest)))
+#else
+#define TOOL_PRINTF(text, rest)
+#endif
+
+enum tool_exit {
+    TOOL_OK = 0,
+    TOOL_NOTHING = 1, /* no row or partition found */
+    TOOL_USAGE = 2,   /* also: no such table, column or unit */
+    TOOL_FAILED = 3,
+    TOOL_CORRUPT = 4,
+};
+
+/* ---------------------------------------------------------------------------------- Commands */
+
+struct tool_command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help; /* one line */
+};
+
+int command_create(int argc, char **argv);
+int command_import(int argc, char **argv);
+int command_scan(int argc, char **argv);
+int command_stats(int argc, char **argv);
+int command_verify(int argc, char **argv);
+int command_dump(int argc, char **argv);
+int command_demo(int argc, char **argv);
+
+/* ----------------------------------------------------------------------------------- Options */
+
+struct tool_option {
+    const char *name;     /* of the long option */
+    const char *argument; /* what it is called in the help; NULL: it takes none */
+    const char *help;     /* lines separated by \n */
+};
+
+/* How a command is used: its help and its parser come from here. --help and --version are added. */
+struct tool_usage {
+    const char *synopsis; /* behind the command's name */
+    const char *about;
+    const struct tool_option *options; /* ends with a NULL name; may be NULL */
+    int operands_min, operands_max;    /* operands_max < 0: any number */
+};
+
+/* Called for each option in order, `option` being its place in the table. False: the value is bad,
+ * and has been reported. */
+typedef bool (*tool_take_option)(void *ctx, int option, const char *value);
+
+/*
+ * Parse the arguments: options anywhere before `--`, operands moved to argv[*ret_first ..]. Returns
+ * -1 to go on, else the exit code: --help, --version, or a mistake that has been reported.
+ */
+int tool_options_parse(int argc, char **argv, const struct tool_usage *usage, tool_take_option take,
+                       void *ctx, int *ret_first);
+
+/* ---------------------------------------------------------------------------------- Messages */
+
+/* "varve: ..." and a line feed on stderr. */
+void tool_say(const char *format, ...) TOOL_PRINTF(1, 2);
+/* The same, and TOOL_USAGE is returned. */
+int tool_usage_error(const char *format, ...) TOOL_PRINTF(1, 2);
+/* Report a failure of the library with file, offset and log range; returns the exit code. */
+int tool_failure(const varve_error *err, const char *doing);
+/* Only the text of it, for a line of one's own. */
+void tool_failure_text(const varve_error *err, char *out, size_t size);
+/* As tool_failure(), but what is not found or cannot be understood is a mistake in the command. */
+int tool_request_failure(const varve_error *err, const char *doing);
+/* Flush stdout; TOOL_FAILED with a message if something could not be written, else `code`. A reader
+ * that went away (EPIPE) is not worth a message. */
+int tool_finish_output(int code);
+
+/* ------------------------------------------------------------------------------------ Opening */
+
+int tool_open_store(const char *path, uint32_t flags, varve_store **ret_store);
+/* TOOL_OK, or TOOL_USAGE with the tables that there are. */
+int tool_open_table(varve_store *store, const char *name, varve_table **ret_table);
+
+/* A whole number, at most `max`; false: it is none. */
+bool tool_number_parse(const char *text, uint64_t max, uint64_t *ret_number);
+/* Durability by its name; false: there is no such policy. */
+bool tool_policy_parse(const char *text, varve_policy *ret_policy);
+
+#endif

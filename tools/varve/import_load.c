@@ -1,0 +1,381 @@
+/*
+ * import_load.c - see import_load.h.
+ *
+ * Rows wait in column buffers together with the line and the bytes of their record, so that a row
+ * which the store refuses can still be named. A refusal halves the next batch and a success
+ * doubles it: a file that is all duplicates costs a constant number of attempts a row.
+ */
+#include "tools/varve/import_load.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/varve/command.h"
+#include "tools/varve/progress_line.h"
+#include "tools/varve/reject_file.h"
+
+#define ROWS_MAX 65536u
+#define PAYLOAD_MAX ((size_t)4 << 20)
+
+/* Where each waiting row came from. */
+struct origin {
+    uint64_t line;
+    size_t begin; /* of its bytes in `records` */
+};
+
+struct import_loader {
+    varve_store *store;
+    varve_table *table;
+    const varve_schema *schema;
+    const struct import_options *options;
+    struct reject_file rejects;
+    varve_batch *batch;
+
+    const char *file;
+    struct import_plan plan;
+    struct column_buffer *buffers; /* by column; info NULL: not filled from the file */
+    varve_array *arrays;
+    varve_value *partition;
+    uint32_t rows;
+    uint32_t batch_rows; /* of the next commit, at most */
+    struct origin *origins;
+    char *records;
+    size_t records_size, records_capacity;
+    struct import_counts *counts;
+    struct progress_line progress;
+};
+
+static int no_memory(void)
+{
+    tool_say("out of memory");
+    return TOOL_FAILED;
+}
+
+struct import_loader *import_loader_new(varve_store *store, varve_table *table,
+                                        const struct import_options *options)
+{
+    struct import_loader *loader = calloc(1, sizeof *loader);
+    varve_error err = {.status = VARVE_OK};
+
+    if (loader == NULL) {
+        (void)no_memory();
+        return NULL;
+    }
+    loader->store = store;
+    loader->table = table;
+    loader->options = options;
+    loader->schema = varve_table_schema(table);
+    loader->rejects.wanted = options->rejects;
+    loader->rejects.table = varve_schema_table_name(loader->schema);
+    const uint32_t n = varve_schema_columns(loader->schema);
+    loader->buffers = calloc(n, sizeof *loader->buffers);
+    loader->arrays = calloc(n, sizeof *loader->arrays);
+    loader->partition = calloc(n, sizeof *loader->partition);
+    loader->origins = calloc((size_t)ROWS_MAX + 1, sizeof *loader->origins);
+    loader->records_capacity = PAYLOAD_MAX;
+    loader->records = malloc(loader->records_capacity);
+    if (loader->buffers == NULL || loader->arrays == NULL || loader->partition == NULL ||
+        loader->origins == NULL || loader->records == NULL) {
+        (void)no_memory();
+        goto fail;
+    }
+    if (varve_batch_new(store, &loader->batch, &err) < 0) {
+        (void)tool_failure(&err, "import");
+        goto fail;
+    }
+    return loader;
+
+fail:
+    import_loader_free(loader);
+    return NULL;
+}
+
+static void free_buffers(struct import_loader *loader)
+{
+    const uint32_t n = varve_schema_columns(loader->schema);
+
+    for (uint32_t i = 0; loader->buffers != NULL && i < n; i++)
+        column_buffer_free(&loader->buffers[i]);
+}
+
+void import_loader_free(struct import_loader *loader)
+{
+    if (loader == NULL)
+        return;
+    varve_batch_free(loader->batch);
+    import_plan_free(&loader->plan);
+    free_buffers(loader);
+    free(loader->buffers);
+    free(loader->arrays);
+    free(loader->partition);
+    free(loader->origins);
+    free(loader->records);
+    free(loader);
+}
+
+const char *import_loader_rejects(const struct import_loader *loader)
+{
+    return loader->rejects.said > 0 ? loader->rejects.name : NULL;
+}
+
+bool import_loader_finish(struct import_loader *loader)
+{
+    return reject_file_close(&loader->rejects);
+}
+
+static int reject(struct import_loader *loader, uint64_t line, const char *reason,
+                  const char *record, size_t size)
+{
+    loader->counts->rejected++;
+    return reject_file_add(&loader->rejects, loader->file, line, reason, record, size)
+               ? TOOL_OK
+               : TOOL_FAILED;
+}
+
+/* ------------------------------------------------------------------------------------- Batches */
+
+static varve_status put_rows(struct import_loader *loader, uint32_t first, uint32_t n,
+                             varve_error *err)
+{
+    uint32_t n_arrays = 0;
+
+    for (uint32_t i = 0; i < loader->plan.n_columns; i++)
+        if (loader->buffers[i].info != NULL)
+            loader->arrays[n_arrays++] = column_buffer_array(&loader->buffers[i], first, n);
+    return varve_batch_put_columns(loader->batch, loader->table,
+                                   loader->plan.constant_partition ? loader->partition : NULL,
+                                   loader->arrays, n_arrays, n, NULL, err);
+}
+
+static varve_status commit_rows(struct import_loader *loader, uint32_t first, uint32_t n,
+                                varve_error *err)
+{
+    varve_batch_clear(loader->batch);
+    varve_status rc = put_rows(loader, first, n, err);
+    if (rc >= 0)
+        rc = varve_commit(loader->store, loader->batch, loader->options->policy, NULL, err);
+    return rc;
+}
+
+/* Whether the failure is about rows, so that fewer or other rows may succeed. */
+static bool is_refusal(const varve_error *err)
+{
+    return err->status == VARVE_EEXISTS || err->status == VARVE_ETYPE ||
+           err->status == VARVE_ELIMIT || err->status == VARVE_ESTALE;
+}
+
+static int reject_row(struct import_loader *loader, uint32_t row, const varve_error *err)
+{
+    const struct origin *origin = &loader->origins[row];
+    char reason[900];
+
+    tool_failure_text(err, reason, sizeof reason);
+    return reject(loader, origin->line, reason, loader->records + origin->begin,
+                  origin[1].begin - origin->begin);
+}
+
+/* Commit the rows that wait. */
+static int flush_rows(struct import_loader *loader)
+{
+    uint32_t at = 0;
+
+    while (at < loader->rows) {
+        varve_error err = {.status = VARVE_OK};
+        const uint32_t left = loader->rows - at;
+        const uint32_t n = left < loader->batch_rows ? left : loader->batch_rows;
+        const varve_status rc = commit_rows(loader, at, n, &err);
+        if (rc >= 0) {
+            at += n;
+            loader->counts->rows += n;
+            loader->batch_rows = n < ROWS_MAX / 2 ? loader->batch_rows * 2 : ROWS_MAX;
+            if (loader->batch_rows > ROWS_MAX)
+                loader->batch_rows = ROWS_MAX;
+            continue;
+        }
+        if (!is_refusal(&err))
+            return tool_failure(&err, loader->file);
+        if (n == 1) { /* this row and no other */
+            if (reject_row(loader, at, &err) != TOOL_OK)
+                return TOOL_FAILED;
+            at++;
+        } else if (err.row > 0 && err.row < n) { /* those before it first */
+            loader->batch_rows = (uint32_t)err.row;
+        } else { /* the first, or nobody knows which */
+            loader->batch_rows = err.row == 0 ? 1 : n / 2;
+        }
+    }
+    loader->rows = 0;
+    loader->records_size = 0;
+    loader->origins[0].begin = 0;
+    return TOOL_OK;
+}
+
+/* ---------------------------------------------------------------------------------------- Rows */
+
+static bool keep_record(struct import_loader *loader, const struct csv_record *record)
+{
+    const size_t size = loader->records_size + record->size;
+
+    if (size > loader->records_capacity) {
+        size_t capacity = loader->records_capacity;
+        while (capacity < size)
+            capacity *= 2;
+        char *records = realloc(loader->records, capacity);
+        if (records == NULL)
+            return false;
+        loader->records = records;
+        loader->records_capacity = capacity;
+    }
+    memcpy(loader->records + loader->records_size, record->bytes, record->size);
+    loader->origins[loader->rows] = (struct origin){record->line, loader->records_size};
+    loader->origins[loader->rows + 1].begin = size;
+    loader->records_size = size;
+    return true;
+}
+
+/* NULL, or why the record is refused. */
+static const char *take_column(struct import_loader *loader, const struct csv_record *record,
+                               uint32_t column, varve_error *err)
+{
+    const struct plan_column *plan = &loader->plan.columns[column];
+    struct column_buffer *buffer = &loader->buffers[column];
+
+    if (plan->source == PLAN_CONSTANT)
+        return column_buffer_put(buffer, loader->rows, &plan->constant) ? NULL : "out of memory";
+    if (plan->source == PLAN_PARTS) {
+        char text[PLAN_TIME_TEXT_MAX];
+        size_t size;
+        const char *fault = import_time_text(&loader->plan, record, text, &size);
+        return fault != NULL ? fault : column_buffer_parse(buffer, loader->rows, text, size, err);
+    }
+    const struct csv_field *field = &record->fields[plan->field];
+    if (!import_field_is_null(loader->options, field, plan->info->type))
+        return column_buffer_parse(buffer, loader->rows, field->text, field->size, err);
+    if (plan->info->kind != VARVE_VALUE_COLUMN)
+        return "a key column has no value";
+    loader->counts->nulls += field->size > 0;
+    column_buffer_put_unset(buffer, loader->rows);
+    return NULL;
+}
+
+static int take_record(struct import_loader *loader, const struct csv_record *record)
+{
+    const struct import_plan *plan = &loader->plan;
+    varve_error err;
+    char reason[400];
+    const char *fault = record->fault;
+    const char *name = NULL;
+    size_t bytes = 0;
+
+    if (fault == NULL && record->n_fields != plan->n_fields) {
+        (void)snprintf(reason, sizeof reason, "%s fields: %" PRIu32 " instead of %" PRIu32,
+                       record->n_fields < plan->n_fields ? "too few" : "too many", record->n_fields,
+                       plan->n_fields);
+        fault = reason;
+    }
+    for (uint32_t i = 0; fault == NULL && i < plan->n_columns; i++) {
+        if (loader->buffers[i].info == NULL)
+            continue;
+        fault = take_column(loader, record, i, &err);
+        name = plan->columns[i].info->name;
+    }
+    if (fault != NULL) {
+        /* The library's messages name the column already. */
+        if (name != NULL && strncmp(fault, "column ", 7) != 0) {
+            (void)snprintf(reason, sizeof reason, "column %.64s: %s", name, fault);
+            fault = reason;
+        }
+        return reject(loader, record->line, fault, record->bytes, record->size);
+    }
+    if (!keep_record(loader, record))
+        return no_memory();
+    loader->rows++;
+    if (loader->rows < ROWS_MAX && loader->rows % 256 != 0 && record->size < 4096)
+        return TOOL_OK;
+    for (uint32_t i = 0; i < plan->n_columns; i++)
+        if (loader->buffers[i].info != NULL)
+            bytes += column_buffer_bytes(&loader->buffers[i], loader->rows);
+    return loader->rows == ROWS_MAX || bytes >= PAYLOAD_MAX ? flush_rows(loader) : TOOL_OK;
+}
+
+/* --------------------------------------------------------------------------------------- Files */
+
+static int make_buffers(struct import_loader *loader)
+{
+    struct import_plan *plan = &loader->plan;
+
+    free_buffers(loader);
+    for (uint32_t i = 0; i < plan->n_columns; i++) {
+        const struct plan_column *column = &plan->columns[i];
+        if (column->info->kind == VARVE_PARTITION_KEY)
+            loader->partition[i] = column->constant;
+        if (column->source == PLAN_ABSENT ||
+            (plan->constant_partition && column->info->kind == VARVE_PARTITION_KEY))
+            continue;
+        if (!column_buffer_init(&loader->buffers[i], column->info, i, ROWS_MAX))
+            return no_memory();
+        loader->buffers[i].shape = column->shape;
+    }
+    loader->rows = 0;
+    loader->records_size = 0;
+    loader->batch_rows = ROWS_MAX;
+    return TOOL_OK;
+}
+
+static int load_records(struct import_loader *loader, struct csv_reader *reader,
+                        struct text_input *input)
+{
+    struct csv_record record;
+    enum csv_result result;
+    uint64_t records = 0;
+    int code = TOOL_OK;
+
+    progress_line_start(&loader->progress, text_input_size(input));
+    while (code == TOOL_OK && (result = csv_reader_next(reader, &record)) == CSV_RECORD) {
+        code = take_record(loader, &record);
+        if (++records % 4096 == 0)
+            progress_line_show(&loader->progress, records, text_input_position(input));
+    }
+    /* What was read before a failure is good: it is committed. */
+    const int flushed = code == TOOL_OK ? flush_rows(loader) : code;
+    progress_line_end(&loader->progress);
+    loader->counts->blank_lines += csv_reader_blank_lines(reader);
+    if (flushed == TOOL_OK && result == CSV_FAILED) {
+        tool_say("%s: %s", loader->file, csv_reader_fault(reader));
+        return TOOL_FAILED;
+    }
+    return flushed;
+}
+
+int import_loader_file(struct import_loader *loader, const char *file, struct import_counts *counts)
+{
+    struct text_input *input = text_input_open(file);
+    struct csv_reader *reader = NULL;
+    int code = TOOL_FAILED;
+
+    if (input == NULL) {
+        tool_say("%s: %s", file, strerror(errno));
+        return TOOL_FAILED;
+    }
+    loader->file = strcmp(file, "-") == 0 ? "stdin" : file;
+    loader->counts = counts;
+    reader = csv_reader_new(input, loader->options->delimiter);
+    if (reader == NULL) {
+        (void)no_memory();
+        goto done;
+    }
+    import_plan_free(&loader->plan);
+    code = import_plan_make(&loader->plan, loader->schema, loader->options, reader, loader->file);
+    if (code == TOOL_OK)
+        code = make_buffers(loader);
+    if (code == TOOL_OK)
+        code = load_records(loader, reader, input);
+
+done:
+    csv_reader_free(reader);
+    text_input_close(input);
+    return code;
+}

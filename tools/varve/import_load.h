@@ -1,0 +1,40 @@
+/*
+ * import_load.h - rows of CSV files into a table: parse, gather by column, commit in batches; what
+ * cannot be taken goes to the rejects file.
+ *
+ * Place.   import_command.c opens store and files; import_plan.c says what fills each column.
+ *
+ * Invariants
+ *   L1  Every record of every file is committed or written to the rejects file; both are counted.
+ *   L2  A row is refused for its own sake only: the others of its batch are committed.
+ *   L3  At most ROWS_MAX rows or about PAYLOAD_MAX bytes are held.
+ *
+ * Threads. None.
+ */
+#ifndef VARVE_TOOL_IMPORT_LOAD_H
+#define VARVE_TOOL_IMPORT_LOAD_H
+
+#include "tools/varve/import_plan.h"
+
+struct import_counts {
+    uint64_t rows; /* committed */
+    uint64_t rejected;
+    uint64_t nulls; /* fields that stood for no value by a spelling of it: NA */
+    uint64_t blank_lines;
+};
+
+struct import_loader; /* one for all files of one import */
+
+/* NULL after a message. Everything is borrowed. */
+struct import_loader *import_loader_new(varve_store *store, varve_table *table,
+                                        const struct import_options *options);
+/* Load one file; adds to *counts. TOOL_OK, or the exit code of what stopped it. */
+int import_loader_file(struct import_loader *loader, const char *file,
+                       struct import_counts *counts);
+/* The rejects file's name, or NULL if nothing was rejected. */
+const char *import_loader_rejects(const struct import_loader *loader);
+/* Close the rejects file; false: it could not be written. */
+bool import_loader_finish(struct import_loader *loader);
+void import_loader_free(struct import_loader *loader); /* NULL is a no-op */
+
+#endif

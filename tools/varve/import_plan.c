@@ -1,0 +1,502 @@
+/*
+ * import_plan.c - see import_plan.h.
+ */
+#include "tools/varve/import_plan.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "tools/varve/command.h"
+
+#define NO_COLUMN UINT32_MAX
+
+static const char *const part_names[PLAN_PARTS_MAX] = {"year", "month",  "day",
+                                                       "hour", "minute", "second"};
+
+static uint32_t find_column(const struct import_plan *plan, const char *name, size_t size)
+{
+    if (size >= 2 && name[0] == '"' && name[size - 1] == '"') { /* as CREATE TABLE quotes it */
+        for (uint32_t i = 0; i < plan->n_columns; i++)
+            if (strlen(plan->columns[i].info->name) == size - 2 &&
+                memcmp(plan->columns[i].info->name, name + 1, size - 2) == 0)
+                return i;
+        return NO_COLUMN;
+    }
+    for (uint32_t i = 0; i < plan->n_columns; i++)
+        if (strlen(plan->columns[i].info->name) == size &&
+            strncasecmp(plan->columns[i].info->name, name, size) == 0)
+            return i;
+    return NO_COLUMN;
+}
+
+static void trim(const char **text, size_t *size)
+{
+    while (*size > 0 && (**text == ' ' || **text == '\t')) {
+        ++*text;
+        --*size;
+    }
+    while (*size > 0 && ((*text)[*size - 1] == ' ' || (*text)[*size - 1] == '\t'))
+        --*size;
+}
+
+/* Give column `at` its field. */
+static int set_field(struct import_plan *plan, uint32_t at, uint32_t field)
+{
+    struct plan_column *column = &plan->columns[at];
+
+    if (column->source != PLAN_ABSENT)
+        return tool_usage_error("column %s is given twice", column->info->name);
+    column->source = PLAN_FIELD;
+    column->field = field;
+    return TOOL_OK;
+}
+
+/* ----------------------------------------------------------------------------------- Constants */
+
+static int take_constant(struct import_plan *plan, const char *set)
+{
+    const char *equals = strchr(set, '=');
+    varve_error err = {.status = VARVE_OK};
+
+    if (equals == NULL)
+        return tool_usage_error("--set wants column=value, not '%s'", set);
+    const uint32_t at = find_column(plan, set, (size_t)(equals - set));
+    if (at == NO_COLUMN)
+        return tool_usage_error("there is no column '%.*s' (--set)", (int)(equals - set), set);
+    struct plan_column *column = &plan->columns[at];
+    if (column->source != PLAN_ABSENT)
+        return tool_usage_error("column %s is given twice", column->info->name);
+    const size_t size = strlen(equals + 1);
+    column->scratch = malloc(size + 1);
+    if (column->scratch == NULL) {
+        tool_say("out of memory");
+        return TOOL_FAILED;
+    }
+    if (varve_value_parse(column->info, equals + 1, size, column->scratch, &column->constant,
+                          &err) < 0)
+        return tool_request_failure(&err, "--set");
+    column->source = PLAN_CONSTANT;
+    return TOOL_OK;
+}
+
+/* --------------------------------------------------------------------------------------- Fields */
+
+static int take_column_list(struct import_plan *plan, const char *list)
+{
+    const char *at = list;
+
+    for (;;) {
+        const char *comma = at;
+        for (bool quoted = false; *comma != '\0' && (quoted || *comma != ','); comma++)
+            quoted ^= *comma == '"';
+        const char *name = at;
+        size_t size = (size_t)(comma - at);
+        trim(&name, &size);
+        if (size != 1 || *name != '_') {
+            const uint32_t column = find_column(plan, name, size);
+            if (column == NO_COLUMN)
+                return tool_usage_error("there is no column '%.*s' (--columns)", (int)size, name);
+            const int code = set_field(plan, column, plan->n_fields);
+            if (code != TOOL_OK)
+                return code;
+        }
+        plan->n_fields++;
+        if (*comma == '\0')
+            return TOOL_OK;
+        at = comma + 1;
+    }
+}
+
+/* Append a name to a list in a message, as far as there is room. */
+static void append_name(char *list, size_t list_size, const char *name, size_t size)
+{
+    const size_t used = strlen(list);
+
+    (void)snprintf(list + used, list_size - used, "%s%.*s", used == 0 ? "" : ", ",
+                   (int)(size < 60 ? size : 60), name);
+}
+
+/* The field of a part of the time: by the header's name, or by its number from 1. */
+static bool find_part(const struct csv_record *first, bool has_header, const char *name,
+                      size_t size, uint32_t *ret_field)
+{
+    char text[64];
+    uint64_t number;
+
+    for (uint32_t i = 0; has_header && i < first->n_fields; i++) {
+        const char *field = first->fields[i].text;
+        size_t field_size = first->fields[i].size;
+        trim(&field, &field_size);
+        if (field_size == size && strncasecmp(field, name, size) == 0) {
+            *ret_field = i;
+            return true;
+        }
+    }
+    (void)snprintf(text, sizeof text, "%.*s", (int)(size < 60 ? size : 60), name);
+    if (!tool_number_parse(text, first->n_fields, &number) || number == 0)
+        return false;
+    *ret_field = (uint32_t)number - 1;
+    return true;
+}
+
+static struct plan_column *time_column(struct import_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->n_columns; i++)
+        if (plan->columns[i].info->kind == VARVE_TIME_COLUMN)
+            return &plan->columns[i];
+    return NULL;
+}
+
+static int take_time_parts(struct import_plan *plan, const struct csv_record *first,
+                           const char *list)
+{
+    struct plan_column *time = time_column(plan);
+
+    assert(time != NULL);
+    if (time->source != PLAN_ABSENT)
+        return tool_usage_error("column %s is given twice (--time-parts)", time->info->name);
+    for (const char *at = list;; at++) {
+        const char *name = at;
+        size_t size = strcspn(at, ",");
+        at += size;
+        trim(&name, &size);
+        if (plan->n_parts == PLAN_PARTS_MAX)
+            return tool_usage_error("--time-parts wants year,month,day[,hour[,minute[,second]]]");
+        if (!find_part(first, plan->has_header, name, size, &plan->parts[plan->n_parts]))
+            return tool_usage_error("there is no field '%.*s' (--time-parts)", (int)size, name);
+        plan->n_parts++;
+        if (*at == '\0')
+            break;
+    }
+    if (plan->n_parts < 3)
+        return tool_usage_error("--time-parts wants at least year,month,day");
+    time->source = PLAN_PARTS;
+    return TOOL_OK;
+}
+
+/* A header with year, month, day, ... where the time column has no other source. */
+static void find_time_parts(struct import_plan *plan, const struct csv_record *first,
+                            const char *file)
+{
+    struct plan_column *time = time_column(plan);
+    uint32_t n = 0;
+
+    assert(time != NULL);
+    if (time->source != PLAN_ABSENT ||
+        (time->info->type != VARVE_TIMESTAMP && time->info->type != VARVE_DATE))
+        return;
+    while (n < (time->info->type == VARVE_DATE ? 3 : PLAN_PARTS_MAX) &&
+           find_part(first, true, part_names[n], strlen(part_names[n]), &plan->parts[n]))
+        n++;
+    if (n < 3)
+        return;
+    plan->n_parts = n;
+    time->source = PLAN_PARTS;
+    tool_say("%s: column %s is put together from the fields year to %s", file, time->info->name,
+             part_names[n - 1]);
+}
+
+static bool is_part(const struct import_plan *plan, uint32_t field)
+{
+    for (uint32_t i = 0; i < plan->n_parts; i++)
+        if (plan->parts[i] == field)
+            return true;
+    return false;
+}
+
+/* Columns by the names of the header line. */
+static int take_header(struct import_plan *plan, const struct csv_record *header, const char *file)
+{
+    char skipped[400] = "";
+
+    plan->n_fields = header->n_fields;
+    for (uint32_t i = 0; i < header->n_fields; i++) {
+        const char *name = header->fields[i].text;
+        size_t size = header->fields[i].size;
+        trim(&name, &size);
+        const uint32_t at = find_column(plan, name, size);
+        if (at == NO_COLUMN)
+            continue;
+        if (plan->columns[at].source == PLAN_CONSTANT) {
+            tool_say("%s: column %s: the value of --set is taken, not the file's", file,
+                     plan->columns[at].info->name);
+            continue;
+        }
+        const int code = set_field(plan, at, i);
+        if (code != TOOL_OK)
+            return code;
+    }
+    if (plan->n_parts == 0)
+        find_time_parts(plan, header, file);
+    for (uint32_t i = 0; i < header->n_fields; i++) {
+        const char *name = header->fields[i].text;
+        size_t size = header->fields[i].size;
+        trim(&name, &size);
+        if (find_column(plan, name, size) == NO_COLUMN && !is_part(plan, i))
+            append_name(skipped, sizeof skipped, name, size);
+    }
+    if (skipped[0] != '\0')
+        tool_say("%s: fields without a column of that name are skipped: %s", file, skipped);
+    return TOOL_OK;
+}
+
+/* Whether the field could be a value of the column, whatever order its date is in. */
+static bool could_be_value(const struct plan_column *column, const struct csv_field *field)
+{
+    const struct time_shape dmy = {.order = TIME_ORDER_DMY}, mdy = {.order = TIME_ORDER_MDY};
+    varve_error err = {.status = VARVE_OK};
+    varve_value value;
+    int64_t time;
+
+    if (column->info->type == VARVE_TIMESTAMP || column->info->type == VARVE_DATE)
+        return time_shape_parse(&dmy, column->info, field->text, field->size, &time, &err) ==
+                   NULL ||
+               time_shape_parse(&mdy, column->info, field->text, field->size, &time, &err) == NULL;
+    return varve_value_parse(column->info, field->text, field->size, NULL, &value, &err) ==
+           VARVE_OK;
+}
+
+/* With --columns: a first line in which no number or time is one. */
+static bool looks_like_header(const struct import_plan *plan, const struct csv_record *first,
+                              const struct import_options *options)
+{
+    bool found = false;
+
+    for (uint32_t i = 0; i < plan->n_columns; i++) {
+        const struct plan_column *column = &plan->columns[i];
+        const uint8_t type = column->info->type;
+        if (column->source != PLAN_FIELD || type == VARVE_TEXT || type == VARVE_BLOB)
+            continue;
+        if (column->field >= first->n_fields)
+            return false;
+        const struct csv_field *field = &first->fields[column->field];
+        if (import_field_is_null(options, field, type) || could_be_value(column, field))
+            return false;
+        found = true;
+    }
+    return found;
+}
+
+static int map_fields(struct import_plan *plan, const struct import_options *options,
+                      const struct csv_record *first, const char *file)
+{
+    int code = TOOL_OK;
+
+    if (options->columns != NULL)
+        code = take_column_list(plan, options->columns);
+    if (code != TOOL_OK)
+        return code;
+    plan->has_header = options->header == PLAN_HEADER_YES ||
+                       (options->header == PLAN_HEADER_AUTO &&
+                        (options->columns == NULL || looks_like_header(plan, first, options)));
+    if (options->columns == NULL && !plan->has_header)
+        return tool_usage_error("--header no wants --columns");
+    if (plan->has_header && options->columns != NULL && options->header == PLAN_HEADER_AUTO)
+        tool_say("%s: the first line is taken as a header: no number or time in it is one", file);
+    if (first->fault != NULL && plan->has_header)
+        return tool_usage_error("%s: the header line cannot be read: %s", file, first->fault);
+    if (options->time_parts != NULL)
+        code = take_time_parts(plan, first, options->time_parts);
+    if (code == TOOL_OK && options->columns == NULL)
+        code = take_header(plan, first, file);
+    return code;
+}
+
+/* Every key column needs a source. */
+static int check_key(struct import_plan *plan, const char *file)
+{
+    plan->constant_partition = true;
+    for (uint32_t i = 0; i < plan->n_columns; i++) {
+        const struct plan_column *column = &plan->columns[i];
+        if (column->info->kind == VARVE_VALUE_COLUMN)
+            continue;
+        if (column->source == PLAN_ABSENT)
+            return tool_usage_error("%s: nothing gives the key column %s: name it in --columns or "
+                                    "the header line, or use --set %s=...",
+                                    file, column->info->name, column->info->name);
+        if (column->info->kind == VARVE_PARTITION_KEY)
+            plan->constant_partition &= column->source == PLAN_CONSTANT;
+    }
+    return TOOL_OK;
+}
+
+/* --------------------------------------------------------------------------------------- Times */
+
+static bool is_date_column(const struct plan_column *column)
+{
+    return column->source == PLAN_FIELD &&
+           (column->info->type == VARVE_TIMESTAMP || column->info->type == VARVE_DATE);
+}
+
+static enum csv_result sample_times(struct import_plan *plan, const struct import_options *options,
+                                    struct csv_reader *reader, const char *file)
+{
+    struct time_sample *samples = calloc(plan->n_columns, sizeof *samples);
+    struct csv_record record;
+    enum csv_result result;
+    bool header = plan->has_header;
+
+    if (samples == NULL)
+        return CSV_FAILED;
+    while ((result = csv_reader_next(reader, &record)) == CSV_RECORD) {
+        for (uint32_t i = 0; !header && record.n_fields == plan->n_fields && i < plan->n_columns;
+             i++) {
+            const struct plan_column *column = &plan->columns[i];
+            const struct csv_field *field = &record.fields[column->field];
+            if (is_date_column(column) && !import_field_is_null(options, field, column->info->type))
+                time_sample_add(&samples[i], field->text, field->size);
+        }
+        header = false;
+    }
+    for (uint32_t i = 0; i < plan->n_columns; i++) {
+        char said[200];
+        if (!is_date_column(&plan->columns[i]))
+            continue;
+        time_shape_decide(&plan->columns[i].shape, &samples[i], plan->columns[i].info,
+                          options->time_unit, options->date_order, said, sizeof said);
+        if (said[0] != '\0')
+            tool_say("%s: column %s: %s", file, plan->columns[i].info->name, said);
+    }
+    free(samples);
+    return result;
+}
+
+static bool any_date_column(const struct import_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->n_columns; i++)
+        if (is_date_column(&plan->columns[i]))
+            return true;
+    return false;
+}
+
+/* ---------------------------------------------------------------------------------------- Plan */
+
+static int plan_init(struct import_plan *plan, const varve_schema *schema)
+{
+    *plan = (struct import_plan){.schema = schema, .n_columns = varve_schema_columns(schema)};
+    plan->columns = calloc(plan->n_columns, sizeof *plan->columns);
+    if (plan->columns == NULL) {
+        tool_say("out of memory");
+        return TOOL_FAILED;
+    }
+    for (uint32_t i = 0; i < plan->n_columns; i++)
+        plan->columns[i].info = varve_schema_column(schema, i);
+    return TOOL_OK;
+}
+
+static int read_failure(const struct csv_reader *reader, const char *file)
+{
+    const char *fault = csv_reader_fault(reader);
+
+    tool_say("%s: %s", file, fault[0] == '\0' ? "out of memory" : fault);
+    return TOOL_FAILED;
+}
+
+static void say_delimiter(char delimiter, const char *file)
+{
+    if (delimiter == '\t')
+        tool_say("%s: the delimiter is a tab", file);
+    else
+        tool_say("%s: the delimiter is %c", file, delimiter);
+}
+
+int import_plan_make(struct import_plan *plan, const varve_schema *schema,
+                     const struct import_options *options, struct csv_reader *reader,
+                     const char *file)
+{
+    struct csv_record first = {.n_fields = 0};
+    int code = plan_init(plan, schema);
+
+    for (uint32_t i = 0; code == TOOL_OK && i < options->n_sets; i++)
+        code = take_constant(plan, options->sets[i]);
+    if (code != TOOL_OK)
+        return code;
+
+    csv_reader_mark(reader);
+    enum csv_result result = csv_reader_next(reader, &first);
+    if (result == CSV_FAILED)
+        return read_failure(reader, file);
+    if (result == CSV_END) { /* nothing at all: no header is missed */
+        csv_reader_rewind(reader);
+        return TOOL_OK;
+    }
+    if (csv_reader_delimiter(reader) != ',' && options->delimiter == '\0')
+        say_delimiter(csv_reader_delimiter(reader), file);
+    code = map_fields(plan, options, &first, file);
+    if (code == TOOL_OK)
+        code = check_key(plan, file);
+    if (code != TOOL_OK)
+        return code;
+
+    csv_reader_rewind(reader);
+    if (any_date_column(plan)) {
+        csv_reader_mark(reader);
+        if (sample_times(plan, options, reader, file) == CSV_FAILED)
+            return read_failure(reader, file);
+        csv_reader_rewind(reader);
+    }
+    if (plan->has_header && csv_reader_next(reader, &first) == CSV_FAILED)
+        return read_failure(reader, file);
+    return TOOL_OK;
+}
+
+void import_plan_free(struct import_plan *plan)
+{
+    for (uint32_t i = 0; plan->columns != NULL && i < plan->n_columns; i++)
+        free(plan->columns[i].scratch);
+    free(plan->columns);
+    *plan = (struct import_plan){.n_columns = 0};
+}
+
+bool import_field_is_null(const struct import_options *options, const struct csv_field *field,
+                          uint8_t type)
+{
+    if (field->quoted && (type == VARVE_TEXT || type == VARVE_BLOB))
+        return false; /* quotes say that it is a text */
+    if (field->size == 0)
+        return true;
+    if (!options->nulls_given)
+        return field->size == 2 && memcmp(field->text, "NA", 2) == 0;
+    for (uint32_t i = 0; i < options->n_nulls; i++)
+        if (strlen(options->nulls[i]) == field->size &&
+            memcmp(options->nulls[i], field->text, field->size) == 0)
+            return true;
+    return false;
+}
+
+static bool all_digits(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+    return true;
+}
+
+const char *import_time_text(const struct import_plan *plan, const struct csv_record *record,
+                             char out[PLAN_TIME_TEXT_MAX], size_t *ret_size)
+{
+    static const char *const before[PLAN_PARTS_MAX] = {"", "-", "-", "T", ":", ":"};
+    size_t size = 0;
+
+    for (uint32_t i = 0; i < plan->n_parts; i++) {
+        const struct csv_field *field = &record->fields[plan->parts[i]];
+        const char *text = field->text;
+        size_t n = field->size;
+        trim(&text, &n);
+        if (n == 0 || n > 20 || (i != 5 && (n > 4 || !all_digits(text, n))))
+            return "a part of the time is no number";
+        const int written = snprintf(out + size, PLAN_TIME_TEXT_MAX - size, "%s%s%.*s", before[i],
+                                     i > 0 && (n == 1 || text[1] == '.') ? "0" : "", (int)n, text);
+        if (written < 0 || size + (size_t)written >= PLAN_TIME_TEXT_MAX)
+            return "a part of the time is no number";
+        size += (size_t)written;
+    }
+    if (plan->n_parts == 4) { /* hours alone are no time of day in ISO 8601 */
+        memcpy(out + size, ":00", 3);
+        size += 3;
+    }
+    *ret_size = size;
+    return NULL;
+}

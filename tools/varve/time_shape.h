@@ -1,0 +1,50 @@
+/*
+ * time_shape.h - how a column of a CSV file writes times: seconds or finer since 1970, ISO 8601, or
+ * a date with day and month in either order. Decided over a sample, then every value is read alike.
+ *
+ * Threads. None.
+ */
+#ifndef VARVE_TOOL_TIME_SHAPE_H
+#define VARVE_TOOL_TIME_SHAPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <varve/varve.h>
+
+enum time_order { /* of a date like 1/2/2003 */
+                  TIME_ORDER_AUTO,
+                  TIME_ORDER_DMY,
+                  TIME_ORDER_MDY,
+};
+
+struct time_shape {
+    uint8_t unit;    /* of integers: enum varve_unit; 0: as the column */
+    bool believable; /* integers outside the years 1 to 9999 are refused */
+    enum time_order order;
+};
+
+/* What the sample holds. Zero it, add every field, then decide. */
+struct time_sample {
+    uint64_t integers, dates, others;
+    uint64_t greatest;         /* magnitude of an integer */
+    int first_max, second_max; /* numbers of dates */
+    char separator;
+};
+
+void time_sample_add(struct time_sample *sample, const char *text, size_t size);
+
+/*
+ * Decide; `unit` 0: by magnitude, `order` AUTO: by the sample. `said` gets a sentence on what was
+ * found, or "" when there is nothing to say.
+ */
+void time_shape_decide(struct time_shape *shape, const struct time_sample *sample,
+                       const varve_column_info *column, uint8_t unit, enum time_order order,
+                       char *said, size_t said_size);
+
+/* A timestamp or date. NULL, or what is wrong with it (`err` is scratch for it). */
+const char *time_shape_parse(const struct time_shape *shape, const varve_column_info *column,
+                             const char *text, size_t size, int64_t *ret_time, varve_error *err);
+
+#endif

@@ -1,0 +1,128 @@
+/*
+ * tool_message.c - what the tool says on stderr, and the exit codes that follow from failures
+ * (command.h). Opening stores and tables, because their failures are the most common.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "tools/varve/command.h"
+
+/* One line, whatever bytes a message quotes: control characters become spaces. */
+static void say_line(const char *format, va_list arguments)
+{
+    char line[2048];
+
+    (void)vsnprintf(line, sizeof line, format, arguments);
+    for (char *at = line; *at != '\0'; at++)
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            *at = ' ';
+    (void)fflush(stdout); /* so that both appear in the order in which they were said */
+    (void)fprintf(stderr, "varve: %s\n", line);
+}
+
+void tool_say(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    say_line(format, arguments);
+    va_end(arguments);
+}
+
+int tool_usage_error(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    say_line(format, arguments);
+    va_end(arguments);
+    return TOOL_USAGE;
+}
+
+void tool_failure_text(const varve_error *err, char *out, size_t size)
+{
+    char place[200] = "", log[80] = "", code[160] = "";
+    const char *message = err->message[0] != '\0' ? err->message : varve_status_text(err->status);
+
+    if (err->file[0] != '\0' && err->offset != UINT64_MAX)
+        (void)snprintf(place, sizeof place, " (%s, offset %" PRIu64 ")", err->file, err->offset);
+    else if (err->file[0] != '\0')
+        (void)snprintf(place, sizeof place, " (%s)", err->file);
+    if (err->lsn != UINT64_MAX && err->lsn_end != UINT64_MAX && err->lsn_end > err->lsn)
+        (void)snprintf(log, sizeof log, ", log range %" PRIu64 " to %" PRIu64, err->lsn,
+                       err->lsn_end);
+    if (err->os_code > 0)
+        (void)snprintf(code, sizeof code, ": %s", strerror(err->os_code));
+    (void)snprintf(out, size, "%s%s%s%s", message, code, place, log);
+}
+
+int tool_failure(const varve_error *err, const char *doing)
+{
+    char text[900];
+
+    tool_failure_text(err, text, sizeof text);
+    tool_say("%s%s%s", doing, doing[0] == '\0' ? "" : ": ", text);
+    return err->status == VARVE_ECORRUPT ? TOOL_CORRUPT : TOOL_FAILED;
+}
+
+int tool_request_failure(const varve_error *err, const char *doing)
+{
+    const int code = tool_failure(err, doing);
+
+    switch ((int)err->status) {
+    case VARVE_EINVAL:
+    case VARVE_ENOTFOUND:
+    case VARVE_EPARSE:
+    case VARVE_ETYPE:
+        return TOOL_USAGE;
+    default:
+        return code;
+    }
+}
+
+int tool_finish_output(int code)
+{
+    const bool failed = fflush(stdout) != 0 || ferror(stdout) != 0;
+
+    if (!failed)
+        return code;
+    if (errno != EPIPE)
+        tool_say("stdout: %s", strerror(errno));
+    return code == TOOL_OK || code == TOOL_NOTHING ? TOOL_FAILED : code;
+}
+
+int tool_open_store(const char *path, uint32_t flags, varve_store **ret_store)
+{
+    varve_options options;
+    varve_error err = {.status = VARVE_OK};
+
+    varve_options_init(&options, sizeof options);
+    options.flags = flags;
+    if (varve_open(path, &options, ret_store, &err) < 0)
+        return tool_failure(&err, path);
+    return TOOL_OK;
+}
+
+int tool_open_table(varve_store *store, const char *name, varve_table **ret_table)
+{
+    char names[512] = "";
+    size_t size = 0;
+    varve_error err = {.status = VARVE_OK};
+
+    if (varve_table_open(store, name, ret_table, &err) >= 0)
+        return TOOL_OK;
+    if (err.status != VARVE_ENOTFOUND)
+        return tool_request_failure(&err, name);
+    for (uint32_t i = 0; size < sizeof names; i++) {
+        const varve_table *table = varve_table_at(store, i);
+        if (table == NULL)
+            break;
+        const int more = snprintf(names + size, sizeof names - size, "%s%s", i == 0 ? "" : ", ",
+                                  varve_schema_table_name(varve_table_schema(table)));
+        size += more > 0 ? (size_t)more : 0;
+    }
+    return tool_usage_error("there is no table '%s' (tables: %s)", name,
+                            size == 0 ? "none" : names);
+}

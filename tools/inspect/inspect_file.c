@@ -43,7 +43,10 @@ varve_status inspect_file_open(struct inspect_file *file, const char *path,
                               path);
         return inspect_file_failure(file, &err);
     }
-    memcpy(file->folder, slash == NULL ? "." : folder == 0 ? "/" : path,
+    memcpy(file->folder,
+           slash == NULL ? "."
+           : folder == 0 ? "/"
+                         : path,
            slash == NULL || folder == 0 ? 1 : folder);
     memcpy(file->name, name, strlen(name));
 

@@ -145,12 +145,9 @@ static void print_uuid(struct manifest_inspection *m, const char *what, struct v
 /* A body as manifest_format.h lists them. */
 static void print_operation(struct manifest_inspection *m, uint64_t tag, struct varve_span body)
 {
-    static const char *const numbers[] = {[3] = "drop table",
-                                          [6] = "drop file",
-                                          [8] = "drop segment",
-                                          [10] = "durable up to lsn",
-                                          [13] = "next file id",
-                                          [14] = "next table id"};
+    static const char *const numbers[] = {
+        [3] = "drop table",         [6] = "drop file",     [8] = "drop segment",
+        [10] = "durable up to lsn", [13] = "next file id", [14] = "next table id"};
     struct varve_reader r = varve_reader_of(body);
 
     (void)fputs("  ", m->out);
@@ -214,8 +211,8 @@ static varve_status read_page(struct manifest_inspection *m, uint32_t page_no, u
                               enum varve_page_class *ret_class,
                               struct varve_page_trailer *ret_trailer)
 {
-    const varve_status rc = inspect_file_read(m->file, (uint64_t)page_no * VARVE_PAGE_SIZE, page,
-                                              VARVE_PAGE_SIZE);
+    const varve_status rc =
+        inspect_file_read(m->file, (uint64_t)page_no * VARVE_PAGE_SIZE, page, VARVE_PAGE_SIZE);
     const struct varve_page_place place =
         varve_manifest_page_place(m->header.uuid, m->header.generation, page_no);
 
@@ -332,8 +329,7 @@ static varve_status read_edit(struct manifest_inspection *m, uint32_t page_no,
         return rc;
     rc = gather(m, page_no, (uint64_t)VARVE_MANIFEST_EDIT_SIZE + ret_edit->size, &valid);
     if (rc == VARVE_OK && valid &&
-        varve_hash64(m->bytes.data + VARVE_MANIFEST_EDIT_SIZE, ret_edit->size, 0) ==
-            ret_edit->hash)
+        varve_hash64(m->bytes.data + VARVE_MANIFEST_EDIT_SIZE, ret_edit->size, 0) == ret_edit->hash)
         *ret_pages = pages_of((uint64_t)VARVE_MANIFEST_EDIT_SIZE + ret_edit->size);
     return rc;
 }
@@ -362,10 +358,9 @@ static varve_status print_edits(struct manifest_inspection *m)
         if (edit.version > m->version) {
             (void)fprintf(m->out, "edit, version %" PRIu64 "%s\n", edit.version,
                           edit.version == m->version + 1 ? "" : ", some before it are missing");
-            print_operations(m,
-                             (struct varve_span){m->bytes.data + VARVE_MANIFEST_EDIT_SIZE,
-                                                 edit.size},
-                             (uint64_t)page_no * VARVE_PAGE_SIZE);
+            print_operations(
+                m, (struct varve_span){m->bytes.data + VARVE_MANIFEST_EDIT_SIZE, edit.size},
+                (uint64_t)page_no * VARVE_PAGE_SIZE);
             m->version = edit.version;
             edits++;
         }
@@ -387,8 +382,8 @@ varve_status inspect_manifest(const char *path, const struct inspect_options *op
         rc = read_control(&m);
     }
     if (rc == VARVE_OK) {
-        (void)fprintf(m.out, "manifest generation %" PRIu64 ", format %u.%u\n",
-                      m.header.generation, VARVE_MANIFEST_MAJOR, VARVE_MANIFEST_MINOR);
+        (void)fprintf(m.out, "manifest generation %" PRIu64 ", format %u.%u\n", m.header.generation,
+                      VARVE_MANIFEST_MAJOR, VARVE_MANIFEST_MINOR);
         (void)fputs("  store ", m.out);
         inspect_print_hex(m.out, m.header.store_uuid, 16);
         (void)fputc('\n', m.out);

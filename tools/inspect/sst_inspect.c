@@ -31,7 +31,7 @@ static const char *const codec_names[CODECS_MAX] = {
 
 static const char *stream_name(const struct varve_schema *schema, uint32_t stream)
 {
-    static const char *const names[] = {"time",       "@wt",     "@exp",    "@marker",
+    static const char *const names[] = {"time",        "@wt",     "@exp",    "@marker",
                                         "@exceptions", "@writer", "@ordinal"};
 
     if (stream == VARVE_STREAM_TIME)
@@ -68,9 +68,9 @@ static void print_properties(struct sst_inspection *s)
                   p->window_end);
     (void)fprintf(s->out, "  write times %" PRId64 " to %" PRId64 "\n", p->min_wt, p->max_wt);
     (void)fprintf(s->out, "  log         %" PRIu64 " to %" PRIu64 "\n", p->lsn_first, p->lsn_end);
-    (void)fprintf(s->out, "  markers     %" PRIu64 " live, %" PRIu64 " deleted; %" PRIu64
-                          " deleted cells\n",
-                  p->markers, p->deleted_markers, p->deleted_cells);
+    (void)fprintf(
+        s->out, "  markers     %" PRIu64 " live, %" PRIu64 " deleted; %" PRIu64 " deleted cells\n",
+        p->markers, p->deleted_markers, p->deleted_cells);
     (void)fprintf(s->out, "  raw bytes   %" PRIu64 "\n", p->raw_bytes);
     (void)fprintf(s->out, "  content     %016" PRIx64 "\n", p->content_hash);
 }
@@ -103,8 +103,8 @@ static void print_streams(struct sst_inspection *s)
         const struct varve_sst_stream_sum *sum = &s->streams[i];
         if (sum->rows == 0)
             continue;
-        (void)fprintf(s->out, "  column %-20s %12" PRIu64 " bytes, %6.2f a row;", stream_name(schema, i),
-                      sum->bytes, (double)sum->bytes / (double)sum->rows);
+        (void)fprintf(s->out, "  column %-20s %12" PRIu64 " bytes, %6.2f a row;",
+                      stream_name(schema, i), sum->bytes, (double)sum->bytes / (double)sum->rows);
         for (uint32_t c = 0; c < CODECS_MAX; c++)
             if (sum->vectors[c] > 0)
                 (void)fprintf(s->out, " %s %" PRIu64, codec_names[c], sum->vectors[c]);
@@ -163,8 +163,8 @@ static void print_row(struct sst_inspection *s, const varve_value *key,
 }
 
 static varve_status print_stream(struct sst_inspection *s, struct varve_source *source,
-                                 uint32_t stream, const varve_value *key,
-                                 struct varve_cells *cells, varve_error *err)
+                                 uint32_t stream, const varve_value *key, struct varve_cells *cells,
+                                 varve_error *err)
 {
     struct varve_column_set all;
     varve_status rc;
@@ -266,8 +266,7 @@ varve_status inspect_sst(const char *path, const struct inspect_options *options
 {
     struct inspect_file file;
     varve_status rc = inspect_file_open(&file, path, options);
-    struct sst_inspection *s =
-        rc < 0 ? NULL : varve_alloc_zero(&file.heap, 1, sizeof *s);
+    struct sst_inspection *s = rc < 0 ? NULL : varve_alloc_zero(&file.heap, 1, sizeof *s);
 
     if (s != NULL) {
         s->file = &file;

@@ -110,9 +110,8 @@ static void take_records(struct wal_inspection *w, uint64_t page_offset)
         const uint32_t header_size = varve_wal_record_claim(bytes);
         if (header_size != 0 && w->size - at < header_size)
             break;
-        if (header_size == 0 ||
-            varve_wal_record_decode((struct varve_span){bytes, header_size}, w->header.uuid,
-                                    w->lsn + at, &record) < 0) {
+        if (header_size == 0 || varve_wal_record_decode((struct varve_span){bytes, header_size},
+                                                        w->header.uuid, w->lsn + at, &record) < 0) {
             inspect_file_damage(w->file, page_offset, "a record's header does not hold");
             lose_step(w);
             return;
@@ -247,9 +246,9 @@ static varve_status read_pages(struct wal_inspection *w)
         if (class == VARVE_PAGE_VALID) {
             rc = take_page(w, page, n, &trailer);
         } else if (class != VARVE_PAGE_ZERO) {
-            inspect_file_damage(w->file, offset, class == VARVE_PAGE_TORN
-                                                     ? "a page that was not written whole"
-                                                     : "a damaged page");
+            inspect_file_damage(w->file, offset,
+                                class == VARVE_PAGE_TORN ? "a page that was not written whole"
+                                                         : "a damaged page");
             lose_step(w);
         } else if (w->in_step) { /* the end of what was written, or a hole: what follows tells */
             lose_step(w);

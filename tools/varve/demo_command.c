@@ -184,8 +184,8 @@ static varve_status show(const struct demo *demo, const varve_table *table, cons
     varve_scan scan;
     varve_cursor *cursor = NULL;
     const varve_batch_view *view;
-    varve_status rc = varve_schema_find(varve_table_schema(table), column, &aggregates[1].column,
-                                        err);
+    varve_status rc =
+        varve_schema_find(varve_table_schema(table), column, &aggregates[1].column, err);
 
     varve_scan_init(&scan, sizeof scan);
     scan.flags = VARVE_SCAN_FROM | VARVE_SCAN_TO | VARVE_SCAN_BY_PARTITION;

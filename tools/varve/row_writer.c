@@ -40,8 +40,8 @@ static const struct {
     const char *name;
     enum row_format format;
 } formats[] = {
-    {"table", ROW_FORMAT_TABLE}, {"csv", ROW_FORMAT_CSV},     {"tsv", ROW_FORMAT_TSV},
-    {"json", ROW_FORMAT_JSON},   {"jsonl", ROW_FORMAT_JSONL}, {"line", ROW_FORMAT_LINE},
+    {"table", ROW_FORMAT_TABLE},       {"csv", ROW_FORMAT_CSV},     {"tsv", ROW_FORMAT_TSV},
+    {"json", ROW_FORMAT_JSON},         {"jsonl", ROW_FORMAT_JSONL}, {"line", ROW_FORMAT_LINE},
     {"markdown", ROW_FORMAT_MARKDOWN}, {"none", ROW_FORMAT_NONE},
 };
 
@@ -344,7 +344,7 @@ static void markdown_header(struct row_writer *writer, const varve_batch_view *v
     (void)fputs("|\n", writer->out);
     for (uint32_t c = 0; c < writer->n_columns; c++)
         (void)fputs(view != NULL && is_bare_number(writer, view->columns[c].type) ? "| ---: "
-                                                                                 : "| --- ",
+                                                                                  : "| --- ",
                     writer->out);
     (void)fputs("|\n", writer->out);
 }

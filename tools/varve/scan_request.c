@@ -192,8 +192,8 @@ static int take_partitions(struct scan_request *request, const varve_schema *sch
         if (csv_reader_next(reader, &record) == CSV_FAILED)
             code = no_memory();
         if (code == TOOL_OK)
-            code = take_partition(request, schema, &record, text,
-                                  &request->partitions[(size_t)i * n]);
+            code =
+                take_partition(request, schema, &record, text, &request->partitions[(size_t)i * n]);
         csv_reader_free(reader);
     }
     request->scan.partitions = request->partitions;
@@ -311,8 +311,8 @@ static int take_where(struct scan_request *request, const varve_schema *schema, 
 static const struct {
     const char *name;
     varve_function function;
-} functions[] = {{"count", VARVE_COUNT}, {"sum", VARVE_SUM},     {"min", VARVE_MIN},
-                 {"max", VARVE_MAX},     {"avg", VARVE_AVG},     {"first", VARVE_FIRST},
+} functions[] = {{"count", VARVE_COUNT}, {"sum", VARVE_SUM}, {"min", VARVE_MIN},
+                 {"max", VARVE_MAX},     {"avg", VARVE_AVG}, {"first", VARVE_FIRST},
                  {"last", VARVE_LAST}};
 
 static int take_aggregate(struct scan_request *request, const varve_schema *schema,

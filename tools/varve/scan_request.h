@@ -25,7 +25,7 @@ struct scan_options {
 
 struct scan_request {
     varve_scan scan;
-    bool aggregates; /* varve_aggregate_open(), else varve_scan_open() */
+    bool aggregates;    /* varve_aggregate_open(), else varve_scan_open() */
     const char **names; /* of the result's columns that are shown */
     uint32_t n_names;
     /* What the above points into. */

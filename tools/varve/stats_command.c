@@ -145,8 +145,7 @@ static void print_store(varve_store *store, const varve_stats *s)
 {
     (void)printf("Store\n");
     if (s->failed != 0)
-        (void)printf("  %-22s %s\n", "FAILED",
-                     varve_status_text((varve_status)(int32_t)s->failed));
+        (void)printf("  %-22s %s\n", "FAILED", varve_status_text((varve_status)(int32_t)s->failed));
     (void)printf("  %-22s %" PRIu32 "\n", "tables", s->tables);
     (void)printf("  %-22s %" PRIu32 "\n", "files", s->files);
     print_bytes("bytes in files", s->file_bytes);

@@ -111,7 +111,7 @@ suites() {
 }
 
 stage packages sh tools/packages.sh gcc g++ libc6-dev binutils meson ninja-build pkg-config python3 \
-    check libxxhash-dev liblz4-dev libzstd-dev liburing-dev zlib1g-dev libsqlite3-dev sqlite3 \
+    check libxxhash-dev liblz4-dev libzstd-dev liburing-dev zlib1g-dev libyajl-dev libsqlite3-dev sqlite3 \
     clang-14 clang-format-14 libclang-rt-14-dev llvm-14 gzip zstd || {
     failed=1
     finish

@@ -185,6 +185,7 @@ static varve_status take_page(struct wal_inspection *w, const uint8_t *page, uin
     return rc;
 }
 
+/* VARVE_END: the segment was never used. */
 static varve_status read_header(struct wal_inspection *w)
 {
     uint8_t page[VARVE_PAGE_SIZE];
@@ -199,7 +200,12 @@ static varve_status read_header(struct wal_inspection *w)
         return rc;
     varve_wal_header_peek(page, uuid, &id, &size);
     const struct varve_page_place place = varve_wal_page_place(uuid, id, 0);
-    rc = varve_page_classify(page, &place, &trailer) == VARVE_PAGE_VALID
+    const enum varve_page_class class = varve_page_classify(page, &place, &trailer);
+    if (class == VARVE_PAGE_ZERO) {
+        (void)fprintf(out, "log segment, made ahead and never used\n");
+        return VARVE_END;
+    }
+    rc = class == VARVE_PAGE_VALID
              ? varve_wal_header_decode((struct varve_span){page, trailer.used}, &w->header)
              : VARVE_ECORRUPT;
     if (rc < 0) {
@@ -274,6 +280,8 @@ varve_status inspect_wal(const char *path, const struct inspect_options *options
                       w.records, w.rows, w.pages[VARVE_PAGE_VALID], w.pages[VARVE_PAGE_ZERO],
                       w.pages[VARVE_PAGE_TORN], w.pages[VARVE_PAGE_ROT]);
     free(w.bytes);
+    if (rc >= 0)
+        rc = VARVE_OK;
     if (rc == VARVE_OK && file.damaged)
         rc = VARVE_ECORRUPT;
     inspect_file_close(&file);

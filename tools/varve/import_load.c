@@ -252,8 +252,13 @@ static const char *take_column(struct import_loader *loader, const struct csv_re
         return fault != NULL ? fault : column_buffer_parse(buffer, loader->rows, text, size, err);
     }
     const struct csv_field *field = &record->fields[plan->field];
-    if (!import_field_is_null(loader->options, field, plan->info->type))
-        return column_buffer_parse(buffer, loader->rows, field->text, field->size, err);
+    if (!import_field_is_null(loader->options, field, plan->info->type)) {
+        const char *text = field->text;
+        size_t size = field->size;
+        if (plan->info->type != VARVE_TEXT)
+            import_trim(&text, &size);
+        return column_buffer_parse(buffer, loader->rows, text, size, err);
+    }
     if (plan->info->kind != VARVE_VALUE_COLUMN)
         return "a key column has no value";
     loader->counts->nulls += field->size > 0;

@@ -31,7 +31,7 @@ static uint32_t find_column(const struct import_plan *plan, const char *name, si
     return NO_COLUMN;
 }
 
-static void trim(const char **text, size_t *size)
+void import_trim(const char **text, size_t *size)
 {
     while (*size > 0 && (**text == ' ' || **text == '\t')) {
         ++*text;
@@ -93,7 +93,7 @@ static int take_column_list(struct import_plan *plan, const char *list)
             quoted ^= *comma == '"';
         const char *name = at;
         size_t size = (size_t)(comma - at);
-        trim(&name, &size);
+        import_trim(&name, &size);
         if (size != 1 || *name != '_') {
             const uint32_t column = find_column(plan, name, size);
             if (column == NO_COLUMN)
@@ -128,7 +128,7 @@ static bool find_part(const struct csv_record *first, bool has_header, const cha
     for (uint32_t i = 0; has_header && i < first->n_fields; i++) {
         const char *field = first->fields[i].text;
         size_t field_size = first->fields[i].size;
-        trim(&field, &field_size);
+        import_trim(&field, &field_size);
         if (field_size == size && strncasecmp(field, name, size) == 0) {
             *ret_field = i;
             return true;
@@ -161,7 +161,7 @@ static int take_time_parts(struct import_plan *plan, const struct csv_record *fi
         const char *name = at;
         size_t size = strcspn(at, ",");
         at += size;
-        trim(&name, &size);
+        import_trim(&name, &size);
         if (plan->n_parts == PLAN_PARTS_MAX)
             return tool_usage_error("--time-parts wants year,month,day[,hour[,minute[,second]]]");
         if (!find_part(first, plan->has_header, name, size, &plan->parts[plan->n_parts]))
@@ -215,7 +215,7 @@ static int take_header(struct import_plan *plan, const struct csv_record *header
     for (uint32_t i = 0; i < header->n_fields; i++) {
         const char *name = header->fields[i].text;
         size_t size = header->fields[i].size;
-        trim(&name, &size);
+        import_trim(&name, &size);
         const uint32_t at = find_column(plan, name, size);
         if (at == NO_COLUMN)
             continue;
@@ -233,7 +233,7 @@ static int take_header(struct import_plan *plan, const struct csv_record *header
     for (uint32_t i = 0; i < header->n_fields; i++) {
         const char *name = header->fields[i].text;
         size_t size = header->fields[i].size;
-        trim(&name, &size);
+        import_trim(&name, &size);
         if (find_column(plan, name, size) == NO_COLUMN && !is_part(plan, i))
             append_name(skipped, sizeof skipped, name, size);
     }
@@ -453,15 +453,19 @@ void import_plan_free(struct import_plan *plan)
 bool import_field_is_null(const struct import_options *options, const struct csv_field *field,
                           uint8_t type)
 {
+    const char *text = field->text;
+    size_t size = field->size;
+
     if (field->quoted && (type == VARVE_TEXT || type == VARVE_BLOB))
         return false; /* quotes say that it is a text */
-    if (field->size == 0)
+    if (type != VARVE_TEXT)
+        import_trim(&text, &size);
+    if (size == 0)
         return true;
     if (!options->nulls_given)
-        return field->size == 2 && memcmp(field->text, "NA", 2) == 0;
+        return size == 2 && memcmp(text, "NA", 2) == 0;
     for (uint32_t i = 0; i < options->n_nulls; i++)
-        if (strlen(options->nulls[i]) == field->size &&
-            memcmp(options->nulls[i], field->text, field->size) == 0)
+        if (strlen(options->nulls[i]) == size && memcmp(options->nulls[i], text, size) == 0)
             return true;
     return false;
 }
@@ -484,7 +488,7 @@ const char *import_time_text(const struct import_plan *plan, const struct csv_re
         const struct csv_field *field = &record->fields[plan->parts[i]];
         const char *text = field->text;
         size_t n = field->size;
-        trim(&text, &n);
+        import_trim(&text, &n);
         if (n == 0 || n > 20 || (i != 5 && (n > 4 || !all_digits(text, n))))
             return "a part of the time is no number";
         const int written = snprintf(out + size, PLAN_TIME_TEXT_MAX - size, "%s%s%.*s", before[i],

@@ -76,6 +76,9 @@ void import_plan_free(struct import_plan *plan); /* zeroed is fine */
 bool import_field_is_null(const struct import_options *options, const struct csv_field *field,
                           uint8_t type);
 
+/* Take blanks away from both ends: around anything but text they mean nothing. */
+void import_trim(const char **text, size_t *size);
+
 #define PLAN_TIME_TEXT_MAX 64u
 /* Put the parts of a time together as ISO 8601. NULL, or what is wrong. */
 const char *import_time_text(const struct import_plan *plan, const struct csv_record *record,

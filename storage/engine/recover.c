@@ -3,9 +3,9 @@
  *
  * The log's reader reaches its verdict before any record is given (storage/wal/wal_reader.h). Records
  * from the replay LSN on are then applied as they were the first time; a section is skipped if and
- * only if the record lies below its table's flushed LSN. Open for writing ends by making durable
- * what was accepted: unsealed segments are copied, sealed and exchanged in one edit. Opening twice
- * gives the same state.
+ * only if the record lies below its table's flushed LSN. Open for writing first makes durable what
+ * was accepted: unsealed segments are copied, sealed and exchanged in one edit, before any record of
+ * them reaches the manifest or a file. Opening twice gives the same state.
  *
  * A reader (read-only open) follows a live log up to its commit LSN, or, when nobody holds the store's
  * lock, applies in memory what recovery would keep; it changes no byte.
@@ -431,14 +431,15 @@ varve_status varve_recover_writable(varve_store *store, varve_error *err)
                                   VARVE_WAL_RECOVERY, &reader, &verdict, err);
     if (rc == VARVE_OK)
         note_verdict(store, &verdict);
-    if (rc == VARVE_OK)
-        rc = replay(store, reader, err);
+    /* The log is durable before anything is made of it: replay may change the manifest. */
     if (rc == VARVE_OK)
         rc = varve_store_file_ids(store, store->version->n_segments + 1u, &first_id, err);
     if (rc == VARVE_OK)
         rc = varve_wal_recover(reader, &verdict, first_id, direct, &recovered, err);
     if (rc == VARVE_OK)
         rc = exchange(store, &verdict, &recovered, err);
+    if (rc == VARVE_OK)
+        rc = replay(store, reader, err);
     if (rc == VARVE_OK)
         rc = start_writer(store, &recovered.start, err);
     if (rc == VARVE_OK) {

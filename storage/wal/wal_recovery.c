@@ -291,6 +291,7 @@ varve_status varve_wal_recover(struct varve_wal_reader *r, const struct varve_wa
         return rc;
     }
     out.start.base_lsn = base;
+    varve_wal_scan_reset(r);
     *ret = out;
     return VARVE_OK;
 }

@@ -2,9 +2,9 @@
  * wal_recovery.h - the end of recovery: what was accepted is made durable, before anything is served
  * for writing.
  *
- * Place.   The engine opens a reader (RECOVERY), applies its records, calls this, and exchanges the
- *          segments in one manifest edit, together with durable_lsn = recovered_to. Only then it
- *          makes a writer from `start`.
+ * Place.   The engine opens a reader (RECOVERY), calls this, and exchanges the segments in one
+ *          manifest edit, together with durable_lsn = recovered_to. Only then it applies the reader's
+ *          records, which may reach the manifest and files, and makes a writer from `start`.
  *
  * A segment is kept as it is if the manifest lists it as sealed, or its seal page is VALID and the
  * evidence says that its whole payload was synced. Every later one that holds records is copied up
@@ -38,8 +38,8 @@ struct varve_wal_recovered {
  * Carry it out for a reader opened with VARVE_WAL_RECOVERY whose verdict did not refuse (EINVAL
  * otherwise: not a byte is written after a refusal). Copies get the ids first_id, first_id + 1, ...,
  * at most one for each listed segment. On failure the copies are removed again, as far as the disk
- * allows; they are not listed. The reader's position is lost. Running it again after a crash gives
- * the same log.
+ * allows; they are not listed. The reader then gives its records from the first one on, out of the old
+ * segments. Running it again after a crash gives the same log.
  */
 varve_status varve_wal_recover(struct varve_wal_reader *reader,
                                const struct varve_wal_verdict *verdict, uint64_t first_id,

@@ -208,9 +208,11 @@ static bool live_on(struct opening *o, struct varve_sim *image, const struct rig
 
 /*
  * Recover once more under a rig of its own, which takes a few crash points of it. What recovery
- * found without them is what it must find with them.
+ * found without them is what it must find with them; after a mere process death, of which the disk
+ * has not seen everything, at least the part of it that is durable.
  */
-static bool crash_inside(struct rig *rig, struct varve_sim *copy, const struct rig_found *found)
+static bool crash_inside(struct rig *rig, struct varve_sim *copy, const struct rig_found *found,
+                         const struct rig_promise *durable)
 {
     struct rig inner = *rig;
     varve_error err = {0};
@@ -229,6 +231,10 @@ static bool crash_inside(struct rig *rig, struct varve_sim *copy, const struct r
                                          .extra = found->extra};
     if (found->store == RIG_NO)
         inner.promise.store = RIG_PERHAPS;
+    if (durable != NULL) {
+        inner.promise = *durable;
+        inner.promise.started = inner.promise.acked = found->count;
+    }
     inner.failed = false;
     inner.busy = false;
     inner.store = NULL;
@@ -243,7 +249,7 @@ static bool crash_inside(struct rig *rig, struct varve_sim *copy, const struct r
     if (varve_sim_attach(copy, &inner.vfs) < 0)
         abort();
     rig_options(&inner, inner.vfs, &options);
-    options.flags = found->store == RIG_YES ? 0 : VARVE_OPEN_CREATE;
+    options.flags = inner.promise.store == RIG_YES ? 0 : VARVE_OPEN_CREATE;
     (void)varve_open("sim", &options, &inner.store, &err); /* checked where it is not watched */
     inner.busy = true;
     varve_close(inner.store);
@@ -294,6 +300,8 @@ bool rig_check_image(struct rig *rig, struct varve_sim *image, const struct rig_
     if (rig->depth == 0 && (hash ^ rig->seed) % 20 == 0 && varve_sim_clone(image, &before) < 0)
         abort();
     bool ok = true, made = false;
+    const bool death =
+        promise != &rig->promise; /* what was written and not synced is still there */
     varve_status rc = enter(&o, image, 0, VARVE_WAL_TAIL_STRICT, "first opening", &err);
     if (rc == VARVE_ENOTFOUND && promise->store != RIG_YES) {
         made = true;
@@ -312,7 +320,8 @@ bool rig_check_image(struct rig *rig, struct varve_sim *image, const struct rig_
     }
     *seen_get(rig->seen, hash) = found;
     rig->seen->n++;
-    if (ok && before != NULL && !found.refused && !crash_inside(rig, before, &found)) {
+    if (ok && before != NULL && !found.refused &&
+        !crash_inside(rig, before, &found, death ? &rig->promise : NULL)) {
         (void)fprintf(stderr, "  in the recovery of: %s\n", replay);
         ok = false;
     }

@@ -113,7 +113,8 @@ static varve_status replay_relief(varve_store *store, varve_error *err)
     varve_generations_check(store);
     if (store->memtable_bytes < store->options.memtable_bytes)
         return VARVE_OK;
-    varve_log_release(store); /* the flush takes it itself */
+    varve_apply_publish(store, store->applied.lsn); /* a flush takes the rows that are published */
+    varve_log_release(store);                       /* it takes the token itself */
     varve_status rc;
     do
         rc = varve_flush_step(store, 1000000, err);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define CHANGES                                                                                    \
     (VARVE_SIM_WRITE | VARVE_SIM_WRITE_DSYNC | VARVE_SIM_SYNC | VARVE_SIM_TRUNCATE |               \
@@ -113,6 +114,14 @@ static void power_cut(struct rig *rig, unsigned number)
     varve_sim_crash_close(crash);
 }
 
+static bool late(const struct rig *rig)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec > rig->deadline;
+}
+
 void rig_point(struct rig *rig)
 {
     const uint64_t op = varve_sim_ops(rig->sim);
@@ -120,7 +129,7 @@ void rig_point(struct rig *rig)
                             ? varve_rng_below(&rig->choice, 65536) < rig->chance
                             : op == rig->only_op;
 
-    if (rig->failed || rig->busy || !chosen)
+    if (rig->failed || rig->busy || !chosen || late(rig))
         return;
     rig->busy = true;
     rig->points++;

@@ -72,6 +72,7 @@ struct rig {
     uint64_t only_op;    /* look at this operation only; UINT64_MAX: all */
     int only_model;      /* -1: all */
     uint64_t only_state; /* UINT64_MAX: all */
+    double deadline;     /* CLOCK_MONOTONIC seconds after which no more points are looked at */
     varve_policy policy; /* the store's */
     uint32_t depth;      /* 1: a crash inside the recovery of an image */
     struct rig *outer;

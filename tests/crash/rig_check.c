@@ -189,18 +189,18 @@ static bool live_on(struct opening *o, struct varve_sim *image, const struct rig
 {
     varve_error err = {0}, problem = {0};
 
-    (void)report_verify;
-    (void)problem;
     varve_sim_kill(o->vfs); /* the second opening finds what the first one left at once */
     leave(o);
     bool ok = same_again(o, image, found, found->count, "second opening");
+    if (ok && varve_verify(o->store, report_verify, &problem, NULL, NULL, &err) != VARVE_OK)
+        ok = broken(o, "it does not verify",
+                    problem.message[0] != 0 ? problem.message : err.message);
     ok = ok && go_on(o, found->count);
     leave(o);
     ok = ok && same_again(o, image, found, found->count + 1, "third opening");
     if (ok && o->vfs != NULL && varve_sim_violation(image) != NULL)
         ok = broken(o, "an ordering rule is broken", varve_sim_violation(image));
     leave(o);
-    (void)err;
     return ok;
 }
 

@@ -191,12 +191,14 @@ struct totals {
 };
 
 static bool pass(const struct wish *wish, const struct scenario *scenario, uint64_t seed,
-                 struct varve_heap *heap, struct rig_seen *seen, struct totals *totals)
+                 double deadline, struct varve_heap *heap, struct rig_seen *seen,
+                 struct totals *totals)
 {
     struct rig rig;
 
     rig_init(&rig, heap, seen, seed, scenario->name);
     rig.only_op = wish->op;
+    rig.deadline = deadline;
     rig.only_model = wish->model;
     rig.only_state = wish->state;
     scenario->run(&rig);
@@ -233,7 +235,7 @@ static bool run(const struct wish *wish)
                 continue;
             const uint64_t before = totals.distinct;
             const double started = now();
-            ok = pass(wish, &scenarios[i], seed, &heap, &seen, &totals);
+            ok = pass(wish, &scenarios[i], seed, begun + wish->seconds, &heap, &seen, &totals);
             if (getenv("VARVE_VERBOSE") != NULL)
                 (void)printf("%s, seed %" PRIu64 ": %" PRIu64 " states in %.2f s\n",
                              scenarios[i].name, seed, totals.distinct - before, now() - started);

@@ -1,0 +1,556 @@
+/*
+ * bench_command.c - `varve bench`: what is measured, in which order, and which figures come of it.
+ *
+ * First both stores are loaded whole and asked questions; then every way to write is run on stores
+ * of its own. A store lives in a folder below --dir that is removed when it has served.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tools/bench/store_bench.h"
+
+#define EXIT_OK 0
+#define EXIT_USAGE 2
+#define EXIT_FAILED 3
+#define CHUNK_ROWS UINT64_C(12000000)
+#define MIB (1024.0 * 1024.0)
+
+static const struct bench_plan plans[] = {
+    {"row-1000", false, 1000, 1},       {"row-1000-flight", false, 1000, 8},
+    {"row-100-flight", false, 100, 64}, {"row-1-flight", false, 1, 1024},
+    {"column-1000", true, 1000, 1},     {"column-1000-flight", true, 1000, 8},
+    {"column-20000", true, 20000, 1},   {"column-20000-flight", true, 20000, 8},
+};
+static const struct bench_plan load_plan = {"load", true, 1000, 8};
+
+static const char *const policy_names[BENCH_POLICIES + 1] = {"default", "durable_each",
+                                                             "durable_group", "interval", "os"};
+
+struct bench {
+    struct bench_options options;
+    struct bench_rows rows;
+    struct bench_feed feed;
+    struct bench_report report;
+    char store_path[512], sqlite_path[512];
+};
+
+/* Whether `name` is among the names separated by commas; NULL: all are. */
+static bool is_listed(const char *list, const char *name)
+{
+    const size_t size = strlen(name);
+
+    for (const char *at = list; at != NULL;) {
+        const size_t length = strcspn(at, ",");
+        if (length == size && memcmp(at, name, size) == 0)
+            return true;
+        at = at[length] == ',' ? at + length + 1 : NULL;
+    }
+    return list == NULL;
+}
+
+/* ---------------------------------------------------------------------------------- Folders */
+
+static bool make_folder(const char *path)
+{
+    if (mkdir(path, 0755) == 0 || errno == EEXIST)
+        return true;
+    (void)fprintf(stderr, "varve: make the folder %s: %s\n", path, strerror(errno));
+    return false;
+}
+
+/* Remove the plain files of a folder, and it. */
+static void remove_folder(const char *path)
+{
+    DIR *folder = opendir(path);
+    struct dirent *entry;
+
+    if (folder == NULL)
+        return;
+    while ((entry = readdir(folder)) != NULL)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            (void)unlinkat(dirfd(folder), entry->d_name, 0);
+    (void)closedir(folder);
+    (void)rmdir(path);
+}
+
+/* New rows from the seed, unless all of them are in memory. */
+static bool restart_feed(struct bench *bench)
+{
+    struct bench_feed *feed = &bench->feed;
+
+    if (feed->rows != NULL && bench->options.rows == feed->rows->n)
+        return true;
+    bench_source_free(feed->source);
+    *feed = (struct bench_feed){.rows = &bench->rows,
+                                .source =
+                                    bench_source_new(bench->options.workload, bench->options.seed),
+                                .left = bench->options.rows};
+    return feed->source != NULL && bench_feed_next(feed);
+}
+
+static void remove_stores(struct bench *bench)
+{
+    char path[600];
+
+    remove_folder(bench->store_path);
+    (void)unlink(bench->sqlite_path);
+    (void)snprintf(path, sizeof path, "%s-wal", bench->sqlite_path);
+    (void)unlink(path);
+    (void)snprintf(path, sizeof path, "%s-shm", bench->sqlite_path);
+    (void)unlink(path);
+}
+
+/* ------------------------------------------------------------------------------------ Figures */
+
+static void add_rate(struct bench *bench, const char *name, double units,
+                     const struct bench_meter *varve, double sqlite_units,
+                     const struct bench_meter *sqlite)
+{
+    struct bench_figure *figure = bench_report_add(&bench->report, name, "rows/s", false);
+
+    figure->varve = units / varve->wall_s;
+    figure->varve_cpu_s = varve->cpu_s;
+    if (sqlite != NULL && sqlite->wall_s > 0) {
+        figure->sqlite = sqlite_units / sqlite->wall_s;
+        figure->sqlite_cpu_s = sqlite->cpu_s;
+    }
+}
+
+static void add_value(struct bench *bench, const char *name, const char *unit, double varve,
+                      double sqlite)
+{
+    struct bench_figure *figure = bench_report_add(&bench->report, name, unit, true);
+
+    figure->varve = varve;
+    figure->sqlite = sqlite;
+}
+
+static void check_same(struct bench *bench, const char *what, const struct bench_sum *varve,
+                       const struct bench_sum *sqlite)
+{
+    if (bench_sum_equal(varve, sqlite))
+        return;
+    bench->report.disagreement = true;
+    (void)fprintf(stderr,
+                  "varve: %s: the answers differ: %llu rows, sum %llx, averages %.17g; sqlite has "
+                  "%llu, %llx, %.17g\n",
+                  what, (unsigned long long)varve->rows, (unsigned long long)varve->cells,
+                  varve->averages, (unsigned long long)sqlite->rows,
+                  (unsigned long long)sqlite->cells, sqlite->averages);
+}
+
+static void add_load(struct bench *bench, const struct bench_ingest_result *varve,
+                     const struct bench_ingest_result *sqlite)
+{
+    const varve_stats *stats = &varve->stats;
+    const double given = (double)stats->bytes_given;
+    const bool both = sqlite->rows > 0;
+
+    add_rate(bench, "load by column, 1000 a batch, flushed", (double)varve->rows, &varve->flushed,
+             (double)sqlite->rows, &sqlite->flushed);
+    add_value(bench, "write amplification: log", "ratio", (double)stats->bytes_log / given, NAN);
+    add_value(bench, "write amplification: pre-zeroing", "ratio",
+              (double)stats->bytes_prezero / given, NAN);
+    add_value(bench, "write amplification: flush", "ratio", (double)stats->bytes_flush / given,
+              NAN);
+    add_value(bench, "write amplification: manifest", "ratio",
+              (double)stats->bytes_manifest / given, NAN);
+    add_value(bench, "raw bytes given", "B/row", given / (double)varve->rows, NAN);
+    add_value(bench, "peak memory: allocator", "MiB", (double)stats->memory_peak / MIB,
+              both ? (double)bench_baseline_memory() / MIB : NAN);
+    add_value(bench, "peak memory: resident", "MiB", (double)varve->resident_peak / MIB,
+              both ? (double)sqlite->resident_peak / MIB : NAN);
+    add_value(bench, "worst commit", "ms", varve->worst_commit_s * 1e3,
+              both ? sqlite->worst_commit_s * 1e3 : NAN);
+    add_value(bench, "worst stall for memory", "ms", (double)stats->stall_us_worst / 1e3, NAN);
+}
+
+/* ---------------------------------------------------------------------------------- Questions */
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void add_percentiles(struct bench *bench, const double *varve, const double *sqlite,
+                            uint32_t n)
+{
+    add_value(bench, "slice, one hour of one partition: p50", "us", varve[n / 2] * 1e6,
+              sqlite != NULL ? sqlite[n / 2] * 1e6 : NAN);
+    add_value(bench, "slice, one hour of one partition: p99", "us", varve[n - 1 - n / 100] * 1e6,
+              sqlite != NULL ? sqlite[n - 1 - n / 100] * 1e6 : NAN);
+}
+
+static bool ask_slices(struct bench *bench, varve_store *store, struct bench_baseline *base)
+{
+    const uint32_t n = bench->options.slices;
+    uint64_t *picks = calloc(n, sizeof *picks);
+    double *seconds = calloc(2 * (size_t)n, sizeof *seconds);
+    struct bench_sum ours = {0}, theirs = {0};
+    bool ok = picks != NULL && seconds != NULL;
+    uint64_t random = bench->options.seed;
+
+    for (uint32_t i = 0; ok && i < n; i++) {
+        random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        picks[i] = (random >> 16) % bench->rows.n;
+    }
+    /* Twice each: the first time brings what is asked for into the caches. */
+    for (int turn = 0; ok && turn < 2; turn++)
+        ok = bench_slices(store, &bench->rows, picks, n, seconds, &ours);
+    for (int turn = 0; ok && turn < 2 && base != NULL; turn++)
+        ok = bench_baseline_slices(base, &bench->rows, picks, n, seconds + n, &theirs);
+    if (ok) {
+        qsort(seconds, n, sizeof *seconds, by_value);
+        qsort(seconds + n, n, sizeof *seconds, by_value);
+        add_percentiles(bench, seconds, base != NULL ? seconds + n : NULL, n);
+        if (base != NULL)
+            check_same(bench, "slices", &ours, &theirs);
+    }
+    free(picks);
+    free(seconds);
+    return ok;
+}
+
+static bool ask_all(struct bench *bench, varve_store *store, struct bench_baseline *base)
+{
+    struct bench_meter ours = {0}, theirs = {0};
+    struct bench_sum our_sum, their_sum;
+
+    if (!bench_scan_all(store, bench->options.workload, &ours, &our_sum))
+        return false;
+    if (base != NULL) {
+        if (!bench_baseline_scan(base, bench->options.workload, &theirs, &their_sum))
+            return false;
+        check_same(bench, "scan", &our_sum, &their_sum);
+    }
+    add_rate(bench, "scan, all rows and columns", (double)our_sum.rows, &ours, (double)our_sum.rows,
+             &theirs);
+    return true;
+}
+
+/* The first run fills the caches; the best of the rest counts for both. */
+static bool ask_hourly(struct bench *bench, varve_store *store, struct bench_baseline *base)
+{
+    struct bench_meter ours = {.wall_s = INFINITY}, theirs = {0};
+    struct bench_sum our_sum, their_sum;
+    const double rows = (double)bench->options.rows;
+
+    for (int turn = 0; turn < 6; turn++) {
+        struct bench_meter meter = {0};
+        if (!bench_aggregate_hourly(store, bench->options.workload, &meter, &our_sum))
+            return false;
+        if (turn > 0 && meter.wall_s < ours.wall_s)
+            ours = meter;
+    }
+    if (base != NULL) {
+        if (!bench_baseline_aggregate(base, bench->options.workload, &theirs, &their_sum))
+            return false;
+        check_same(bench, "hourly aggregates", &our_sum, &their_sum);
+    }
+    add_rate(bench, "hourly aggregates of everything, one core", rows, &ours, rows, &theirs);
+    return true;
+}
+
+static bool ask_reopen(struct bench *bench, varve_store **store, struct bench_baseline **base)
+{
+    struct bench_meter ours = {0}, theirs = {0};
+
+    varve_close(*store);
+    *store = NULL;
+    bench_meter_start(&ours);
+    if (!bench_store_open(bench->store_path, &bench->options, VARVE_POLICY_DURABLE_GROUP, store))
+        return false;
+    bench_meter_stop(&ours);
+    if (*base != NULL && !bench_baseline_reopen(base, bench->sqlite_path, &bench->options, &theirs))
+        return false;
+    add_value(bench, "reopen", "ms", ours.wall_s * 1e3, *base != NULL ? theirs.wall_s * 1e3 : NAN);
+    return true;
+}
+
+static bool ask(struct bench *bench, varve_store **store, struct bench_baseline **base)
+{
+    const char *only = bench->options.only;
+    varve_stats stats = {.struct_size = sizeof stats};
+
+    varve_get_stats(*store, &stats);
+    add_value(bench, "size on disk", "B/row", (double)stats.file_bytes / (double)stats.file_rows,
+              *base != NULL ? (double)bench_baseline_bytes(*base, bench->sqlite_path) /
+                                  (double)bench->options.rows
+                            : NAN);
+    if (is_listed(only, "scan") && !ask_all(bench, *store, *base))
+        return false;
+    if (is_listed(only, "aggregate") && !ask_hourly(bench, *store, *base))
+        return false;
+    if (is_listed(only, "slice") && !ask_slices(bench, *store, *base))
+        return false;
+    return !is_listed(only, "reopen") || ask_reopen(bench, store, base);
+}
+
+/* Load both stores whole and ask them. */
+static bool load_and_ask(struct bench *bench)
+{
+    struct bench_ingest_result ours = {0}, theirs = {0};
+    struct bench_baseline *base = NULL;
+    varve_store *store = NULL;
+    struct bench_options options = bench->options;
+
+    options.seconds = INFINITY;
+    bool ok = restart_feed(bench) &&
+              bench_ingest(bench->store_path, &options, &load_plan, VARVE_POLICY_DURABLE_GROUP,
+                           &bench->feed, &store, &ours);
+    if (ok && bench->options.sqlite)
+        ok = restart_feed(bench) &&
+             bench_baseline_ingest(bench->sqlite_path, &options, load_plan.batch,
+                                   VARVE_POLICY_DURABLE_GROUP, &bench->feed, &base, &theirs);
+    if (ok)
+        add_load(bench, &ours, &theirs);
+    ok = ok && ask(bench, &store, &base);
+    varve_close(store);
+    bench_baseline_close(base);
+    remove_stores(bench);
+    return ok;
+}
+
+/* ------------------------------------------------------------------------------------- Ingest */
+
+static bool ingest(struct bench *bench, const struct bench_plan *plan, varve_policy policy)
+{
+    struct bench_ingest_result ours = {0}, theirs = {0};
+    struct bench_baseline *base = NULL;
+    varve_store *store = NULL;
+    char name[64];
+
+    bool ok = restart_feed(bench) && bench_ingest(bench->store_path, &bench->options, plan, policy,
+                                                  &bench->feed, &store, &ours);
+    if (ok && bench->options.sqlite)
+        ok = restart_feed(bench) &&
+             bench_baseline_ingest(bench->sqlite_path, &bench->options, plan->batch, policy,
+                                   &bench->feed, &base, &theirs);
+    if (ok) {
+        (void)snprintf(name, sizeof name, "%s %s: flushed", plan->name, policy_names[policy]);
+        add_rate(bench, name, (double)ours.rows, &ours.flushed, (double)theirs.rows,
+                 &theirs.flushed);
+        (void)snprintf(name, sizeof name, "%s %s: acknowledged", plan->name, policy_names[policy]);
+        add_rate(bench, name, (double)ours.rows, &ours.acknowledged, (double)theirs.rows,
+                 &theirs.acknowledged);
+        (void)snprintf(name, sizeof name, "%s %s: worst commit", plan->name, policy_names[policy]);
+        add_value(bench, name, "ms", ours.worst_commit_s * 1e3,
+                  base != NULL ? theirs.worst_commit_s * 1e3 : NAN);
+    }
+    varve_close(store);
+    bench_baseline_close(base);
+    remove_stores(bench);
+    return ok;
+}
+
+static bool ingest_all(struct bench *bench)
+{
+    for (uint32_t p = VARVE_POLICY_DURABLE_EACH; p <= BENCH_POLICIES; p++)
+        for (size_t i = 0; i < sizeof plans / sizeof plans[0]; i++)
+            if (bench->options.policies[p] && is_listed(bench->options.only, plans[i].name) &&
+                !ingest(bench, &plans[i], (varve_policy)p))
+                return false;
+    return true;
+}
+
+static bool asks_questions(const char *only)
+{
+    return is_listed(only, "load") || is_listed(only, "scan") || is_listed(only, "aggregate") ||
+           is_listed(only, "slice") || is_listed(only, "reopen");
+}
+
+static int run(struct bench *bench)
+{
+    const struct bench_options *options = &bench->options;
+    const uint64_t chunk = options->rows < options->chunk ? options->rows : options->chunk;
+
+    if (!make_folder(options->dir))
+        return EXIT_FAILED;
+    (void)snprintf(bench->store_path, sizeof bench->store_path, "%s/bench-store", options->dir);
+    (void)snprintf(bench->sqlite_path, sizeof bench->sqlite_path, "%s/bench.sqlite", options->dir);
+    remove_stores(bench);
+    if (!bench_rows_init(&bench->rows, options->workload, chunk)) {
+        (void)fprintf(stderr, "varve: no memory for %llu rows\n", (unsigned long long)chunk);
+        return EXIT_FAILED;
+    }
+    if (!options->json) {
+        (void)printf("%s, %llu rows, seed %llu; varve %s; SQLite: %s\n", options->workload->name,
+                     (unsigned long long)options->rows, (unsigned long long)options->seed,
+                     varve_version(),
+                     options->sqlite              ? "WAL, prepared statements, WITHOUT ROWID"
+                     : bench_baseline_available() ? "not asked for"
+                                                  : "not run (built without it)");
+        (void)fflush(stdout);
+    }
+    const bool ok = (!asks_questions(options->only) || load_and_ask(bench)) && ingest_all(bench);
+    remove_stores(bench);
+    bench_report_print(&bench->report, options->json);
+    return !ok || bench->report.disagreement ? EXIT_FAILED : EXIT_OK;
+}
+
+/* ------------------------------------------------------------------------------------ Options */
+
+enum {
+    OPTION_ROWS = 1,
+    OPTION_WORKLOAD,
+    OPTION_SEED,
+    OPTION_DIR,
+    OPTION_ONLY,
+    OPTION_POLICY,
+    OPTION_SECONDS,
+    OPTION_SLICES,
+    OPTION_CHUNK,
+    OPTION_MEMORY,
+    OPTION_NO_SQLITE,
+    OPTION_JSON,
+    OPTION_QUICK,
+    OPTION_HELP
+};
+
+static const struct option long_options[] = {
+    {"rows", required_argument, NULL, OPTION_ROWS},
+    {"workload", required_argument, NULL, OPTION_WORKLOAD},
+    {"seed", required_argument, NULL, OPTION_SEED},
+    {"dir", required_argument, NULL, OPTION_DIR},
+    {"only", required_argument, NULL, OPTION_ONLY},
+    {"policy", required_argument, NULL, OPTION_POLICY},
+    {"seconds", required_argument, NULL, OPTION_SECONDS},
+    {"slices", required_argument, NULL, OPTION_SLICES},
+    {"chunk", required_argument, NULL, OPTION_CHUNK},
+    {"memory", required_argument, NULL, OPTION_MEMORY},
+    {"no-sqlite", no_argument, NULL, OPTION_NO_SQLITE},
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"quick", no_argument, NULL, OPTION_QUICK},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+static void print_help(void)
+{
+    (void)puts("usage: varve bench [options]\n"
+               "Measure a store, beside SQLite, with generated rows.\n"
+               "  --rows N         rows (default 1000000)\n"
+               "  --workload NAME  bars (default) or listens\n"
+               "  --seed N         of the rows (default 1)\n"
+               "  --dir DIR        where the stores are made, and removed (default bench-data)\n"
+               "  --only LIST      of: load, scan, aggregate, slice, reopen, and ways to write: "
+               "row-1000,\n"
+               "                   row-1000-flight, row-100-flight, row-1-flight, column-1000,\n"
+               "                   column-1000-flight, column-20000, column-20000-flight\n"
+               "  --policy LIST    of: durable_each, durable_group, interval, os (default: all)\n"
+               "  --seconds S      at most for each way to write (default 20)\n"
+               "  --slices N       slices to time (default 10000)\n"
+               "  --chunk N        rows in memory at a time (default 12000000)\n"
+               "  --memory MIB     the store's memory limit (default: the library's)\n"
+               "  --no-sqlite      varve alone\n"
+               "  --json           one JSON document instead of a table\n"
+               "  --quick          100000 rows and short runs: whether everything works");
+}
+
+/* False: not a number from 1 to `most`. */
+static bool parse_number(const char *text, uint64_t most, uint64_t *ret_number)
+{
+    char *end = NULL;
+
+    errno = 0;
+    const unsigned long long number = strtoull(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || text[0] == '-' || number == 0 || number > most)
+        return false;
+    *ret_number = number;
+    return true;
+}
+
+static bool take_option(struct bench_options *options, int option, const char *value)
+{
+    uint64_t number = 0;
+
+    switch (option) {
+    case OPTION_ROWS:
+        return parse_number(value, UINT64_C(1) << 40, &options->rows);
+    case OPTION_WORKLOAD:
+        options->workload = bench_workload_find(value);
+        return options->workload != NULL;
+    case OPTION_SEED:
+        return parse_number(value, UINT64_MAX, &options->seed);
+    case OPTION_DIR:
+        options->dir = value;
+        return strlen(value) < 400;
+    case OPTION_ONLY:
+        options->only = value;
+        return true;
+    case OPTION_POLICY:
+        for (uint32_t p = VARVE_POLICY_DURABLE_EACH; p <= BENCH_POLICIES; p++)
+            options->policies[p] = is_listed(value, policy_names[p]);
+        return true;
+    case OPTION_SECONDS:
+        options->seconds = parse_number(value, 86400, &number) ? (double)number : 0;
+        return number > 0;
+    case OPTION_SLICES:
+        options->slices = parse_number(value, 10000000, &number) ? (uint32_t)number : 0;
+        return number > 0;
+    case OPTION_CHUNK: /* texts in memory are found by 32-bit offsets */
+        return parse_number(value, UINT64_C(100000000), &options->chunk);
+    case OPTION_MEMORY:
+        options->memory_limit = parse_number(value, UINT64_C(1) << 30, &number) ? number << 20 : 0;
+        return number > 0;
+    case OPTION_NO_SQLITE:
+        options->sqlite = false;
+        return true;
+    case OPTION_JSON:
+        options->json = true;
+        return true;
+    default: /* quick */
+        options->rows = 100000;
+        options->seconds = 1;
+        options->slices = 500;
+        return true;
+    }
+}
+
+int command_bench(int argc, char **argv)
+{
+    struct bench bench = {
+        .options = {.workload = bench_workload_find("bars"),
+                    .rows = 1000000,
+                    .chunk = CHUNK_ROWS,
+                    .seed = 1,
+                    .seconds = 20,
+                    .slices = 10000,
+                    .dir = "bench-data",
+                    .policies = {false, true, true, true, true},
+                    .sqlite = bench_baseline_available()},
+    };
+    int option;
+
+    optind = 1;
+    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+        if (option == OPTION_HELP) {
+            print_help();
+            return EXIT_OK;
+        }
+        if (option == '?')
+            return EXIT_USAGE;
+        if (!take_option(&bench.options, option, optarg)) {
+            (void)fprintf(stderr, "varve: bench: '%s' is not a value of this option\n", optarg);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        (void)fprintf(stderr, "varve: bench takes no operand: '%s'\n", argv[optind]);
+        return EXIT_USAGE;
+    }
+    const int code = run(&bench);
+    bench_source_free(bench.feed.source);
+    bench_rows_free(&bench.rows);
+    bench_report_free(&bench.report);
+    return code;
+}

@@ -54,12 +54,16 @@ void varve_log_take(varve_store *store)
     varve_mutex_unlock(&store->queue_lock);
 }
 
+/* Whoever waits for a commit takes over. A background thread is woken only if something is left to
+ * do: waking one for each commit costs more than the commit. */
 static void log_release_locked(varve_store *store) VARVE_REQUIRES(&store->queue_lock)
 {
     assert(store->log_taken);
+    const bool busy = store->queue.first != NULL || varve_log_pending(store);
     store->log_taken = false;
     varve_cond_broadcast(&store->commit_done);
-    varve_cond_signal(&store->work);
+    if (busy)
+        varve_cond_signal(&store->work);
 }
 
 void varve_log_release(varve_store *store)
@@ -69,20 +73,37 @@ void varve_log_release(varve_store *store)
     varve_mutex_unlock(&store->queue_lock);
 }
 
+void varve_pending_finish_all(varve_store *store, struct varve_pending_list *list)
+{
+    struct varve_pending *pending;
+    bool awaited = false;
+
+    if (list->first == NULL)
+        return;
+    varve_mutex_lock(&store->queue_lock);
+    const bool silent = store->done.first == NULL; /* else the descriptor is readable already */
+    while ((pending = varve_pending_pop(list)) != NULL) {
+        assert(store->queued > 0);
+        store->queued--;
+        pending->state = VARVE_COMMIT_DONE;
+        if (pending->asynchronous)
+            varve_pending_push(&store->done, pending);
+        else
+            awaited = true;
+    }
+    if (silent && store->done.first != NULL && store->event_fd >= 0)
+        store->vfs->ops->event_signal(store->vfs, store->event_fd);
+    if (awaited)
+        varve_cond_broadcast(&store->commit_done);
+    varve_mutex_unlock(&store->queue_lock);
+}
+
 void varve_pending_finish(varve_store *store, struct varve_pending *pending)
 {
-    varve_mutex_lock(&store->queue_lock);
-    assert(store->queued > 0);
-    store->queued--;
-    pending->state = VARVE_COMMIT_DONE;
-    if (pending->asynchronous) {
-        varve_pending_push(&store->done, pending);
-        if (store->event_fd >= 0)
-            store->vfs->ops->event_signal(store->vfs, store->event_fd);
-    } else {
-        varve_cond_broadcast(&store->commit_done);
-    }
-    varve_mutex_unlock(&store->queue_lock);
+    struct varve_pending_list list = {0};
+
+    varve_pending_push(&list, pending);
+    varve_pending_finish_all(store, &list);
 }
 
 varve_status varve_pending_run(varve_store *store, struct varve_pending *pending)

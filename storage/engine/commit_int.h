@@ -20,8 +20,9 @@ void varve_log_release(varve_store *store);
 /* Queue `pending` and wait until it is done, driving the log when nobody else does. Returns its
  * status; the detail is in pending->error. */
 varve_status varve_pending_run(varve_store *store, struct varve_pending *pending);
-/* Hand a finished commit to whoever waits for it. */
+/* Hand finished commits to whoever waits for them. A blocking one is gone afterwards. */
 void varve_pending_finish(varve_store *store, struct varve_pending *pending);
+void varve_pending_finish_all(varve_store *store, struct varve_pending_list *list);
 
 /* turn.c: all require the log token ------------------------------------------------------------ */
 
@@ -32,6 +33,8 @@ void varve_pending_finish(varve_store *store, struct varve_pending *pending);
 bool varve_log_turn(varve_store *store, bool wait);
 /* Whether there is anything queued, in flight, or syncing. */
 bool varve_log_busy(varve_store *store);
+/* The same without what has only been queued. */
+bool varve_log_pending(const varve_store *store);
 /* Take turns until nothing is in flight (or the store has failed). */
 void varve_log_drain(varve_store *store);
 /* The wal writer failed: fail everything that waits. */

@@ -42,15 +42,6 @@ static void take_queue(varve_store *store)
     }
 }
 
-/* Give every commit of the list its end. */
-static void finish_list(varve_store *store, struct varve_pending_list *list)
-{
-    struct varve_pending *pending;
-
-    while ((pending = varve_pending_pop(list)) != NULL)
-        varve_pending_finish(store, pending);
-}
-
 /* Every commit of a list that has a record loses it: its error is `why`. */
 static void fail_list(varve_store *store, struct varve_pending_list *list, const varve_error *why)
 {
@@ -61,7 +52,7 @@ static void fail_list(varve_store *store, struct varve_pending_list *list, const
         p->error = *why;
         p->error.row = UINT64_MAX;
     }
-    finish_list(store, list);
+    varve_pending_finish_all(store, list);
 }
 
 void varve_log_fail_all(varve_store *store, const varve_error *why)
@@ -77,7 +68,7 @@ void varve_log_fail_all(varve_store *store, const varve_error *why)
     take_queue(store);
     for (struct varve_pending *p = store->intake.first; p != NULL; p = p->next)
         p->error = *why;
-    finish_list(store, &store->intake);
+    varve_pending_finish_all(store, &store->intake);
 }
 
 /* ------------------------------------------------------------------------------- Appending */
@@ -119,7 +110,7 @@ static void submit(varve_store *store)
     uint64_t ticket = 0;
 
     if (varve_wal_submit(store->wal, &ticket) == VARVE_END) {
-        finish_list(store, &store->opened);
+        varve_pending_finish_all(store, &store->opened);
         return;
     }
     assert(store->n_groups < VARVE_GROUPS_MAX);
@@ -309,7 +300,7 @@ static void complete_group(varve_store *store, const struct varve_wal_group_done
     struct varve_pending_list commits = group->commits;
     store->group_first = (store->group_first + 1) % VARVE_GROUPS_MAX;
     store->n_groups--;
-    finish_list(store, &commits);
+    varve_pending_finish_all(store, &commits);
 }
 
 /* Take completed groups. Returns how many, or an error that fails the store. */
@@ -362,13 +353,18 @@ bool varve_log_turn(varve_store *store, bool wait)
     return did || n > 0;
 }
 
+bool varve_log_pending(const varve_store *store)
+{
+    return store->intake.first != NULL || store->n_groups > 0 ||
+           varve_wal_in_flight(store->wal) > 0 || varve_wal_syncing(store->wal);
+}
+
 bool varve_log_busy(varve_store *store)
 {
     varve_mutex_lock(&store->queue_lock);
     const bool queued = store->queue.first != NULL;
     varve_mutex_unlock(&store->queue_lock);
-    return queued || store->intake.first != NULL || store->n_groups > 0 ||
-           varve_wal_in_flight(store->wal) > 0 || varve_wal_syncing(store->wal);
+    return queued || varve_log_pending(store);
 }
 
 void varve_log_drain(varve_store *store)

@@ -48,7 +48,8 @@ bool bench_store_open(const char *path, const struct bench_options *options, var
 
 static varve_value value_of(const struct bench_rows *rows, uint32_t column, uint64_t row)
 {
-    varve_value value = {.type = (uint8_t)rows->workload->columns[column].type};
+    varve_value value = {.type = (uint8_t)rows->workload->columns[column].type,
+                         .scale = rows->workload->columns[column].scale};
 
     if (value.type == VARVE_TEXT) {
         const uint32_t *offsets = rows->offsets[column];

@@ -29,6 +29,7 @@ struct bench_column {
     const char *name;
     varve_type type; /* TEXT, INT, BIGINT, DECIMAL, TIMESTAMP or DOUBLE */
     uint32_t width;  /* bytes a value; 0: text */
+    int8_t scale;    /* DECIMAL */
 };
 
 struct bench_workload {

@@ -29,6 +29,15 @@ uint64_t varve_payload_section_bytes(const struct varve_schema *schema, uint64_t
            n * varve_payload_row_bytes(schema);
 }
 
+uint64_t varve_payload_more_bytes(const struct varve_schema *schema, uint64_t row_bytes,
+                                  uint64_t before, uint64_t n)
+{
+    const uint64_t columns = (uint64_t)schema->n_columns + 4;
+    const uint64_t had = (before + VARVE_VECTOR_ROWS - 1) / VARVE_VECTOR_ROWS;
+    const uint64_t has = (before + n + VARVE_VECTOR_ROWS - 1) / VARVE_VECTOR_ROWS;
+    return columns * (has - had) * BLOCK_BYTES_MAX + n * row_bytes;
+}
+
 /* ------------------------------------------------------------------------------- Plain columns */
 
 static void write_plain_value(struct varve_buffer *out, const struct varve_lanes *in, uint32_t i)

@@ -81,6 +81,10 @@ enum varve_section_flags {
 uint64_t varve_payload_row_bytes(const struct varve_schema *schema);
 /* What a section of n rows takes at most, text and keys aside. n <= VARVE_RECORD_BYTES_MAX. */
 uint64_t varve_payload_section_bytes(const struct varve_schema *schema, uint64_t n);
+/* By how much that grows when `n` rows follow `before`, at least one; `row_bytes` is
+ * varve_payload_row_bytes() of the schema. */
+uint64_t varve_payload_more_bytes(const struct varve_schema *schema, uint64_t row_bytes,
+                                  uint64_t before, uint64_t n);
 
 /*
  * How a decoder finds the schema of a section; *ret_schema is borrowed until the next record is

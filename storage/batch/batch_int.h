@@ -60,6 +60,7 @@ struct varve_batch_section {
     size_t runs_capacity;
     uint32_t n_runs;
     uint32_t last_key;   /* of the last row put: rows come in runs */
+    uint64_t row_bytes;  /* varve_payload_row_bytes() of the schema */
     uint64_t raw_folded; /* raw bytes of rows that went into others */
 };
 

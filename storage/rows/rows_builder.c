@@ -231,13 +231,15 @@ varve_status varve_rows_builder_reserve(struct varve_rows_builder *b, uint32_t n
     if (n > UINT32_MAX - b->rows.n)
         return varve_error_set(err, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
                                "rows in memory are limited to 2^32 - 1");
-    if (b->slab == NULL || n > b->capacity - b->rows.n)
-        rc = grow(b, b->rows.n + n, err);
+    if (b->slab != NULL && n <= b->capacity - b->rows.n && bytes == 0)
+        return VARVE_OK; /* text has memory, if only for nothing, since there is a slab */
     const struct varve_schema *schema = b->rows.schema;
     for (uint32_t c = schema->time_column + 1; rc == VARVE_OK && c < schema->n_columns; c++) {
         if (schema->phys[c] == VARVE_PHYS_BYTES && has_memory(b, c))
             rc = varve_rows_builder_reserve_bytes(b, c, bytes, err);
     }
+    if (rc == VARVE_OK && (b->slab == NULL || n > b->capacity - b->rows.n))
+        rc = grow(b, b->rows.n + n, err);
     return rc;
 }
 

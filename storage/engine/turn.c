@@ -355,6 +355,8 @@ bool varve_log_turn(varve_store *store, bool wait)
 
 bool varve_log_pending(const varve_store *store)
 {
+    if (store->wal == NULL) /* read-only, or being opened */
+        return false;
     return store->intake.first != NULL || store->n_groups > 0 ||
            varve_wal_in_flight(store->wal) > 0 || varve_wal_syncing(store->wal);
 }

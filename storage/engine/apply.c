@@ -126,4 +126,5 @@ void varve_apply_publish(varve_store *store, uint64_t lsn_end)
             varve_memtable_publish(g->memtable);
     store->commit_lsn = lsn_end;
     varve_mutex_unlock(&store->view_lock);
+    varve_generations_settle(store);
 }

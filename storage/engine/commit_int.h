@@ -68,6 +68,9 @@ varve_status varve_generation_rotate(varve_store *store, struct varve_table *tab
                                      varve_error *err);
 /* Rotate what is full, old, or pins too much log. */
 void varve_generations_check(varve_store *store);
+/* After everything applied has been published: retired memtables to which nothing more comes may be
+ * flushed. */
+void varve_generations_settle(varve_store *store);
 /* Count a section in: remembers the log's state before the first record. */
 varve_status varve_generation_enter(varve_store *store, struct varve_generation *generation,
                                     varve_error *err);

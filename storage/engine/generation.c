@@ -38,35 +38,55 @@ void varve_generation_leave(varve_store *store, struct varve_generation *generat
         varve_log_point_free(&store->heap, &generation->start);
         generation->start.lsn = UINT64_MAX; /* nothing came of it: it pins nothing */
     }
+}
+
+/* Nothing more goes to a retired memtable and everything in it is published: a flush, which sees what
+ * a view sees, may begin. */
+static void make_flushable(varve_store *store, struct varve_generation *generation)
+{
     varve_mutex_lock(&store->queue_lock);
-    if (generation->retired && !generation->flushable) {
-        generation->flushable = true;
-        varve_memtable_freeze(generation->memtable);
-        varve_cond_signal(&store->work);
-    }
+    generation->flushable = true;
+    varve_memtable_freeze(generation->memtable);
+    varve_cond_signal(&store->work);
     varve_mutex_unlock(&store->queue_lock);
+}
+
+void varve_generations_settle(varve_store *store)
+{
+    if (store->n_retiring == 0)
+        return;
+    for (size_t i = 0; i < store->n_tables; i++) {
+        struct varve_generation *g = store->tables[i]->retiring;
+        if (g == NULL || g->pending > 0)
+            continue;
+        store->tables[i]->retiring = NULL;
+        store->n_retiring--;
+        make_flushable(store, g);
+    }
 }
 
 varve_status varve_generation_rotate(varve_store *store, struct varve_table *table,
                                      varve_error *err)
 {
     struct varve_generation *old = table->active;
-    struct varve_generation *fresh = varve_generation_new(table, err);
 
+    if (table->retiring != NULL) /* commits are still on their way to the one before */
+        return VARVE_OK;
+    struct varve_generation *fresh = varve_generation_new(table, err);
     if (fresh == NULL)
         return VARVE_ENOMEM;
     varve_mutex_lock(&store->view_lock);
     old->next = fresh;
+    if (old->pending == 0)
+        varve_memtable_publish(old->memtable); /* between two records: nothing is half there */
     varve_mutex_unlock(&store->view_lock);
     table->active = fresh;
-    varve_mutex_lock(&store->queue_lock);
-    old->retired = true;
     if (old->pending == 0) {
-        old->flushable = true;
-        varve_memtable_freeze(old->memtable);
-        varve_cond_signal(&store->work);
+        make_flushable(store, old);
+    } else {
+        table->retiring = old;
+        store->n_retiring++;
     }
-    varve_mutex_unlock(&store->queue_lock);
     return VARVE_OK;
 }
 

@@ -48,8 +48,9 @@ struct varve_log_point {
 };
 
 /*
- * A memtable in the life of the store: ACTIVE (takes new reservations), RETIRED (a newer one is
- * active; commits in flight may still go here), FLUSHABLE (retired and `pending` is 0), gone.
+ * A memtable in the life of the store: ACTIVE (takes new reservations), RETIRING (a newer one is
+ * active; commits in flight still come here), FLUSHABLE (nothing more comes and everything is
+ * published), gone.
  */
 struct varve_generation {
     struct varve_generation *next; /* newer; the last one is active. View lock */
@@ -59,18 +60,18 @@ struct varve_generation {
     struct varve_log_point
         start;       /* before its first record; lsn UINT64_MAX: no record. Log token */
     int64_t born_us; /* boot clock of its first record */
-    bool retired;    /* queue lock */
     bool flushable;  /* queue lock */
 };
 
 struct varve_table {
     varve_store *store;
-    struct varve_schema *schema;     /* owned reference */
-    _Atomic(bool) dropped;           /* set by the log token's holder */
-    bool dropping;                   /* its drop has been judged. Log token */
-    struct varve_generation *oldest; /* view lock for the list; the log token makes new ones */
-    struct varve_generation *active; /* log token */
-    uint64_t flushed_lsn;            /* from the manifest; replay skips records below. Open only */
+    struct varve_schema *schema;       /* owned reference */
+    _Atomic(bool) dropped;             /* set by the log token's holder */
+    bool dropping;                     /* its drop has been judged. Log token */
+    struct varve_generation *oldest;   /* view lock for the list; the log token makes new ones */
+    struct varve_generation *active;   /* log token */
+    struct varve_generation *retiring; /* the one before, while commits still go there. Log token */
+    uint64_t flushed_lsn; /* from the manifest; replay skips records below. Open only */
 };
 
 /* --------------------------------------------------------------------------------- Commits */
@@ -220,6 +221,7 @@ struct varve_store {
     struct varve_commit_group groups[VARVE_GROUPS_MAX];
     uint32_t group_first, n_groups;  /* ring of groups in flight */
     struct varve_log_point appended; /* after the last record appended; no origins */
+    uint32_t n_retiring;             /* tables that have a retiring memtable */
     struct varve_origins judged;     /* origins up to the last record appended */
     struct varve_origins origins;    /* origins up to the last record applied */
     struct varve_log_point applied;  /* after the last record applied; without origins */

@@ -346,6 +346,7 @@ bool varve_log_turn(varve_store *store, bool wait)
         rc = n < 0 ? (varve_status)n : VARVE_OK;
     }
     note_progress(store);
+    varve_generations_settle(store); /* commits that were refused do not come either */
     if (rc < 0) {
         varve_log_fail_all(store, &err);
         return false;

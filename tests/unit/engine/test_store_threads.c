@@ -237,6 +237,38 @@ START_TEST(readers_see_whole_batches_while_others_write_and_flush)
 }
 END_TEST
 
+/* Memtables are rotated while commits to them are in flight; a flush must see those too. */
+START_TEST(rotation_loses_no_commit_in_flight)
+{
+    enum { rows = 500, batches = 400 };
+    static int64_t times[rows], values[rows];
+    varve_store *store = open_store(setting[_i].backend, setting[_i].threads);
+    varve_table *table = NULL;
+    varve_batch *batch = NULL;
+    varve_value key = {.type = VARVE_INT};
+    varve_table_stats stats = {.struct_size = sizeof stats};
+
+    REQUIRE(varve_table_create(
+        store, "CREATE TABLE t (k int, ts timestamp, v bigint, PRIMARY KEY ((k), ts))", NULL));
+    REQUIRE(varve_table_open(store, "t", &table, NULL));
+    REQUIRE(varve_batch_new(store, &batch, NULL));
+    for (int64_t n = 0; n < batches; n++) {
+        for (int64_t i = 0; i < rows; i++)
+            times[i] = values[i] = n * rows + i;
+        const varve_array arrays[] = {{.column = 1, .values = times},
+                                      {.column = 2, .values = values}};
+        REQUIRE(varve_batch_put_columns(batch, table, &key, arrays, 2, rows, NULL, NULL));
+        REQUIRE(varve_commit(store, batch, VARVE_POLICY_DEFAULT, NULL, NULL));
+    }
+    varve_batch_free(batch);
+    REQUIRE(varve_flush(store, NULL));
+    varve_table_get_stats(store, table, &stats);
+    ck_assert_uint_gt(stats.files, 1);
+    ck_assert_uint_eq(stats.file_rows, (uint64_t)rows * batches);
+    varve_close(store);
+}
+END_TEST
+
 static void set_up(void)
 {
     scratch_create(&scratch);
@@ -256,6 +288,7 @@ int main(void)
     tcase_set_timeout(cases, 100);
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_loop_test(cases, readers_see_whole_batches_while_others_write_and_flush, 0, 4);
+    tcase_add_loop_test(cases, rotation_loses_no_commit_in_flight, 0, 4);
     suite_add_tcase(suite, cases);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -16,7 +16,7 @@
 
 #define TABLE_HEAD 16u
 #define SHARD_ENTRY 40u
-#define SHARD_KEYS 65536u /* at most so many keys a shard on average */
+#define SHARD_KEYS 131072u /* at most so many keys a shard on average */
 #define TRIES 100u
 #define SEED_STEP 0x9e3779b97f4a7c15u
 

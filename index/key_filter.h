@@ -2,7 +2,7 @@
  * key_filter.h - whether a partition key may be in a file: a static filter over 64-bit key hashes
  * with no false negatives and 1 false positive in 256, in 9 to 10 bits a key for large sets.
  *
- * Form.    Keys are spread by the top bits of their hash over shards of some 48,000 keys, each a
+ * Form.    Keys are spread by the top bits of their hash over shards of some 100,000 keys, each a
  *          binary fuse filter by itself (after T. M. Graf and D. Lemire, "Binary Fuse Filters: Fast
  *          and Smaller Than Xor Filters", 2022): a table of 8-bit fingerprints in which three
  *          places, in three adjacent segments, exclusive-or to the key's fingerprint. So building

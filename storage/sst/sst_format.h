@@ -75,7 +75,7 @@
  *
  *   Group directory
  *          0     4  n_groups
- *          4  80 n  groups
+ *          4  80 n  groups; indexes and data of later ones lie behind those of earlier ones
  *                     0  8  first_row            the sum of the rows before
  *                     8  8  first_partition      ordinal of the partition of its first row
  *                    16  4  rows

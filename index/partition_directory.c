@@ -210,6 +210,7 @@ static varve_status descend(struct varve_directory_cursor *cursor, const struct 
             cursor->leaf_ordinal = ret_head->first_ordinal;
             cursor->leaf_row = ret_head->first_row;
             cursor->base_time = ret_head->base_time;
+            cursor->at = cursor->n; /* before no entry, until leaf_restart() */
             return VARVE_OK;
         }
         if (rc == VARVE_OK && key == NULL && ordinal < ret_head->first_ordinal)

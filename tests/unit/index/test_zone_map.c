@@ -68,10 +68,10 @@ static void make_zones(struct varve_zone *zones, struct varve_rng *rng, bool flo
             z->last_row = 900;
         }
         if (z->has_sum && floating) {
-            z->partial.mantissa = ((varve_i128)(int64_t)varve_rng_next(rng) << 40) - 3;
-            z->partial.exponent = (int16_t)((int)varve_rng_below(rng, 2000) - 1000);
+            z->partial.mantissa = (varve_i128)(int64_t)varve_rng_next(rng) * 1000003;
+            z->partial.exponent = (int16_t)((int)varve_rng_below(rng, 1900) - 1000);
         } else if (z->has_sum) {
-            z->sum = ((varve_i128)(int64_t)varve_rng_next(rng) << 3) - 1;
+            z->sum = (varve_i128)(int64_t)varve_rng_next(rng) * 9 - 1;
         }
     }
 }

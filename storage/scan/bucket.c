@@ -25,6 +25,19 @@ struct varve_bucket varve_bucket_of(const struct varve_buckets *buckets, int64_t
     return bucket;
 }
 
+struct varve_bucket varve_bucket_after(const struct varve_buckets *buckets,
+                                       struct varve_bucket near, int64_t time)
+{
+    const int64_t every = buckets->every;
+
+    if (time >= near.first && time <= near.last)
+        return near;
+    if (every > 0 && near.last <= INT64_MAX - every && time > near.last &&
+        time <= near.last + every)
+        return (struct varve_bucket){near.last + 1, near.last + every};
+    return varve_bucket_of(buckets, time);
+}
+
 uint32_t varve_bucket_end(const int64_t *times, uint32_t from, uint32_t n, int64_t last)
 {
     uint32_t low = from, step = 1;

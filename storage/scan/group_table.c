@@ -77,13 +77,13 @@ void varve_groups_free(struct varve_groups *groups)
     varve_free(groups->heap, groups->slots, groups->n_slots * sizeof *groups->slots);
 }
 
-static size_t slot_of(const struct varve_groups *groups, int64_t bucket)
+static struct varve_group_slot *slot_of(const struct varve_groups *groups, int64_t bucket)
 {
-    size_t slot = (size_t)varve_mix64((uint64_t)bucket) & (groups->n_slots - 1);
+    size_t i = (size_t)varve_mix64((uint64_t)bucket) & (groups->n_slots - 1);
 
-    while (groups->slots[slot] != 0 && groups->all[groups->slots[slot] - 1]->bucket != bucket)
-        slot = (slot + 1) & (groups->n_slots - 1);
-    return slot;
+    while (groups->slots[i].number != 0 && groups->slots[i].bucket != bucket)
+        i = (i + 1) & (groups->n_slots - 1);
+    return &groups->slots[i];
 }
 
 /* At most half of the slots are in use. */
@@ -91,7 +91,7 @@ static varve_status grow_slots(struct varve_groups *groups, varve_error *err)
 {
     const size_t before = groups->n_slots;
     const size_t n = before == 0 ? 64 : before * 2;
-    uint32_t *slots;
+    struct varve_group_slot *slots;
 
     if (groups->n_all * 2 < before)
         return VARVE_OK;
@@ -102,37 +102,50 @@ static varve_status grow_slots(struct varve_groups *groups, varve_error *err)
     groups->slots = slots;
     groups->n_slots = n;
     for (size_t i = 0; i < groups->n_all; i++)
-        slots[slot_of(groups, groups->all[i]->bucket)] = (uint32_t)i + 1;
+        *slot_of(groups, groups->all[i]->bucket) =
+            (struct varve_group_slot){.bucket = groups->all[i]->bucket, .number = (uint32_t)i + 1};
+    return VARVE_OK;
+}
+
+static varve_status add_group(struct varve_groups *groups, struct varve_group_slot *slot,
+                              int64_t bucket, varve_error *err)
+{
+    struct varve_group *group;
+
+    if (groups->n_all >= UINT32_MAX - 1 ||
+        !varve_vec_grow(groups->heap, (void **)&groups->all, sizeof(struct varve_group *),
+                        groups->n_all + 1, &groups->all_capacity))
+        return varve_groups_nomem(groups->heap, groups->all_capacity * 16, err);
+    const varve_status rc = varve_group_new(groups, &group, err);
+    if (rc < 0)
+        return rc;
+    group->bucket = bucket;
+    groups->all[groups->n_all++] = group;
+    *slot = (struct varve_group_slot){.bucket = bucket, .number = (uint32_t)groups->n_all};
     return VARVE_OK;
 }
 
 varve_status varve_groups_find(struct varve_groups *groups, int64_t bucket,
                                struct varve_group **ret_group, varve_error *err)
 {
-    struct varve_group *group;
-
-    if (groups->recent != NULL && groups->recent->bucket == bucket) {
-        *ret_group = groups->recent;
-        return VARVE_OK;
-    }
+    /* Rows come in order of time, and so did those that made the groups: the next is likely next. */
+    for (size_t i = groups->recent; i < groups->n_all && i <= groups->recent + 1; i++)
+        if (groups->all[i]->bucket == bucket) {
+            groups->recent = i;
+            *ret_group = groups->all[i];
+            return VARVE_OK;
+        }
     varve_status rc = grow_slots(groups, err);
     if (rc < 0)
         return rc;
-    const size_t slot = slot_of(groups, bucket);
-    if (groups->slots[slot] == 0) {
-        if (groups->n_all >= UINT32_MAX - 1 ||
-            !varve_vec_grow(groups->heap, (void **)&groups->all, sizeof(struct varve_group *),
-                            groups->n_all + 1, &groups->all_capacity))
-            return varve_groups_nomem(groups->heap, groups->all_capacity * 16, err);
-        rc = varve_group_new(groups, &group, err);
+    struct varve_group_slot *slot = slot_of(groups, bucket);
+    if (slot->number == 0) {
+        rc = add_group(groups, slot, bucket, err);
         if (rc < 0)
             return rc;
-        group->bucket = bucket;
-        groups->all[groups->n_all++] = group;
-        groups->slots[slot] = (uint32_t)groups->n_all;
     }
-    groups->recent = groups->all[groups->slots[slot] - 1];
-    *ret_group = groups->recent;
+    groups->recent = slot->number - 1;
+    *ret_group = groups->all[groups->recent];
     return VARVE_OK;
 }
 
@@ -162,10 +175,14 @@ void varve_groups_sort(struct varve_groups *groups, bool reverse)
 {
     struct varve_group **all = groups->all;
     const size_t n = groups->n_all;
+    size_t ordered = 1;
 
-    for (size_t i = n / 2; i-- > 0;)
+    while (ordered < n && all[ordered - 1]->bucket < all[ordered]->bucket)
+        ordered++;
+    for (size_t i = ordered < n ? n / 2 : 0; i-- > 0;)
         sift(all, i, n);
-    for (size_t end = n; end-- > 1;) {
+    for (size_t end = ordered < n ? n : 0; end > 1;) {
+        end--;
         swap(&all[0], &all[end]);
         sift(all, 0, end);
     }

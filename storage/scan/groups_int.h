@@ -19,6 +19,9 @@ struct varve_bucket { /* times first .. last, inclusive; cut off at the ends of 
 };
 
 struct varve_bucket varve_bucket_of(const struct varve_buckets *buckets, int64_t time);
+/* The same when `near` is a bucket that is probably not far away. */
+struct varve_bucket varve_bucket_after(const struct varve_buckets *buckets,
+                                       struct varve_bucket near, int64_t time);
 /* Of ascending times, the first at or after `from` that is above `last`; n if none is. */
 uint32_t varve_bucket_end(const int64_t *times, uint32_t from, uint32_t n, int64_t last);
 /* The first of times [from, to) that is at or above `first`, searched from the end. */
@@ -70,8 +73,20 @@ struct varve_group {
     struct varve_group_cell cells[]; /* one a column; exact sums behind them */
 };
 
+struct varve_group_slot { /* of the hash table */
+    int64_t bucket;
+    uint32_t number; /* 1 + index of the group; 0: free */
+    uint32_t reserved;
+};
+
+struct varve_group_output { /* an aggregate: what it makes of which cell */
+    uint32_t function;
+    uint32_t cell;
+};
+
 struct varve_groups {
     struct varve_heap *heap;
+    struct varve_group_output *outputs;
     uint32_t n_columns;
     struct varve_group_column *columns;
     struct varve_column_set needed; /* clustering and value columns among them */
@@ -95,9 +110,9 @@ struct varve_groups {
     struct varve_group **all;
     size_t n_all;
     size_t all_capacity;
-    uint32_t *slots; /* open addressing: 1 + index, or 0; a power of two of them */
+    struct varve_group_slot *slots; /* open addressing, a power of two of them */
     size_t n_slots;
-    struct varve_group *recent;
+    size_t recent; /* index of the group found last */
     size_t given;
 };
 

@@ -131,6 +131,19 @@ varve_status varve_result_begin(struct varve_result *result, uint32_t rows, varv
     return VARVE_OK;
 }
 
+/* Validity is written only once a batch has a null in the column: until then it is not shown. */
+static void show_validity(struct varve_result_column *column, uint32_t rows)
+{
+    if (column->view.nulls == 0)
+        varve_bitmap_set_range(column->validity, 0, rows);
+}
+
+static void set_valid(struct varve_result_column *column, uint32_t row, uint32_t n)
+{
+    if (column->view.nulls > 0)
+        varve_bitmap_set_range(column->validity, row, n);
+}
+
 /* Room for `size` more bytes of a text column that holds `used`. */
 static varve_status reserve_bytes(struct varve_result *result, struct varve_result_column *column,
                                   size_t used, size_t size, varve_error *err)
@@ -194,20 +207,34 @@ static void store(struct varve_result_column *column, uint32_t row, const varve_
         column->scales[row] = value->scale;
 }
 
-varve_status varve_result_put(struct varve_result *result, uint32_t i, const varve_value *value,
-                              varve_error *err)
+varve_status varve_result_put_null(struct varve_result *result, uint32_t i, varve_error *err)
+{
+    static const varve_value zero;
+    struct varve_result_column *column = &result->columns[i];
+    const uint32_t row = result->rows;
+
+    show_validity(column, row);
+    column->view.nulls++;
+    if (column->phys == VARVE_PHYS_BYTES) {
+        column->offsets[row + 1] = column->offsets[row];
+        return reserve_bytes(result, column, column->offsets[row], 0, err);
+    }
+    store(column, row, &zero);
+    return VARVE_OK;
+}
+
+varve_status varve_result_put_other(struct varve_result *result, uint32_t i,
+                                    const varve_value *value, varve_error *err)
 {
     struct varve_result_column *column = &result->columns[i];
     const uint32_t row = result->rows;
-    const bool is_null = value->presence != VARVE_SET;
 
     assert(row < result->capacity);
-    if (is_null)
-        column->view.nulls++;
-    else
-        varve_bit_set(column->validity, row);
+    if (value->presence != VARVE_SET)
+        return varve_result_put_null(result, i, err);
+    set_valid(column, row, 1);
     if (column->phys == VARVE_PHYS_BYTES) {
-        const size_t size = is_null ? 0 : value->as.bytes.size;
+        const size_t size = value->as.bytes.size;
         const varve_status rc = reserve_bytes(result, column, column->offsets[row], size, err);
         if (rc < 0)
             return rc;
@@ -216,8 +243,7 @@ varve_status varve_result_put(struct varve_result *result, uint32_t i, const var
         column->offsets[row + 1] = column->offsets[row] + (uint32_t)size;
         return VARVE_OK;
     }
-    static const varve_value zero;
-    store(column, row, is_null ? &zero : value);
+    store(column, row, value);
     return VARVE_OK;
 }
 
@@ -229,7 +255,7 @@ varve_status varve_result_fill(struct varve_result *result, uint32_t i, const va
     const size_t width = width_of(column);
 
     assert(n <= result->capacity - row);
-    varve_bitmap_set_range(column->validity, row, n);
+    set_valid(column, row, n);
     if (column->phys == VARVE_PHYS_BYTES) {
         const size_t size = value->as.bytes.size;
         const varve_status rc = reserve_bytes(result, column, column->offsets[row], size * n, err);
@@ -305,30 +331,35 @@ static void copy_time(struct varve_result_column *column, uint32_t row, const in
     }
 }
 
+static void zero_slot(struct varve_result_column *column, uint32_t row)
+{
+    const size_t width = width_of(column);
+
+    if (column->is_bit)
+        column->values[row / 8] &= (uint8_t) ~(1u << (row % 8));
+    else if (column->phys != VARVE_PHYS_BYTES)
+        memset(column->values + row * width, 0, width);
+    if (column->scales != NULL)
+        column->scales[row] = 0;
+}
+
 /* Validity of the rows from their live bits; the slots of nulls become zero. */
 static void copy_validity(struct varve_result_column *column, uint32_t row, const uint64_t *live,
                           const uint32_t *index, uint32_t n)
 {
-    const size_t width = width_of(column);
-
     if (live == NULL) {
-        varve_bitmap_set_range(column->validity, row, n);
+        set_valid(column, row, n);
         return;
     }
-    if (is_run(index, n))
-        varve_bitmap_copy(column->validity, row, live, index[0], n);
     for (uint32_t k = 0; k < n; k++) {
         if (varve_bit_get(live, index[k])) {
-            varve_bit_set(column->validity, row + k);
+            if (column->view.nulls > 0)
+                varve_bit_set(column->validity, row + k);
             continue;
         }
+        show_validity(column, row + k);
         column->view.nulls++;
-        if (column->is_bit)
-            column->values[(row + k) / 8] &= (uint8_t) ~(1u << ((row + k) % 8));
-        else if (column->phys != VARVE_PHYS_BYTES)
-            memset(column->values + (row + k) * width, 0, width);
-        if (column->scales != NULL)
-            column->scales[row + k] = 0;
+        zero_slot(column, row + k);
     }
 }
 
@@ -392,7 +423,7 @@ varve_status varve_result_copy(struct varve_result *result, uint32_t i,
     assert(n > 0 && n <= result->capacity - row);
     if (column == rows->schema->time_column) {
         copy_time(out, row, rows->time, index, n);
-        varve_bitmap_set_range(out->validity, row, n);
+        set_valid(out, row, n);
         return VARVE_OK;
     }
     if (out->phys == VARVE_PHYS_BYTES) {

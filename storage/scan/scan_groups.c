@@ -110,11 +110,13 @@ static varve_status fold_rows(varve_cursor *cursor, const struct folding *f, var
     const struct varve_groups *groups = cursor->groups;
     const int64_t *times = f->rows->time;
     uint32_t first = f->first, end = f->end;
+    struct varve_bucket bucket =
+        varve_bucket_of(&groups->buckets, groups->reverse ? times[end - 1] : times[first]);
 
     while (first < end) {
         uint32_t from = first, to = end; /* of the next bucket */
-        const struct varve_bucket bucket =
-            varve_bucket_of(&groups->buckets, groups->reverse ? times[end - 1] : times[first]);
+        bucket = varve_bucket_after(&groups->buckets, bucket,
+                                    groups->reverse ? times[end - 1] : times[first]);
         if (groups->reverse)
             end = from = varve_bucket_begin(times, first, end, bucket.first);
         else
@@ -195,16 +197,6 @@ static int64_t bucket_start(const varve_cursor *cursor, int64_t bucket)
     return bucket < least ? least : bucket;
 }
 
-/* The number of the cell that an aggregate takes its result from. */
-static uint32_t cell_of(const struct varve_groups *groups, uint32_t column)
-{
-    uint32_t i = 0;
-
-    while (groups->columns[i].column != column)
-        i++;
-    return i;
-}
-
 static varve_status give_group(varve_cursor *cursor, const struct varve_group *group,
                                varve_error *err)
 {
@@ -224,13 +216,12 @@ static varve_status give_group(varve_cursor *cursor, const struct varve_group *g
         rc = varve_result_put(result, at++, &value, err);
     }
     for (uint32_t i = 0; rc == VARVE_OK && i < cursor->scan.n_aggregates; i++) {
-        const varve_aggregate *a = &cursor->scan.aggregates[i];
+        const struct varve_group_output *output = &groups->outputs[i];
+        const struct varve_group_column *column = &groups->columns[output->cell];
         varve_value value = {.type = VARVE_BIGINT, .as.i64 = (int64_t)group->rows};
-        if (a->function != VARVE_COUNT_ROWS) {
-            const uint32_t c = cell_of(groups, a->column);
-            rc = varve_group_result(&group->cells[c], &groups->columns[c], a->function,
-                                    &schema->columns[a->column], &value, err);
-        }
+        if (output->function != VARVE_COUNT_ROWS)
+            rc = varve_group_result(&group->cells[output->cell], column, output->function,
+                                    &schema->columns[column->column], &value, err);
         if (rc == VARVE_OK)
             rc = varve_result_put(result, at++, &value, err);
     }
@@ -470,6 +461,7 @@ static void list_columns(varve_cursor *cursor, struct varve_groups *groups)
     for (uint32_t i = 0; i < cursor->scan.n_aggregates; i++) {
         const varve_aggregate *a = &cursor->scan.aggregates[i];
         uint32_t c = 0;
+        groups->outputs[i] = (struct varve_group_output){.function = a->function};
         if (a->function == VARVE_COUNT_ROWS)
             continue;
         while (c < groups->n_columns && groups->columns[c].column != a->column)
@@ -486,6 +478,7 @@ static void list_columns(varve_cursor *cursor, struct varve_groups *groups)
                 varve_bit_set(groups->needed.bits, a->column);
         }
         column->wants |= want_of(a->function);
+        groups->outputs[i].cell = c;
     }
     for (uint32_t c = 0; c < groups->n_columns; c++)
         if (groups->columns[c].kind == VARVE_GROUP_FLOAT &&
@@ -551,7 +544,9 @@ varve_status varve_groups_init(varve_cursor *cursor, varve_error *err)
     cursor->groups = groups;
     groups->columns =
         varve_cursor_memory(cursor, cursor->scan.n_aggregates, sizeof *groups->columns);
-    if (groups->columns == NULL)
+    groups->outputs =
+        varve_cursor_memory(cursor, cursor->scan.n_aggregates, sizeof *groups->outputs);
+    if (groups->columns == NULL || groups->outputs == NULL)
         return varve_error_nomem(err, "an aggregation");
     groups->buckets = (struct varve_buckets){cursor->scan.every, cursor->scan.origin};
     groups->by_partition = (cursor->scan.flags & VARVE_SCAN_BY_PARTITION) != 0;

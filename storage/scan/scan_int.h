@@ -137,8 +137,20 @@ static inline uint32_t varve_result_room(const struct varve_result *result)
     return result->full ? 0 : result->capacity - result->rows;
 }
 /* Write one cell of the row that is being added; every column must be, then rows++. */
-varve_status varve_result_put(struct varve_result *result, uint32_t i, const varve_value *value,
-                              varve_error *err);
+varve_status varve_result_put_null(struct varve_result *result, uint32_t i, varve_error *err);
+varve_status varve_result_put_other(struct varve_result *result, uint32_t i,
+                                    const varve_value *value, varve_error *err);
+static inline varve_status varve_result_put(struct varve_result *result, uint32_t i,
+                                            const varve_value *value, varve_error *err)
+{
+    struct varve_result_column *column = &result->columns[i];
+
+    if (value->presence != VARVE_SET || column->view.nulls > 0 ||
+        (column->phys != VARVE_PHYS_I64 && column->phys != VARVE_PHYS_F64))
+        return varve_result_put_other(result, i, value, err);
+    memcpy(column->values + (size_t)result->rows * 8, &value->as.i64, 8); /* or a double's bits */
+    return VARVE_OK;
+}
 /* Write a column of `n` rows from row result->rows on: rows index[0 .. n) of `rows`. */
 varve_status varve_result_copy(struct varve_result *result, uint32_t i,
                                const struct varve_rows *rows, uint32_t column,

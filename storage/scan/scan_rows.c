@@ -23,44 +23,43 @@ static uint64_t budget(const struct varve_scan_rows *rows)
     return rows->left < rows->left_of_each ? rows->left : rows->left_of_each;
 }
 
-/* List the rows that `selected` has (bit 0: row `first`), in the order of the scan. */
+/* List `count` rows, those that `selected` has (bit 0: row `first`), in the order of the scan. */
 static void list_rows(struct varve_scan_rows *rows, const uint64_t *selected, uint32_t first,
-                      uint32_t n, bool reverse)
+                      uint32_t n, uint32_t count, bool reverse)
 {
-    uint32_t count = 0;
+    uint32_t at = 0;
 
-    for (size_t i = varve_bitmap_next(selected, 0, n); i < n;
-         i = varve_bitmap_next(selected, i + 1, n))
-        rows->index[count++] = first + (uint32_t)i;
-    for (uint32_t i = 0; reverse && i < count / 2; i++) {
-        const uint32_t row = rows->index[i];
-        rows->index[i] = rows->index[count - 1 - i];
-        rows->index[count - 1 - i] = row;
-    }
+    for (uint32_t i = 0; count == n && i < n; i++)
+        rows->index[i] = reverse ? first + n - 1 - i : first + i;
+    for (uint32_t w = 0; count < n && w < VARVE_BITMAP_WORDS(n); w++)
+        for (uint64_t word = selected[w]; word != 0; word &= word - 1, at++) {
+            const uint32_t row = first + w * 64 + (uint32_t)__builtin_ctzll(word);
+            rows->index[reverse ? count - 1 - at : at] = row;
+        }
     rows->n = count;
     rows->at = 0;
 }
 
-/* Keep the first `most` set bits, in reverse the last, and report the span they take. */
-static void trim(uint64_t *selected, uint32_t n, uint64_t most, bool reverse, uint32_t *ret_first,
-                 uint32_t *ret_end)
+/* Clear the first `drop` set bits, or the last. */
+static void drop_rows(uint64_t *selected, uint32_t n, uint32_t drop, bool last)
 {
-    uint32_t count = (uint32_t)varve_bitmap_count(selected, n);
-    uint32_t first = n, end = 0, seen = 0;
-    const uint32_t drop = count > most ? (uint32_t)(count - most) : 0;
-
-    for (size_t i = varve_bitmap_next(selected, 0, n); i < n;
-         i = varve_bitmap_next(selected, i + 1, n), seen++) {
-        if (reverse ? seen < drop : seen >= count - drop) {
-            varve_bit_clear(selected, i);
-            continue;
-        }
-        if (first == n)
-            first = (uint32_t)i;
-        end = (uint32_t)i + 1;
+    for (uint32_t w = 0; drop > 0 && w < VARVE_BITMAP_WORDS(n); w++) {
+        uint64_t *word = &selected[last ? VARVE_BITMAP_WORDS(n) - 1 - w : w];
+        for (; drop > 0 && *word != 0; drop--)
+            *word &= last ? ~((uint64_t)1 << (63 - __builtin_clzll(*word))) : *word - 1;
     }
-    *ret_first = first;
-    *ret_end = end;
+}
+
+/* Keep as many of the selected rows as may still be given; how many that is. */
+static uint32_t trim(const struct varve_scan_rows *rows, uint64_t *selected, uint32_t n,
+                     bool reverse)
+{
+    const uint32_t count = (uint32_t)varve_bitmap_count(selected, n);
+
+    if (count <= budget(rows))
+        return count;
+    drop_rows(selected, n, count - (uint32_t)budget(rows), !reverse);
+    return (uint32_t)budget(rows);
 }
 
 /* A piece whose rows all exist: predicate columns first, then the rest for what survives. */
@@ -78,16 +77,20 @@ static varve_status take_certain_piece(varve_cursor *cursor, const struct varve_
         return rc;
     memcpy(selected, live->exists, sizeof selected);
     varve_filter_rows(&cursor->filter, &live->rows, live->first, step->n, selected);
-    trim(selected, step->n, budget(rows), cursor->reverse, &first, &end);
-    if (first >= end)
+    const uint32_t count = trim(rows, selected, step->n, cursor->reverse);
+    if (count == 0)
         return VARVE_OK;
+    first = (uint32_t)varve_bitmap_next(selected, 0, step->n);
+    end = step->n;
+    while (!varve_bit_get(selected, end - 1))
+        end--;
     rc = varve_live_rows_take(live, cursor, step, step->first + first, end - first, &rows->output,
                               err);
     if (rc < 0)
         return rc;
     uint64_t shifted[VARVE_SELECT_WORDS] = {0};
     varve_bitmap_copy(shifted, 0, selected, first, end - first);
-    list_rows(rows, shifted, live->first, end - first, cursor->reverse);
+    list_rows(rows, shifted, live->first, end - first, count, cursor->reverse);
     return VARVE_OK;
 }
 
@@ -97,7 +100,6 @@ static varve_status take_at_once(varve_cursor *cursor, const struct varve_merge_
 {
     struct varve_live_rows *live = &cursor->live;
     uint64_t selected[VARVE_SELECT_WORDS];
-    uint32_t from, end;
     const varve_status rc =
         varve_live_rows_take(live, cursor, step, first, n, &cursor->rows->output, err);
 
@@ -105,8 +107,8 @@ static varve_status take_at_once(varve_cursor *cursor, const struct varve_merge_
         return rc;
     memcpy(selected, live->exists, sizeof selected);
     varve_filter_rows(&cursor->filter, &live->rows, live->first, n, selected);
-    trim(selected, n, budget(cursor->rows), cursor->reverse, &from, &end);
-    list_rows(cursor->rows, selected, live->first, n, cursor->reverse);
+    const uint32_t count = trim(cursor->rows, selected, n, cursor->reverse);
+    list_rows(cursor->rows, selected, live->first, n, count, cursor->reverse);
     return VARVE_OK;
 }
 

@@ -467,6 +467,13 @@ bool varve_exact_partial_of(const double *values, size_t n, struct varve_exact_p
     return true;
 }
 
+/* Whether a division of doubles gives the nearest one, whatever the caller has set. */
+static bool divides_rounding_once(void)
+{
+    const volatile double tiny = 0x1p-60;
+    return FLT_EVAL_METHOD == 0 && 1.0 + tiny == 1.0 && 1.0 - tiny == 1.0;
+}
+
 double varve_exact_ratio(varve_i128 sum, uint64_t count, int scale)
 {
     assert(count > 0);
@@ -475,6 +482,9 @@ double varve_exact_ratio(varve_i128 sum, uint64_t count, int scale)
     varve_u128 divisor = count; /* at most 2^64 * 10^18 < 2^124 */
     for (int i = 0; i < scale; i++)
         divisor *= 10;
+    const varve_u128 exact = (varve_u128)1 << 53;
+    if (divisor <= exact && magnitude_of(sum) <= exact && divides_rounding_once())
+        return (double)(int64_t)sum / (double)(uint64_t)divisor; /* both exact: rounded once */
     /* Long division, as many bits at a time as the remainder has room for, until the quotient has
      * 55 bits; what is left of the remainder is the sticky bit. */
     const varve_u128 dividend = magnitude_of(sum);

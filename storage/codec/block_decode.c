@@ -12,6 +12,8 @@
 #include "storage/codec/block_format.h"
 #include "storage/codec/block_int.h"
 
+#define RUNS_AT_ONCE 64u /* unpacked together */
+
 static varve_status corrupt(varve_error *err, const char *what)
 {
     return varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET, "bad block: %s", what);
@@ -176,22 +178,38 @@ static uint32_t run_of(const struct varve_block *block, uint32_t first)
 }
 
 /* Rows of a run-length block; `size` bytes a value, or int64 from packed values. */
+/* Ends, and with `values` values, of runs [run, run + n). */
+static void unpack_runs(const struct varve_block *block, uint32_t run, uint32_t n, uint64_t *ends,
+                        uint64_t *values)
+{
+    const uint32_t packed = run + n == block->runs ? n - 1 : n; /* the last end is not stored */
+
+    varve_unpack_u64(block->extra.data, run, packed, block->width2, ends);
+    if (packed < n)
+        ends[packed] = block->n;
+    if (values != NULL)
+        varve_unpack_u64(block->payload.data, run, n, block->width, values);
+}
+
 static varve_status decode_rle(const struct varve_block *block, uint32_t first, uint32_t n,
                                bool integer, uint32_t size, uint8_t *out, varve_error *err)
 {
     const uint32_t end = first + n;
-    uint32_t row = first;
+    uint64_t ends[RUNS_AT_ONCE], values[RUNS_AT_ONCE];
+    uint32_t row = first, have = 0, at = 0;
 
-    for (uint32_t run = first == 0 ? 0 : run_of(block, first); row < end; run++) {
-        const uint32_t stop = run < block->runs ? run_end(block, run) : 0;
-        const uint32_t last = stop < end ? stop : end;
+    for (uint32_t run = first == 0 ? 0 : run_of(block, first); row < end; run++, at++) {
+        if (at == have && run < block->runs) {
+            have = block->runs - run < RUNS_AT_ONCE ? block->runs - run : RUNS_AT_ONCE;
+            at = 0;
+            unpack_runs(block, run, have, ends, integer ? values : NULL);
+        }
+        const uint64_t stop = run < block->runs ? ends[at] : 0;
+        const uint32_t last = stop < end ? (uint32_t)stop : end;
         if (stop <= row || (stop >= block->n) != (run + 1u == block->runs))
             return corrupt(err, "ends of runs");
         if (integer) {
-            int64_t value;
-            uint64_t offset;
-            varve_unpack_u64(block->payload.data, run, 1, block->width, &offset);
-            value = (int64_t)((uint64_t)block->base + offset);
+            const uint64_t value = (uint64_t)block->base + values[at];
             for (; row < last; row++, out += 8)
                 memcpy(out, &value, 8);
         } else {
@@ -268,13 +286,11 @@ varve_status varve_block_decode_ints(const struct varve_kernels *k, const struct
         decode_raw_ints(k, block, first, n, out);
         return VARVE_OK;
     case VARVE_CODEC_CONST:
-        for (uint32_t j = 0; j < n; j++)
-            out[j] = block->base;
+        k->ramp((uint64_t)block->base, 0, n, out);
         return VARVE_OK;
     case VARVE_CODEC_CONST_DELTA:
-        for (uint32_t j = 0; j < n; j++)
-            out[j] =
-                (int64_t)((uint64_t)block->base + (uint64_t)(first + j) * (uint64_t)block->step);
+        k->ramp((uint64_t)block->base + first * (uint64_t)block->step, (uint64_t)block->step, n,
+                out);
         break;
     case VARVE_CODEC_FOR:
         decode_for(k, block, first, n, out);

@@ -267,6 +267,12 @@ static void narrow_i32(const int64_t *restrict in, uint32_t n, int32_t *restrict
         out[j] = (int32_t)in[j];
 }
 
+static void ramp(uint64_t base, uint64_t step, uint32_t n, int64_t *restrict out)
+{
+    for (uint32_t j = 0; j < n; j++)
+        out[j] = (int64_t)(base + j * step);
+}
+
 /*
  * A 128-bit sum in two 64-bit ones, which vectorise: the low halves as they are, the high halves
  * biased to be unsigned, because AVX2 has no arithmetic shift of 64-bit lanes. Exact below 2^31
@@ -463,6 +469,7 @@ const struct varve_kernels VARVE_KERNELS = {
     .narrow_i8 = narrow_i8,
     .narrow_i16 = narrow_i16,
     .narrow_i32 = narrow_i32,
+    .ramp = ramp,
     .int_stats = int_stats,
     .int_range = int_range,
     .u32_range = u32_range,

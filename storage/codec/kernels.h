@@ -79,6 +79,8 @@ struct varve_kernels {
     void (*narrow_i8)(const int64_t *in, uint32_t n, int8_t *out);
     void (*narrow_i16)(const int64_t *in, uint32_t n, int16_t *out);
     void (*narrow_i32)(const int64_t *in, uint32_t n, int32_t *out);
+    /* out[j] = base + j * step, modulo 2^64 */
+    void (*ramp)(uint64_t base, uint64_t step, uint32_t n, int64_t *out);
 
     void (*int_stats)(const int64_t *in, uint32_t n, struct varve_int_stats *ret);
     void (*int_range)(const int64_t *in, uint32_t n, struct varve_int_range *ret);

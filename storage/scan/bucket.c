@@ -12,6 +12,16 @@ struct varve_bucket varve_bucket_of(const struct varve_buckets *buckets, int64_t
 
     if (buckets->every == 0)
         return bucket;
+    int64_t since;
+    if (!__builtin_sub_overflow(time, buckets->origin, &since)) {
+        const int64_t rest = since % buckets->every;
+        const int64_t begun = rest < 0 ? rest + buckets->every : rest;
+        if (!__builtin_sub_overflow(time, begun, &bucket.first) &&
+            !__builtin_add_overflow(bucket.first, buckets->every - 1, &bucket.last))
+            return bucket;
+        bucket = (struct varve_bucket){INT64_MIN, INT64_MAX};
+    }
+    /* Near the ends of time the same needs more bits. */
     const varve_i128 every = buckets->every;
     varve_i128 past = ((varve_i128)time - buckets->origin) % every;
     if (past < 0)

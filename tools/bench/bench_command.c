@@ -244,7 +244,7 @@ static bool ask_hourly(struct bench *bench, varve_store *store, struct bench_bas
     struct bench_sum our_sum, their_sum;
     const double rows = (double)bench->options.rows;
 
-    for (int turn = 0; turn < 6; turn++) {
+    for (uint32_t turn = 0; turn <= bench->options.turns; turn++) {
         struct bench_meter meter = {0};
         if (!bench_aggregate_hourly(store, bench->options.workload, &meter, &our_sum))
             return false;
@@ -408,6 +408,7 @@ enum {
     OPTION_POLICY,
     OPTION_SECONDS,
     OPTION_SLICES,
+    OPTION_TURNS,
     OPTION_CHUNK,
     OPTION_MEMORY,
     OPTION_NO_SQLITE,
@@ -425,6 +426,7 @@ static const struct option long_options[] = {
     {"policy", required_argument, NULL, OPTION_POLICY},
     {"seconds", required_argument, NULL, OPTION_SECONDS},
     {"slices", required_argument, NULL, OPTION_SLICES},
+    {"turns", required_argument, NULL, OPTION_TURNS},
     {"chunk", required_argument, NULL, OPTION_CHUNK},
     {"memory", required_argument, NULL, OPTION_MEMORY},
     {"no-sqlite", no_argument, NULL, OPTION_NO_SQLITE},
@@ -436,24 +438,26 @@ static const struct option long_options[] = {
 
 static void print_help(void)
 {
-    (void)puts("usage: varve bench [options]\n"
-               "Measure a store, beside SQLite, with generated rows.\n"
-               "  --rows N         rows (default 1000000)\n"
-               "  --workload NAME  bars (default) or listens\n"
-               "  --seed N         of the rows (default 1)\n"
-               "  --dir DIR        where the stores are made, and removed (default bench-data)\n"
-               "  --only LIST      of: load, scan, aggregate, slice, reopen, and ways to write: "
-               "row-1000,\n"
-               "                   row-1000-flight, row-100-flight, row-1-flight, column-1000,\n"
-               "                   column-1000-flight, column-20000, column-20000-flight\n"
-               "  --policy LIST    of: durable_each, durable_group, interval, os (default: all)\n"
-               "  --seconds S      at most for each way to write (default 20)\n"
-               "  --slices N       slices to time (default 10000)\n"
-               "  --chunk N        rows in memory at a time (default 12000000)\n"
-               "  --memory MIB     the store's memory limit (default: the library's)\n"
-               "  --no-sqlite      varve alone\n"
-               "  --json           one JSON document instead of a table\n"
-               "  --quick          100000 rows and short runs: whether everything works");
+    (void)puts(
+        "usage: varve bench [options]\n"
+        "Measure a store, beside SQLite, with generated rows.\n"
+        "  --rows N         rows (default 1000000)\n"
+        "  --workload NAME  bars (default) or listens\n"
+        "  --seed N         of the rows (default 1)\n"
+        "  --dir DIR        where the stores are made, and removed (default bench-data)\n"
+        "  --only LIST      of: load, scan, aggregate, slice, reopen, and ways to write: "
+        "row-1000,\n"
+        "                   row-1000-flight, row-100-flight, row-1-flight, column-1000,\n"
+        "                   column-1000-flight, column-20000, column-20000-flight\n"
+        "  --policy LIST    of: durable_each, durable_group, interval, os (default: all)\n"
+        "  --seconds S      at most for each way to write (default 20)\n"
+        "  --slices N       slices to time (default 10000)\n"
+        "  --turns N        runs of the hourly aggregates, of which the best counts (default 5)\n"
+        "  --chunk N        rows in memory at a time (default 12000000)\n"
+        "  --memory MIB     the store's memory limit (default: the library's)\n"
+        "  --no-sqlite      varve alone\n"
+        "  --json           one JSON document instead of a table\n"
+        "  --quick          100000 rows and short runs: whether everything works");
 }
 
 /* False: not a number from 1 to `most`. */
@@ -497,6 +501,9 @@ static bool take_option(struct bench_options *options, int option, const char *v
     case OPTION_SLICES:
         options->slices = parse_number(value, 10000000, &number) ? (uint32_t)number : 0;
         return number > 0;
+    case OPTION_TURNS:
+        options->turns = parse_number(value, 1000000, &number) ? (uint32_t)number : 0;
+        return number > 0;
     case OPTION_CHUNK: /* texts in memory are found by 32-bit offsets */
         return parse_number(value, UINT64_C(100000000), &options->chunk);
     case OPTION_MEMORY:
@@ -525,6 +532,7 @@ int command_bench(int argc, char **argv)
                     .seed = 1,
                     .seconds = 20,
                     .slices = 10000,
+                    .turns = 5,
                     .dir = "bench-data",
                     .policies = {false, true, true, true, true},
                     .sqlite = bench_baseline_available()},

@@ -133,6 +133,7 @@ struct bench_options {
     uint64_t memory_limit; /* 0: the store's default */
     double seconds;        /* at most, for one ingest run */
     uint32_t slices;
+    uint32_t turns; /* of the hourly aggregates, after one that fills the caches */
     const char *dir;
     const char *only;                  /* names separated by commas; NULL: all */
     bool policies[BENCH_POLICIES + 1]; /* by enum varve_policy */

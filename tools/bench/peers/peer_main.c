@@ -19,6 +19,7 @@
 #include <time.h>
 
 #define ANSWER_SLICES 200u /* slices that make up a slice's answer; all peers ask at least these */
+#define WARM_SLICES 20u    /* asked before the clock starts */
 #define CLIENTS_MAX 256u
 
 struct task {
@@ -32,6 +33,7 @@ struct task {
     double seconds;        /* time box of one measure */
     const char *questions; /* "," between */
     bool hold;             /* after a load: wait to be killed */
+    bool warm;             /* ask some slices before the clock starts */
 };
 
 static int64_t now_us(void)
@@ -340,6 +342,8 @@ static bool ask_slices(struct peer *peer, const struct task *task, const char *m
     uint32_t n = 0;
 
     bool ok = times != NULL && peer_definition.client_open(peer, &client);
+    for (uint32_t i = 0; ok && task->warm && i < WARM_SLICES && i < most; i++)
+        ok = ask(client, &task->rows.slices[most - 1 - i], &ignored);
     const struct cost before = cost_now();
     while (ok && n < most && (n < least || seconds_since(&before) < task->seconds)) {
         const int64_t start = now_ns();
@@ -532,6 +536,8 @@ static bool parse_option(struct task *task, const char *text)
         task->settings.compression = value;
     else if (strncmp(text, "hold", size) == 0)
         task->hold = strcmp(value, "1") == 0;
+    else if (strncmp(text, "warm", size) == 0)
+        task->warm = strcmp(value, "1") == 0;
     else
         return false;
     return task->commit > 0 && task->writers > 0 && task->clients > 0 &&
@@ -556,6 +562,7 @@ int main(int argc, char **argv)
         .runs = 5,
         .seconds = 60,
         .questions = "slice",
+        .warm = true,
     };
     const bool describes = argc >= 2 && strcmp(argv[1], "describe") == 0;
     const int options = describes ? 2 : 4;

@@ -1,0 +1,77 @@
+"""ClickHouse in the process (chdb): a MergeTree in the order of the key, codecs as its manual
+advises for time series, every insert synced."""
+
+import chdb
+from chdb.session import Session
+
+import peer_protocol
+
+TYPES = {'f64': 'Float64 CODEC(Gorilla, ZSTD)', 'i32': 'Int32 CODEC(T64, ZSTD)',
+         'text': 'LowCardinality(String)'}
+
+
+class Client(peer_protocol.SqlClient):
+    bucket = 'toStartOfHour(ts)'
+    arg_max = 'argMax'
+    latest_order = '(ts, seq)'
+    milliseconds = 'toUnixTimestamp64Milli(max(ts))'
+
+    def __init__(self, rows, session, threads):
+        super().__init__(rows)
+        self.session, self.threads = session, threads
+
+    def query(self, sql):
+        return self.session.query(f'{sql} SETTINGS max_threads = {self.threads}', 'ArrowTable')
+
+    def moment(self, ms):
+        return f'fromUnixTimestamp64Milli({ms})'
+
+
+class ChdbPeer(peer_protocol.Peer):
+    name = 'chdb'
+    version = f'{chdb.__version__} (ClickHouse {chdb.engine_version})'
+    merges = True
+    crowd = False
+
+    def describe(self):
+        return (f"{self.options['threads']} thread(s), MergeTree ORDER BY key, doubles Gorilla + "
+                'ZSTD, times DoubleDelta + ZSTD, fsync_after_insert, fsync_part_directory, rows '
+                'from Arrow')
+
+    def open(self, create):
+        self.session = Session(self.folder)
+        if create:
+            columns = ', '.join(f'{name} {TYPES[kind]}' for name, kind in self.rows.columns)
+            key = f', {self.rows.key}' if self.rows.key else ''
+            self.session.query('CREATE DATABASE peer')
+            self.session.query(
+                f'CREATE TABLE peer.{self.rows.set} (name LowCardinality(String), '
+                f"ts DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD), {columns}) "
+                f'ENGINE = MergeTree ORDER BY (name, ts{key}) '
+                'SETTINGS fsync_after_insert = 1, fsync_part_directory = 1')
+        self.session.query('USE peer')
+
+    def close(self):
+        self.session.close()
+
+    def commit(self, table):
+        # The engine finds the variable that Python() names in the frames above it.
+        self.session.query(f'INSERT INTO {self.rows.set} SELECT * FROM Python(table)')
+
+    def merge(self):
+        self.session.query(f'OPTIMIZE TABLE {self.rows.set} FINAL')
+
+    def size(self):
+        self.open(False)
+        table = self.session.query('SELECT sum(bytes_on_disk) AS s FROM system.parts WHERE active '
+                                   f"AND table = '{self.rows.set}'", 'ArrowTable')
+        data = int(peer_protocol.column_sum(table, 's'))
+        self.close()
+        return data, sum(peer_protocol.folder_size(self.folder, lambda _: False)) - data
+
+    def client(self):
+        return Client(self.rows, self.session, self.options['threads'])
+
+
+if __name__ == '__main__':
+    peer_protocol.main(ChdbPeer)

@@ -1,0 +1,407 @@
+"""The commands of a peer written in Python: parses them, runs the clock, prints a JSON object a line.
+
+    PEER describe [key=value...]
+    PEER load|merge|size|reopen|ask FOLDER ROWS [key=value...]
+
+README.md says what each does and prints; peer_main.c is the same for peers in C. A peer derives
+from Peer and calls main(ThePeer).
+"""
+
+import json
+import os
+import resource
+import sys
+import threading
+import time
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+HOUR_MS = 3600000
+ANSWER_SLICES = 200  # slices that make up a slice's answer; every peer asks at least these
+WARM_SLICES = 20     # asked before the clock starts
+DEFAULTS = {'commit': 10000, 'rows': 0, 'writers': 1, 'clients': 64, 'runs': 5, 'threads': 1,
+            'seconds': 60.0, 'questions': 'slice', 'compression': '', 'hold': 0, 'warm': 1}
+WHOLE = ('hourly_one', 'hourly_all', 'by_partition', 'total', 'latest', 'scan')
+
+
+class Rows:
+    """What row_writer wrote: the description, and on demand the rows as one Arrow table."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.columns = []  # (name, 'f64' | 'i32' | 'text'), in the table's order
+        self.key = None    # the further clustering column's name
+        facts = {}
+        with open(os.path.join(folder, 'meta.txt'), encoding='ascii') as file:
+            for line in file:
+                words = line.split()
+                if words[0] == 'column':
+                    self.columns.append((words[1], words[2]))
+                    if words[3:] == ['key']:
+                        self.key = words[1]
+                else:
+                    facts[words[0]] = words[1]
+        self.set = facts['set']
+        self.measured = facts['measured']
+        self.n = int(facts['rows'])
+        self.names = self._lines('name')
+        self.slices = [(self.names[int(a)], int(b), int(c))
+                       for a, b, c in (line.split() for line in self._lines('slices'))]
+
+    def _lines(self, name):
+        with open(os.path.join(self.folder, name + '.txt'), encoding='ascii') as file:
+            return file.read().splitlines()
+
+    def table(self):
+        types = {'f64': pa.float64(), 'i32': pa.int32(), 'i64': pa.timestamp('ms')}
+
+        def column(name, kind):
+            ending = 'u32' if kind == 'text' else kind
+            source = pa.memory_map(os.path.join(self.folder, f'{name}.{ending}'))
+            buffer = source.read_buffer()
+            if kind != 'text':
+                return pa.Array.from_buffers(types[kind], self.n, [None, buffer])
+            codes = pa.Array.from_buffers(pa.int32(), self.n, [None, buffer])
+            return pa.DictionaryArray.from_arrays(codes, self._lines(name)).cast(pa.string())
+
+        all_columns = [('name', 'text'), ('ts', 'i64'), *self.columns]
+        return pa.table({name: column(name, kind) for name, kind in all_columns})
+
+
+class Peer:
+    """What a peer provides. `options` are the command line's."""
+
+    name = version = ''
+    parallel = True         # a question can use several threads
+    merges = False
+    commits = True          # takes commits of any size; otherwise only the whole set at once
+    crowd = True            # several clients at once in one process
+
+    def __init__(self, folder, rows, options):
+        self.folder, self.rows, self.options = folder, rows, options
+
+    def describe(self):
+        """What was set, one line."""
+        raise NotImplementedError
+
+    def open(self, create):
+        raise NotImplementedError
+
+    def close(self):
+        raise NotImplementedError
+
+    def commit(self, table):
+        """Make these rows part of the store, on disk at return."""
+        raise NotImplementedError
+
+    def flush(self):
+        """Bring what a log holds into the store's files."""
+
+    def merge(self):
+        raise NotImplementedError
+
+    def size(self):
+        """Bytes of the data, and of all else that the store keeps."""
+        raise NotImplementedError
+
+    def client(self):
+        """An object with slice, hour, hourly, by_partition, total, latest and scan (peer.h)."""
+        raise NotImplementedError
+
+
+class SqlClient:
+    """The questions in SQL, for peers that answer with Arrow tables. Peers give the dialect."""
+
+    bucket = latest_order = milliseconds = ''
+    arg_max = 'arg_max'
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def query(self, sql):
+        raise NotImplementedError
+
+    def moment(self, ms):
+        """A literal of the time column's type."""
+        raise NotImplementedError
+
+    def _where(self, asked):
+        name, start, end = asked
+        return (f"FROM {self.rows.set} WHERE name = '{name}' AND ts >= {self.moment(start)} "
+                f'AND ts < {self.moment(end)}')
+
+    def slice(self, asked):
+        table = self.query('SELECT * ' + self._where(asked))
+        return [table.num_rows, column_sum(table, self.rows.measured)]
+
+    def hour(self, asked):
+        return sums(self.query(f'SELECT count(*) AS n, avg({self.rows.measured}) AS a '
+                               + self._where(asked)), ['n', 'a'])
+
+    def hourly(self, name):
+        m = self.rows.measured
+        where = f"WHERE name = '{name}'" if name else ''
+        table = self.query(f'SELECT name, {self.bucket} AS bucket, count(*) AS n, min({m}) AS lo, '
+                           f'max({m}) AS hi, sum({m}) AS total FROM {self.rows.set} {where} '
+                           'GROUP BY name, bucket')
+        return [table.num_rows, *sums(table, ['n', 'lo', 'hi', 'total'])]
+
+    def by_partition(self):
+        table = self.query(f'SELECT name, count(*) AS n, avg({self.rows.measured}) AS a '
+                           f'FROM {self.rows.set} GROUP BY name')
+        return [table.num_rows, *sums(table, ['n', 'a'])]
+
+    def total(self):
+        return sums(self.query(f'SELECT sum({self.rows.measured}) AS s FROM {self.rows.set}'),
+                    ['s'])
+
+    def latest(self):
+        order = self.latest_order if self.rows.key else 'ts'
+        table = self.query(f'SELECT name, {self.milliseconds} AS t, '
+                           f'{self.arg_max}({self.rows.measured}, {order}) AS v '
+                           f'FROM {self.rows.set} GROUP BY name')
+        return [table.num_rows, *sums(table, ['t', 'v'])]
+
+    def scan(self):
+        table = self.query(f'SELECT * FROM {self.rows.set}')
+        return [table.num_rows, column_sum(table, self.rows.measured)]
+
+
+def column_sum(table, name):
+    return float(pc.sum(table[name]).as_py() or 0)
+
+
+def sums(table, names):
+    return [column_sum(table, name) for name in names]
+
+
+# ---------------------------------------------------------------------------------- What it costs
+
+def process_number(path, label):
+    with open(path, encoding='ascii') as file:
+        return next((int(line.split()[1]) for line in file if line.startswith(label)), 0)
+
+
+class Cost:
+    """Seconds, CPU seconds and bytes written since it was made."""
+
+    def __init__(self):
+        self.cpu = self._cpu()
+        self.written = process_number('/proc/self/io', 'write_bytes:')
+        self.started = time.perf_counter()
+
+    @staticmethod
+    def _cpu():
+        use = resource.getrusage(resource.RUSAGE_SELF)
+        return use.ru_utime + use.ru_stime
+
+    def seconds(self):
+        return time.perf_counter() - self.started
+
+    def line(self, measure, seconds, **more):
+        say(measure=measure, **more, seconds=seconds, cpu=self._cpu() - self.cpu,
+            written=process_number('/proc/self/io', 'write_bytes:') - self.written)
+
+
+def say(**line):
+    print(json.dumps(line), flush=True)
+
+
+def say_memory():
+    """The greatest size that the process had; the mapped rows count while it loads."""
+    say(measure='memory', peak_bytes=1024 * process_number('/proc/self/status', 'VmHWM:'))
+
+
+# -------------------------------------------------------------------------------------- Commands
+
+def command_describe(peer):
+    say(peer=peer.name, version=peer.version, parallel=peer.parallel, merges=peer.merges,
+        many_writers=False, commits=peer.commits, crowd=peer.crowd, settings=peer.describe())
+
+
+def load_rows(peer, table):
+    """Commit after commit until all rows are in or time is up."""
+    rows = min(peer.options['rows'] or table.num_rows, table.num_rows)
+    size = peer.options['commit'] if peer.commits else rows
+    parts = [table.slice(at, min(size, rows - at)) for at in range(0, rows, size)]
+    done, cost = 0, Cost()
+    for part in parts:
+        if cost.seconds() >= peer.options['seconds']:
+            break
+        peer.commit(part)
+        done += part.num_rows
+    cost.line('ingest', cost.seconds(), rows=done, complete=done == table.num_rows)
+    return done == table.num_rows
+
+
+def command_load(peer):
+    table = peer.rows.table()
+    peer.open(True)
+    if load_rows(peer, table):
+        cost = Cost()
+        answer = peer.client().slice(peer.rows.slices[0])
+        cost.line('first_answer', cost.seconds(), answer=answer)
+    if peer.options['hold']:
+        say(event='holding')
+        sys.stdin.read()  # until it is killed, or whoever started it is gone
+    cost = Cost()
+    peer.flush()
+    seconds = cost.seconds()
+    peer.close()
+    cost.line('flush', seconds)
+    say_memory()
+
+
+def command_merge(peer):
+    if not peer.merges:
+        say(measure='merge', **{'not': f'{peer.name} does not merge'})
+        return
+    peer.open(False)
+    cost = Cost()
+    peer.merge()
+    seconds = cost.seconds()
+    peer.close()
+    cost.line('merge', seconds)
+
+
+def command_size(peer):
+    data, other = peer.size()
+    say(measure='size', bytes=data, other_bytes=other)
+
+
+def command_reopen(peer):
+    cost = Cost()
+    peer.open(False)
+    client = peer.client()
+    answer = client.slice(peer.rows.slices[0])
+    seconds = cost.seconds()
+    cost.line('reopen', seconds, answer=answer, rows=client.scan()[0])
+    peer.close()
+
+
+def add_answers(answers):
+    return [sum(values) for values in zip(*answers)]
+
+
+def ask_slices(peer, measure):
+    """One client asks slice after slice; the answer is that of the first ANSWER_SLICES."""
+    ask = getattr(peer.client(), measure)
+    for asked in peer.rows.slices[-WARM_SLICES:] if peer.options['warm'] else []:
+        ask(asked)
+    least, times, answers, cost = min(len(peer.rows.slices), ANSWER_SLICES), [], [], Cost()
+    for asked in peer.rows.slices:
+        if len(times) >= least and cost.seconds() >= peer.options['seconds']:
+            break
+        start = time.perf_counter()
+        answer = ask(asked)
+        times.append(time.perf_counter() - start)
+        if len(answers) < least:
+            answers.append(answer)
+    seconds = cost.seconds()
+    times.sort()
+    at = {label: times[min(int(part * len(times)), len(times) - 1)]
+          for label, part in (('p50', 0.5), ('p99', 0.99), ('p999', 0.999))}
+    cost.line(measure, seconds, n=len(times), **at, answer=add_answers(answers))
+
+
+def ask_crowd(peer):
+    """Slices a second of many clients at once."""
+    if not peer.crowd:
+        say(measure='slice_crowd', **{'not': 'one client at a time in one process'})
+        return
+    clients = [peer.client() for _ in range(peer.options['clients'])]
+    counts, failures, cost = [0] * len(clients), [], Cost()
+    deadline = time.perf_counter() + peer.options['seconds'] / 4
+
+    def work(number):
+        at = number
+        try:
+            while time.perf_counter() < deadline:
+                clients[number].slice(peer.rows.slices[at % len(peer.rows.slices)])
+                counts[number] += 1
+                at += len(clients)
+        except Exception as problem:  # a thread's failure is the whole question's
+            failures.append(problem)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(clients))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    cost.line('slice_crowd', cost.seconds(), clients=len(clients), n=sum(counts))
+
+
+def ask_whole(peer, measure):
+    """The same question several times, or until the time box is full; at least once."""
+    client = peer.client()
+    ask = {'hourly_one': lambda: client.hourly(peer.rows.names[0]),
+           'hourly_all': lambda: client.hourly(None)}.get(measure) or getattr(client, measure)
+    started = time.perf_counter()
+    for run in range(peer.options['runs']):
+        if run > 0 and time.perf_counter() - started >= peer.options['seconds']:
+            break
+        cost = Cost()
+        answer = ask()
+        cost.line(measure, cost.seconds(), run=run, answer=answer)
+
+
+def command_ask(peer):
+    peer.open(False)
+    for question in peer.options['questions'].split(','):
+        if question in ('slice', 'hour'):
+            ask_slices(peer, question)
+        elif question == 'slice_crowd':
+            ask_crowd(peer)
+        elif question in WHOLE:
+            ask_whole(peer, question)
+        else:
+            sys.exit(f'no question is named {question}')
+    peer.close()
+    say_memory()
+
+
+COMMANDS = {'describe': command_describe, 'load': command_load, 'merge': command_merge,
+            'size': command_size, 'reopen': command_reopen, 'ask': command_ask}
+
+
+def parse_options(words):
+    options = dict(DEFAULTS)
+    for word in words:
+        key, _, value = word.partition('=')
+        if key not in DEFAULTS:
+            sys.exit(f'no option is named {key}')
+        options[key] = type(DEFAULTS[key])(value)
+    return options
+
+
+def main(peer_class):
+    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
+        sys.exit(f'usage: {sys.argv[0]} {"|".join(COMMANDS)} [FOLDER ROWS] [key=value...]')
+    describes = sys.argv[1] == 'describe'
+    options = parse_options(sys.argv[2 if describes else 4:])
+    folder, rows = (None, None) if describes else (sys.argv[2], Rows(sys.argv[3]))
+    COMMANDS[sys.argv[1]](peer_class(folder, rows, options))
+
+
+def folder_size(folder, is_data):
+    """Bytes of the files that `is_data` says are data, and of all others."""
+    data = other = 0
+    for top, _, names in os.walk(folder):
+        for name in names:
+            size = os.path.getsize(os.path.join(top, name))
+            if is_data(name):
+                data += size
+            else:
+                other += size
+    return data, other
+
+
+def synced(path):
+    """Make a file that was written whole durable, with its name."""
+    for name in (path, os.path.dirname(path)):
+        fd = os.open(name, os.O_RDONLY)
+        os.fsync(fd)
+        os.close(fd)

@@ -61,7 +61,9 @@ static bool make_folder(const char *path)
 {
     if (mkdir(path, 0755) == 0 || errno == EEXIST)
         return true;
-    (void)fprintf(stderr, "varve: make the folder %s: %s\n", path, strerror(errno));
+    char why[128];
+    (void)fprintf(stderr, "varve: make the folder %s: %s\n", path,
+                  strerror_r(errno, why, sizeof why));
     return false;
 }
 
@@ -362,6 +364,31 @@ static bool ingest_all(struct bench *bench)
     return true;
 }
 
+/* All rows of a store there is into files, and what a row takes there. */
+static int measure_store(const struct bench_options *options)
+{
+    varve_stats stats = {.struct_size = sizeof stats};
+    struct bench_report report = {0};
+    varve_store *store = NULL;
+    varve_error err = {0};
+
+    if (!bench_store_open(options->store, options, VARVE_POLICY_DURABLE_GROUP, &store))
+        return EXIT_FAILED;
+    const varve_status rc = varve_flush(store, &err);
+    varve_get_stats(store, &stats);
+    varve_close(store);
+    if (rc < 0) {
+        (void)fprintf(stderr, "varve: flush: %s\n", err.message);
+        return EXIT_FAILED;
+    }
+    bench_report_add(&report, "rows in files", "rows", false)->varve = (double)stats.file_rows;
+    bench_report_add(&report, "size on disk", "B/row", true)->varve =
+        (double)stats.file_bytes / (double)stats.file_rows;
+    bench_report_print(&report, options->json);
+    bench_report_free(&report);
+    return EXIT_OK;
+}
+
 static bool asks_questions(const char *only)
 {
     return is_listed(only, "load") || is_listed(only, "scan") || is_listed(only, "aggregate") ||
@@ -411,6 +438,7 @@ enum {
     OPTION_TURNS,
     OPTION_CHUNK,
     OPTION_MEMORY,
+    OPTION_STORE,
     OPTION_NO_SQLITE,
     OPTION_JSON,
     OPTION_QUICK,
@@ -429,6 +457,7 @@ static const struct option long_options[] = {
     {"turns", required_argument, NULL, OPTION_TURNS},
     {"chunk", required_argument, NULL, OPTION_CHUNK},
     {"memory", required_argument, NULL, OPTION_MEMORY},
+    {"store", required_argument, NULL, OPTION_STORE},
     {"no-sqlite", no_argument, NULL, OPTION_NO_SQLITE},
     {"json", no_argument, NULL, OPTION_JSON},
     {"quick", no_argument, NULL, OPTION_QUICK},
@@ -456,6 +485,8 @@ static void print_help(void)
         "  --chunk N        rows in memory at a time (default 12000000)\n"
         "  --memory MIB     the store's memory limit (default: the library's)\n"
         "  --no-sqlite      varve alone\n"
+        "  --store STORE    nothing but this: write all rows of a store to files, and print how\n"
+        "                   many bytes a row takes there\n"
         "  --json           one JSON document instead of a table\n"
         "  --quick          100000 rows and short runs: whether everything works");
 }
@@ -509,6 +540,9 @@ static bool take_option(struct bench_options *options, int option, const char *v
     case OPTION_MEMORY:
         options->memory_limit = parse_number(value, UINT64_C(1) << 30, &number) ? number << 20 : 0;
         return number > 0;
+    case OPTION_STORE:
+        options->store = value;
+        return true;
     case OPTION_NO_SQLITE:
         options->sqlite = false;
         return true;
@@ -556,7 +590,7 @@ int command_bench(int argc, char **argv)
         (void)fprintf(stderr, "varve: bench takes no operand: '%s'\n", argv[optind]);
         return EXIT_USAGE;
     }
-    const int code = run(&bench);
+    const int code = bench.options.store != NULL ? measure_store(&bench.options) : run(&bench);
     bench_source_free(bench.feed.source);
     bench_rows_free(&bench.rows);
     bench_report_free(&bench.report);

@@ -37,7 +37,7 @@ bool bench_store_open(const char *path, const struct bench_options *options, var
     varve_error err = {0};
 
     varve_options_init(&open_options, sizeof open_options);
-    open_options.flags = VARVE_OPEN_CREATE;
+    open_options.flags = options->store == NULL ? VARVE_OPEN_CREATE : 0;
     open_options.policy = policy;
     open_options.memory_limit = options->memory_limit;
     return varve_open(path, &open_options, ret_store, &err) == VARVE_OK ||

@@ -3,6 +3,7 @@
  */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -48,7 +49,7 @@ static uint64_t status_kib(const char *field)
         return 0;
     while (kib == 0 && fgets(line, sizeof line, file) != NULL)
         if (strncmp(line, field, strlen(field)) == 0)
-            (void)sscanf(line + strlen(field), ": %llu", &kib);
+            kib = strtoull(line + strlen(field) + 1, NULL, 10);
     (void)fclose(file);
     return kib;
 }

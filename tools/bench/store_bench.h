@@ -135,6 +135,7 @@ struct bench_options {
     uint32_t slices;
     uint32_t turns; /* of the hourly aggregates, after one that fills the caches */
     const char *dir;
+    const char *store;                 /* one to be measured as it is; NULL: generated rows */
     const char *only;                  /* names separated by commas; NULL: all */
     bool policies[BENCH_POLICIES + 1]; /* by enum varve_policy */
     bool json, sqlite;

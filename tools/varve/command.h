@@ -47,6 +47,7 @@ int command_stats(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_dump(int argc, char **argv);
 int command_demo(int argc, char **argv);
+int command_bench(int argc, char **argv); /* tools/bench */
 
 /* ----------------------------------------------------------------------------------- Options */
 

@@ -15,6 +15,7 @@ static const struct tool_command commands[] = {
     {"verify", command_verify, "check every byte of a store"},
     {"dump", command_dump, "print what is inside one file of a store"},
     {"demo", command_demo, "make sample data, load it and show it"},
+    {"bench", command_bench, "measure a store with generated rows, beside SQLite"},
 };
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
 

@@ -107,7 +107,9 @@ static bool is_old(const varve_store *store, const struct varve_generation *gene
  * largest one, and one that has grown old. */
 struct candidates {
     struct varve_table *largest, *oldest, *stale;
-    size_t largest_bytes, total_bytes;
+    size_t largest_bytes;
+    size_t active_bytes; /* of all that take rows */
+    size_t total_bytes;  /* with those that wait to be flushed */
     uint64_t oldest_lsn;
 };
 
@@ -119,6 +121,7 @@ static void look_at(varve_store *store, struct varve_table *table, int64_t now_u
     if (!holds_rows(table->active))
         return;
     const size_t bytes = varve_memtable_bytes(table->active->memtable);
+    found->active_bytes += bytes;
     found->total_bytes += bytes;
     if (is_old(store, table->active, now_us))
         found->stale = table;
@@ -145,14 +148,18 @@ static struct candidates look(varve_store *store, int64_t now_us)
     return found;
 }
 
-/* Bytes of log segments that hold records (positions have gaps, so they do not tell). */
-static uint64_t log_bytes(varve_store *store)
+/* Bytes of log segments that are kept from `lsn` on and could go (positions have gaps, so they do not
+ * tell). Segments not sealed stay, whatever is flushed: to count them would flush for nothing. */
+static uint64_t pinned_bytes(varve_store *store, uint64_t lsn)
 {
     uint64_t bytes = 0;
 
     varve_mutex_lock(&store->view_lock);
-    for (uint32_t i = 0; i < store->version->n_segments; i++)
-        bytes += store->version->segments[i].size;
+    for (uint32_t i = 0; i < store->version->n_segments; i++) {
+        const struct varve_segment_entry *segment = &store->version->segments[i];
+        if (segment->sealed && segment->final_lsn > lsn)
+            bytes += segment->size;
+    }
     varve_mutex_unlock(&store->view_lock);
     return bytes;
 }
@@ -164,14 +171,13 @@ void varve_generations_check(varve_store *store)
     varve_mutex_lock(&store->queue_lock);
     store->memtable_bytes = found.total_bytes;
     varve_mutex_unlock(&store->queue_lock);
-    const uint64_t full = store->options.memtable_bytes;
     struct varve_table *chosen = found.stale;
-    if (found.largest != NULL &&
-        (found.largest_bytes >= full ||
-         (found.total_bytes >= full && found.largest_bytes >= found.total_bytes / 2)))
+    /* Together, however many tables share them: what commits are held back for can then always be
+     * flushed, since half of the limit at most is in memtables that still take rows. */
+    if (found.active_bytes >= store->options.memtable_bytes)
         chosen = found.largest;
     else if (chosen == NULL && found.oldest != NULL &&
-             log_bytes(store) > store->options.max_wal_bytes)
+             pinned_bytes(store, found.oldest_lsn) > store->options.max_wal_bytes)
         chosen = found.oldest;
     if (chosen != NULL)
         (void)varve_generation_rotate(store, chosen, NULL); /* no memory: the next turn tries */

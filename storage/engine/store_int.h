@@ -1,7 +1,7 @@
 /*
  * store_int.h - what an open store is made of. Private to storage/engine.
  *
- * Lock order, outermost first: log token, flush token, manifest lock, view lock, queue lock, file
+ * Lock order, outermost first: flush token, log token, manifest lock, view lock, queue lock, file
  * table lock. docs/ARCHITECTURE.md says what each covers; here every field names its own.
  */
 #ifndef VARVE_ENGINE_STORE_INT_H
@@ -23,6 +23,7 @@
 #define VARVE_GROUPS_MAX VARVE_WAL_DEPTH_MAX /* groups of commits in flight */
 #define VARVE_GROUP_BYTES (1u << 20)         /* payload after which a group is full */
 #define VARVE_THREADS_MAX 16u
+#define VARVE_EPOCHS_MAX 1024u /* the newest are kept */
 #define VARVE_IDLE_SEAL_US 20000
 #define VARVE_REAP_SPIN_US 40   /* how long to wait for the disk while commits may still join */
 #define VARVE_FILE_ID_CHUNK 64u /* file ids made durable ahead of use */
@@ -60,6 +61,7 @@ struct varve_generation {
     struct varve_log_point
         start;       /* before its first record; lsn UINT64_MAX: no record. Log token */
     int64_t born_us; /* boot clock of its first record */
+    uint64_t number; /* ascending over all tables; fixed */
     bool flushable;  /* queue lock */
 };
 
@@ -137,6 +139,7 @@ struct varve_file_table {
     uint64_t tick;
     struct varve_obsolete *obsolete;
     size_t n_obsolete, obsolete_capacity;
+    bool removing; /* a thread walks the list; only additions meanwhile */
 };
 
 /* ----------------------------------------------------------------------------------- Views */
@@ -209,8 +212,10 @@ struct varve_store {
     uint32_t waiters;                /* blocking committers. Queue lock */
     struct varve_pending_list done;  /* completions to reap. Queue lock */
     bool log_taken;                  /* the log token. Queue lock */
+    uint32_t log_claims;             /* threads that must have it next. Queue lock */
     bool flush_taken;                /* the flush token. Queue lock */
     bool closing;                    /* queue lock */
+    uint64_t timer_us;               /* boot clock of the last housekeeping. Queue lock */
     varve_error failure;             /* status != OK: the store is FAILED. Queue lock */
     int event_fd;
 
@@ -221,6 +226,7 @@ struct varve_store {
     struct varve_commit_group groups[VARVE_GROUPS_MAX];
     uint32_t group_first, n_groups;  /* ring of groups in flight */
     struct varve_log_point appended; /* after the last record appended; no origins */
+    uint64_t next_generation;        /* number of the next memtable */
     uint32_t n_retiring;             /* tables that have a retiring memtable */
     struct varve_origins judged;     /* origins up to the last record appended */
     struct varve_origins origins;    /* origins up to the last record applied */

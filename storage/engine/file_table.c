@@ -200,7 +200,7 @@ static void name_of(const struct varve_obsolete *obsolete, char *name)
         varve_file_name_sst(obsolete->id, name);
 }
 
-uint64_t varve_obsolete_remove(varve_store *store)
+static uint64_t remove_obsolete(varve_store *store)
 {
     struct varve_file_table *files = &store->files;
     const uint64_t oldest = varve_views_oldest_version(store);
@@ -234,6 +234,23 @@ uint64_t varve_obsolete_remove(varve_store *store)
         (void)store->vfs->ops->unlink(store->vfs, name); /* a stray is collected at the next open */
         removed++;
     }
+}
+
+/* One thread at a time: an item keeps its place while its readers are looked for. */
+uint64_t varve_obsolete_remove(varve_store *store)
+{
+    varve_mutex_lock(&store->files.lock);
+    const bool busy = store->files.removing || store->files.n_obsolete == 0;
+    if (!busy)
+        store->files.removing = true;
+    varve_mutex_unlock(&store->files.lock);
+    if (busy)
+        return 0;
+    const uint64_t removed = remove_obsolete(store);
+    varve_mutex_lock(&store->files.lock);
+    store->files.removing = false;
+    varve_mutex_unlock(&store->files.lock);
+    return removed;
 }
 
 uint64_t varve_obsolete_bytes(varve_store *store)

@@ -16,6 +16,7 @@
  */
 #include <string.h>
 
+#include "storage/engine/background_int.h"
 #include "storage/engine/commit_int.h"
 #include "storage/engine/edit_int.h"
 #include "storage/engine/file_table_int.h"
@@ -380,21 +381,26 @@ static void installed(varve_store *store, struct varve_flush *flush)
 
 /* ---------------------------------------------------------------------------------------- Steps */
 
-/* Free the memtables of tables that have been dropped. */
-static void release_dropped(varve_store *store)
+/* A table that has been dropped and still has memtables, or NULL. */
+static struct varve_table *dropped_table(varve_store *store)
 {
-    struct varve_generation *garbage = NULL;
+    struct varve_table *found = NULL;
 
+    varve_mutex_lock(&store->view_lock);
+    for (size_t i = 0; i < store->n_tables && found == NULL; i++)
+        if (store->tables[i]->dropped && store->tables[i]->oldest != NULL)
+            found = store->tables[i];
+    varve_mutex_unlock(&store->view_lock);
+    return found;
+}
+
+/* Free the memtables of a table that has been dropped; views have references of their own. */
+static void release_dropped(varve_store *store, struct varve_table *table)
+{
     varve_log_take(store);
     varve_mutex_lock(&store->view_lock);
-    for (size_t i = 0; i < store->n_tables; i++) {
-        struct varve_table *table = store->tables[i];
-        if (!table->dropped || table->oldest == NULL)
-            continue;
-        garbage = table->oldest;
-        table->oldest = table->active = NULL;
-        break;
-    }
+    struct varve_generation *garbage = table->oldest;
+    table->oldest = table->active = NULL;
     varve_mutex_unlock(&store->view_lock);
     varve_log_release(store);
     while (garbage != NULL) {
@@ -473,8 +479,12 @@ static varve_status run(varve_store *store, uint64_t budget_us, varve_error *err
 
     if (store->flush == NULL) {
         struct varve_generation *generation = next_generation(store);
-        if (generation == NULL)
-            return VARVE_END;
+        if (generation == NULL) {
+            struct varve_table *dropped = dropped_table(store);
+            if (dropped != NULL)
+                release_dropped(store, dropped);
+            return dropped != NULL ? VARVE_OK : VARVE_END;
+        }
         varve_error detail = {0};
         const varve_status rc = flush_begin(store, generation, &detail);
         if (rc < 0) {
@@ -486,8 +496,7 @@ static varve_status run(varve_store *store, uint64_t budget_us, varve_error *err
         varve_error detail = {0};
         const varve_status rc = step_once(store, &detail);
         if (rc == VARVE_END) { /* the table is gone */
-            give_up(store);
-            release_dropped(store);
+            give_up(store);    /* its memtables go with the next step */
             return VARVE_OK;
         }
         if (rc < 0) {
@@ -527,13 +536,14 @@ void varve_flush_abandon(varve_store *store)
 
 /* ------------------------------------------------------------------------- varve_flush() */
 
-/* Retire every memtable that holds rows; returns whether there are any to be flushed. */
-static varve_status retire_all(varve_store *store, varve_error *err)
+/* Retire every memtable that holds rows. What has been applied has its place in memtables numbered
+ * below *ret_end. */
+static varve_status retire_all(varve_store *store, uint64_t *ret_end, varve_error *err)
 {
     varve_status rc = VARVE_OK;
 
     varve_log_take(store);
-    varve_log_drain(store);
+    *ret_end = store->next_generation;
     for (size_t i = 0; i < store->n_tables && rc == VARVE_OK; i++) {
         struct varve_table *table = store->tables[i];
         if (!table->dropped && varve_memtable_rows(table->active->memtable) > 0)
@@ -543,8 +553,24 @@ static varve_status retire_all(varve_store *store, varve_error *err)
     return rc;
 }
 
+/* Whether a memtable numbered below `end` has been retired and not yet become files. */
+static bool any_retired(varve_store *store, uint64_t end)
+{
+    bool found = false;
+
+    varve_mutex_lock(&store->view_lock);
+    for (size_t i = 0; i < store->n_tables && !found; i++)
+        for (const struct varve_generation *g = store->tables[i]->oldest;
+             !store->tables[i]->dropped && g != NULL && g->next != NULL && !found; g = g->next)
+            found = g->number < end;
+    varve_mutex_unlock(&store->view_lock);
+    return found;
+}
+
+/* Commits that go on meanwhile are not waited for. */
 varve_status varve_flush(varve_store *store, varve_error *err)
 {
+    uint64_t end = 0;
     varve_status rc = varve_store_enter(store, err);
 
     if (rc < 0)
@@ -554,17 +580,17 @@ varve_status varve_flush(varve_store *store, varve_error *err)
                                "the store is open read-only");
     rc = varve_store_failure(store, err);
     if (rc == VARVE_OK)
-        rc = retire_all(store, err);
+        rc = retire_all(store, &end, err);
     varve_mutex_lock(&store->queue_lock);
     store->flush_error.status = VARVE_OK;
     store->flush_retry_us = 0;
     varve_mutex_unlock(&store->queue_lock);
-    while (rc == VARVE_OK && next_generation(store) != NULL) {
-        (void)varve_flush_step(store, 10000, NULL);
+    while (rc == VARVE_OK && any_retired(store, end)) {
+        const bool did = varve_background_step(store); /* commits on their way to it, too */
         varve_mutex_lock(&store->queue_lock);
         if (store->flush_error.status < 0)
             rc = varve_error_copy(err, &store->flush_error, VARVE_EIO);
-        else if (store->flush_taken) /* another thread is at it */
+        else if (!did) /* another thread is at it */
             (void)varve_cond_wait_for(&store->commit_done, &store->queue_lock, 1000);
         varve_mutex_unlock(&store->queue_lock);
         if (rc == VARVE_OK)

@@ -18,6 +18,7 @@ struct varve_generation *varve_generation_new(struct varve_table *table, varve_e
         return NULL;
     }
     generation->table = table;
+    generation->number = table->store->next_generation++;
     generation->start.lsn = UINT64_MAX;
     if (varve_memtable_create(heap, table->schema, &generation->memtable, err) < 0) {
         varve_free(heap, generation, sizeof *generation);

@@ -11,7 +11,8 @@
 #include "storage/engine/flush_int.h"
 
 #define STEP_US 2000u
-#define LOG_TURNS 64 /* before other tasks get a look */
+#define STEP_SHORT_US 200u /* while commits wait */
+#define LOG_TURNS 64       /* before other tasks get a look */
 #define TICK_US 10000u
 #define REMOVE_EVERY 100 /* ticks */
 
@@ -51,15 +52,8 @@ static bool task_log_timer(varve_store *store)
         return task_log(store);
     }
     const uint64_t now = (uint64_t)varve_store_boot_us(store);
-    const bool dirty = varve_wal_durable_lsn(store->wal) < varve_wal_written_lsn(store->wal);
-    if (!dirty)
-        store->unsynced_since_us = 0;
-    else if (store->unsynced_since_us == 0)
-        store->unsynced_since_us = now;
-    const bool interval = store->interval_used || store->options.policy == VARVE_POLICY_INTERVAL;
-    if (dirty && interval &&
-        now - store->unsynced_since_us >= (uint64_t)store->options.interval_ms * 1000 / 2)
-        did = varve_wal_sync(store->wal, NULL) == VARVE_OK;
+    if (varve_log_keep_interval(store))
+        did = true;
     else if (store->last_append_us != 0 && now - store->last_append_us >= VARVE_IDLE_SEAL_US) {
         did = varve_wal_idle_seal(store->wal, NULL) == VARVE_OK;
         store->last_append_us = 0;
@@ -71,19 +65,32 @@ static bool task_log_timer(varve_store *store)
     return did;
 }
 
+/* Housekeeping comes every TICK_US, whatever else there is to do. */
+static bool timer_is_due(varve_store *store)
+{
+    const uint64_t now = (uint64_t)varve_store_boot_us(store);
+
+    varve_mutex_lock(&store->queue_lock);
+    const bool due = now - store->timer_us >= TICK_US;
+    if (due)
+        store->timer_us = now;
+    varve_mutex_unlock(&store->queue_lock);
+    return due;
+}
+
 bool varve_background_step(varve_store *store)
 {
     if (varve_store_failure(store, NULL) < 0) {
         (void)task_log(store); /* commits that wait are told */
         return false;
     }
-    if (task_log(store))
-        return true;
-    if (task_segment(store))
-        return true;
-    if (varve_flush_step(store, STEP_US, NULL) == VARVE_OK)
-        return true;
-    return task_log_timer(store);
+    /* A busy log does not starve the others: they get a short turn after each of its own. */
+    bool did = task_log(store);
+    did |= task_segment(store);
+    if (timer_is_due(store))
+        did |= task_log_timer(store);
+    did |= varve_flush_step(store, did ? STEP_SHORT_US : STEP_US, NULL) == VARVE_OK;
+    return did;
 }
 
 static void *thread_main(void *argument)

@@ -35,6 +35,8 @@ bool varve_log_turn(varve_store *store, bool wait);
 bool varve_log_busy(varve_store *store);
 /* The same without what has only been queued. */
 bool varve_log_pending(const varve_store *store);
+/* Ask for the sync that `interval` promises if it is due; reaping drives it. */
+bool varve_log_keep_interval(varve_store *store);
 /* Take turns until nothing is in flight (or the store has failed). */
 void varve_log_drain(varve_store *store);
 /* The wal writer failed: fail everything that waits. */

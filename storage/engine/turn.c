@@ -183,10 +183,10 @@ static bool intake_is_durable(const varve_store *store)
 
     for (const struct varve_pending *p = store->intake.first; p != NULL && looked < 64;
          p = p->next, looked++) {
+        if (p->policy == VARVE_POLICY_DURABLE_EACH) /* it has a group to itself */
+            return looked == 0;
         if (is_durable(p))
             return true;
-        if (p->policy == VARVE_POLICY_DURABLE_EACH)
-            break;
     }
     return false;
 }
@@ -329,6 +329,27 @@ static uint64_t patience(varve_store *store)
     return store->n_groups == VARVE_GROUPS_MAX || all_in_flight ? UINT64_MAX : VARVE_REAP_SPIN_US;
 }
 
+/* What `interval` promises: bytes acknowledged are synced at the latest interval_ms later, however
+ * busy the log is. Half of it, since a sync takes its time. It covers all that was written. */
+bool varve_log_keep_interval(varve_store *store)
+{
+    if (varve_wal_durable_lsn(store->wal) >= varve_wal_written_lsn(store->wal)) {
+        store->unsynced_since_us = 0;
+        return false;
+    }
+    const uint64_t now = (uint64_t)varve_store_boot_us(store);
+    if (store->unsynced_since_us == 0)
+        store->unsynced_since_us = now;
+    if (!store->interval_used && store->options.policy != VARVE_POLICY_INTERVAL)
+        return false;
+    if (now - store->unsynced_since_us < (uint64_t)store->options.interval_ms * 1000 / 2)
+        return false;
+    if (varve_wal_sync(store->wal, NULL) != VARVE_OK) /* nothing to do, or the next turn tells */
+        return false;
+    store->unsynced_since_us = now;
+    return true;
+}
+
 bool varve_log_turn(varve_store *store, bool wait)
 {
     varve_error err = {0};
@@ -345,6 +366,8 @@ bool varve_log_turn(varve_store *store, bool wait)
         n = take_completions(store, wait && !did, patience(store), &err);
         rc = n < 0 ? (varve_status)n : VARVE_OK;
     }
+    if (rc == VARVE_OK)
+        (void)varve_log_keep_interval(store);
     note_progress(store);
     varve_generations_settle(store); /* commits that were refused do not come either */
     if (rc < 0) {

@@ -40,7 +40,6 @@ static uint64_t next_size(varve_store *store, uint64_t payload)
     if (store->segment_bytes == 0)
         store->segment_bytes = most < FIRST_SEGMENT_BYTES ? most : FIRST_SEGMENT_BYTES;
     uint64_t size = store->segment_bytes;
-    store->segment_bytes = size * 2 < most ? size * 2 : most;
     varve_mutex_unlock(&store->queue_lock);
     while (size < most && varve_wal_payload_limit(size) < payload)
         size = size * 2 < most ? size * 2 : most;
@@ -65,11 +64,15 @@ static varve_status make_segment(varve_store *store, uint64_t payload,
     while (rc == VARVE_OK);
     if (rc == VARVE_END)
         rc = list_segment(store, segment, err);
-    if (rc < 0) { /* whether the manifest names it after a failed edit is unknown: keep the file */
-        varve_wal_segment_close(segment, !varve_wal_segment_ready(segment));
+    if (rc < 0) {
+        /* After these the manifest does not name it. After others nobody knows: the file stays. */
+        const bool unnamed = rc == VARVE_ENOSPC || rc == VARVE_ENOMEM || rc == VARVE_EINVAL;
+        varve_wal_segment_close(segment, unnamed || !varve_wal_segment_ready(segment));
         return rc;
     }
     varve_mutex_lock(&store->queue_lock);
+    const uint64_t most = store->options.wal_segment_bytes;
+    store->segment_bytes = store->segment_bytes * 2 < most ? store->segment_bytes * 2 : most;
     store->stats.bytes_prezero += varve_wal_segment_size(segment);
     varve_mutex_unlock(&store->queue_lock);
     *ret_segment = segment;
@@ -98,15 +101,13 @@ varve_status varve_segment_provide(varve_store *store, uint64_t payload, varve_e
 
     varve_mutex_lock(&store->queue_lock);
     struct varve_wal_segment *segment = store->ready_segment;
-    store->ready_segment = NULL;
+    if (segment != NULL && varve_wal_payload_limit(varve_wal_segment_size(segment)) < payload)
+        segment = NULL; /* it serves later */
+    else
+        store->ready_segment = NULL;
     varve_mutex_unlock(&store->queue_lock);
-    if (segment == NULL || varve_wal_payload_limit(varve_wal_segment_size(segment)) < payload) {
-        varve_mutex_lock(&store->queue_lock);
-        store->ready_segment = segment; /* it serves later */
-        varve_mutex_unlock(&store->queue_lock);
-        segment = NULL;
+    if (segment == NULL)
         rc = make_segment(store, payload, &segment, err);
-    }
     if (rc == VARVE_OK)
         rc = varve_wal_offer(store->wal, segment, err);
     if (rc < 0)

@@ -24,11 +24,6 @@ static uint64_t debt(varve_store *store)
     return bytes;
 }
 
-bool varve_pressure_is_hard(varve_store *store)
-{
-    return debt(store) >= hard_limit(store);
-}
-
 static uint64_t delay_us(const varve_store *store, uint64_t bytes)
 {
     const uint64_t hard = hard_limit(store), soft = hard / 4 * 3;
@@ -38,17 +33,17 @@ static uint64_t delay_us(const varve_store *store, uint64_t bytes)
     return bytes >= hard ? DELAY_MAX_US : DELAY_MAX_US * (bytes - soft) / (hard - soft);
 }
 
-/* Let others work for a while, or work ourselves where nobody else does. */
-static void pause_us(varve_store *store, uint64_t us)
+/* Let others work for a while, or work ourselves where nobody else does. False: there is nothing to
+ * do and nobody to wait for. */
+static bool pause_us(varve_store *store, uint64_t us)
 {
-    if (!store->threaded) {
-        (void)varve_background_step(store);
-        return;
-    }
+    if (!store->threaded)
+        return varve_background_step(store);
     varve_mutex_lock(&store->queue_lock);
     varve_cond_broadcast(&store->work);
     (void)varve_cond_wait_for(&store->commit_done, &store->queue_lock, us);
     varve_mutex_unlock(&store->queue_lock);
+    return true;
 }
 
 static void note_stall(varve_store *store, uint64_t us)
@@ -75,6 +70,33 @@ static varve_status hopeless(varve_store *store, uint64_t bytes, varve_error *er
     return full ? VARVE_ENOSPC : VARVE_OK;
 }
 
+varve_status varve_pressure_check(varve_store *store, varve_error *err)
+{
+    const uint64_t bytes = debt(store);
+
+    if (bytes < hard_limit(store))
+        return VARVE_OK;
+    const varve_status rc = hopeless(store, bytes, err);
+    return rc < 0 ? rc
+                  : varve_error_set(err, VARVE_EAGAIN, NULL, VARVE_NO_OFFSET,
+                                    "the memtables are full; wait for a flush");
+}
+
+/* Flushing has made no room: say why, if the last flush failed. */
+static varve_status no_room(varve_store *store, uint64_t bytes, varve_error *err)
+{
+    varve_mutex_lock(&store->queue_lock);
+    const varve_status why = store->flush_error.status;
+    if (why < 0)
+        (void)varve_error_copy(err, &store->flush_error, why);
+    varve_mutex_unlock(&store->queue_lock);
+    if (why < 0)
+        return why;
+    return varve_error_set(err, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
+                           "the memtables hold %llu bytes and flushing has made no room",
+                           (unsigned long long)bytes);
+}
+
 varve_status varve_pressure_wait(varve_store *store, varve_error *err)
 {
     uint64_t bytes = debt(store);
@@ -84,20 +106,19 @@ varve_status varve_pressure_wait(varve_store *store, varve_error *err)
         return VARVE_OK;
     const int64_t begun = varve_store_boot_us(store);
     int64_t waited = 0;
+    bool more = true;
+    if (!store->threaded) /* so that a full disk is noticed to have room again */
+        (void)varve_background_step(store);
     do {
+        bytes = debt(store);
         const varve_status rc = hopeless(store, bytes, err);
         if (rc < 0)
             return rc;
-        pause_us(store, us);
+        more = pause_us(store, us);
         waited = varve_store_boot_us(store) - begun;
         bytes = debt(store);
         us = DELAY_MAX_US;
-    } while (bytes >= hard_limit(store) && waited < (int64_t)PATIENCE_MAX_US);
+    } while (more && bytes >= hard_limit(store) && waited < (int64_t)PATIENCE_MAX_US);
     note_stall(store, (uint64_t)waited);
-    if (bytes >= hard_limit(store))
-        return varve_error_set(err, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
-                               "the memtables hold %llu bytes and flushing has made no room for "
-                               "a minute",
-                               (unsigned long long)bytes);
-    return VARVE_OK;
+    return bytes >= hard_limit(store) ? no_room(store, bytes, err) : VARVE_OK;
 }

@@ -8,7 +8,8 @@
 
 /* Wait as long as the memtables' debt asks for. ELIMIT if no flush can help; the store's failure. */
 varve_status varve_pressure_wait(varve_store *store, varve_error *err);
-/* Whether a commit that must not block has to be turned away. */
-bool varve_pressure_is_hard(varve_store *store);
+/* For a commit that must not block: EAGAIN where it would have to wait for a flush, or why waiting
+ * cannot help. */
+varve_status varve_pressure_check(varve_store *store, varve_error *err);
 
 #endif

@@ -362,7 +362,24 @@ static void note_verdict(varve_store *store, const struct varve_wal_verdict *ver
     }
 }
 
-/* Exchange the segments for those that recovery made, in one edit. */
+/* Every open for writing is an epoch of its own, so that a reader of a lost tail can tell; one in
+ * which nothing was written gives its place to the next. `index` is of the last record accepted. */
+static void begin_epoch(varve_store *store, uint64_t term, uint64_t index)
+{
+    if (store->n_epochs > 0 && store->epochs[store->n_epochs - 1].term > term)
+        term = store->epochs[store->n_epochs - 1].term;
+    while (store->n_epochs > 0 && store->epochs[store->n_epochs - 1].first_index > index)
+        store->n_epochs--; /* nothing is left of it */
+    if (store->n_epochs >= VARVE_EPOCHS_MAX) {
+        store->n_epochs--;
+        memmove(store->epochs, store->epochs + 1, store->n_epochs * sizeof *store->epochs);
+    }
+    assert(store->n_epochs < store->epochs_capacity);
+    store->epochs[store->n_epochs++] =
+        (struct varve_epoch){.term = term + 1, .first_index = index + 1};
+}
+
+/* Exchange the segments for those that recovery made, and enter the new epoch, in one edit. */
 static varve_status exchange(varve_store *store, const struct varve_wal_verdict *verdict,
                              const struct varve_wal_recovered *recovered, varve_error *err)
 {
@@ -384,12 +401,16 @@ static varve_status exchange(varve_store *store, const struct varve_wal_verdict 
                                                   .digest = listed->digest};
         memcpy(entries[i].uuid, listed->uuid, sizeof entries[i].uuid);
     }
+    begin_epoch(store, verdict->term, verdict->index);
     struct varve_edit edit = {.put_segments = entries,
                               .n_put_segments = recovered->n_segments,
                               .drop_segments = recovered->dropped,
                               .n_drop_segments = recovered->n_dropped,
-                              .set_flags = VARVE_EDIT_DURABLE,
-                              .durable_lsn = verdict->recovered_to};
+                              .set_flags = VARVE_EDIT_DURABLE | VARVE_EDIT_REPLAY,
+                              .durable_lsn = verdict->recovered_to,
+                              .replay = store->version->replay};
+    edit.replay.epochs = store->epochs;
+    edit.replay.n_epochs = store->n_epochs;
     varve_mutex_lock(&store->manifest_lock);
     rc = varve_store_edit_many_locked(store, &edit, err);
     varve_mutex_unlock(&store->manifest_lock);
@@ -411,10 +432,8 @@ static varve_status start_writer(varve_store *store, const struct varve_wal_star
     if (rc < 0)
         return rc;
     store->appended.lsn = start->base_lsn;
-    /* Every open for writing is an epoch of its own, so that a reader of a lost tail can tell. */
-    store->appended.term = store->applied.term + 1;
-    store->epochs[store->n_epochs++] =
-        (struct varve_epoch){.term = store->appended.term, .first_index = store->applied.index + 1};
+    assert(store->n_epochs > 0 && store->epochs[store->n_epochs - 1].term > store->applied.term);
+    store->appended.term = store->epochs[store->n_epochs - 1].term;
     return VARVE_OK;
 }
 
@@ -516,6 +535,7 @@ static int note_stray(void *ctx, const char *name)
 varve_status varve_recover_strays(varve_store *store, varve_error *err)
 {
     int64_t pid;
+    uint32_t gone;
     struct stray_scan *scan;
 
     /* A reader from before may still hold files that have left the store: leave them to a later
@@ -534,9 +554,10 @@ varve_status varve_recover_strays(varve_store *store, varve_error *err)
             varve_free(&store->heap, scan, sizeof *scan);
             return varve_error_os(err, rc, NULL, VARVE_NO_OFFSET, "list the directory");
         }
+        gone = 0;
         for (uint32_t i = 0; i < scan->n; i++)
-            (void)store->vfs->ops->unlink(store->vfs, scan->names[i]);
-    } while (scan->n == 64);
+            gone += store->vfs->ops->unlink(store->vfs, scan->names[i]) == 0;
+    } while (scan->n == 64 && gone > 0); /* what cannot be removed is left to a later open */
     varve_free(&store->heap, scan, sizeof *scan);
     return VARVE_OK;
 }

@@ -82,16 +82,17 @@ static void apply_drop(varve_store *store, struct varve_pending *pending)
     struct varve_edit edit = {.drop_tables = &id, .n_drop_tables = 1};
     varve_error detail = {0};
 
-    varve_mutex_lock(&store->view_lock);
+    varve_mutex_lock(&store->manifest_lock); /* a flush may add files until then */
     struct varve_version *before = varve_version_ref(store->version);
-    varve_mutex_unlock(&store->view_lock);
-    if (varve_store_edit(store, &edit, &detail) < 0) {
+    const varve_status rc = varve_store_edit_locked(store, &edit, NULL, &detail);
+    const uint64_t number = store->version->number;
+    varve_mutex_unlock(&store->manifest_lock);
+    if (rc < 0) {
         varve_store_fail(store, &detail);
         pending->error = detail;
     } else {
         varve_mutex_lock(&store->view_lock);
         table->dropped = true;
-        const uint64_t number = store->version->number;
         varve_mutex_unlock(&store->view_lock);
         retire_files(store, varve_version_table(before, id), number);
     }
@@ -102,7 +103,7 @@ void varve_apply(varve_store *store, struct varve_pending *pending)
 {
     if (pending->repeated) {
         varve_mutex_lock(&store->queue_lock);
-        store->stats.batches_repeated++;
+        store->stats.batches_repeated += varve_batch_rows(pending->batch) > 0;
         varve_mutex_unlock(&store->queue_lock);
     } else if (pending->type == VARVE_WAL_DATA) {
         apply_data(store, pending);

@@ -124,7 +124,7 @@ varve_status varve_section_check_new(varve_store *store, const struct varve_sect
     struct varve_view *view = NULL;
     int64_t first = INT64_MAX, last = INT64_MIN;
 
-    if (table == NULL || table->dropping)
+    if (table == NULL || table->dropping || table->schema != section->schema)
         return VARVE_OK; /* refused for that reason when its memory is set aside */
     for (uint32_t row = 0; row < section->rows->n; row++) {
         first = section->rows->time[row] < first ? section->rows->time[row] : first;

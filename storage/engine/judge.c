@@ -96,6 +96,10 @@ static varve_status reserve_section(varve_store *store, struct varve_pending *pe
     const struct varve_section section = varve_batch_section(pending->batch, i);
     struct varve_table *table = varve_store_table_by_id(store, section.table_id);
 
+    if (table != NULL && table->schema != section.schema)
+        return varve_error_set(&pending->error, VARVE_EINVAL, NULL, VARVE_NO_OFFSET,
+                               "the batch holds rows of another store's table '%s'",
+                               section.schema->name);
     if (table == NULL || table->dropping)
         return varve_error_set(&pending->error, VARVE_ENOTFOUND, NULL, VARVE_NO_OFFSET,
                                "table '%s' has been dropped", section.schema->name);
@@ -139,6 +143,10 @@ static enum varve_judgement reserve(varve_store *store, struct varve_pending *pe
 
 static enum varve_judgement judge_data(varve_store *store, struct varve_pending *pending)
 {
+    if (varve_batch_rows(pending->batch) == 0) { /* nothing to apply; it keeps its place */
+        pending->repeated = true;
+        return VARVE_JUDGE_LOG;
+    }
     enum varve_judgement judgement = judge_origin(store, pending);
 
     if (judgement != VARVE_JUDGE_LOG || pending->repeated)

@@ -56,7 +56,8 @@ void varve_table_get_stats(varve_store *store, const varve_table *table,
 {
     varve_table_stats stats;
 
-    if (varve_store_enter(store, NULL) < 0 || table == NULL || ret_stats == NULL)
+    if (varve_store_enter(store, NULL) < 0 || table == NULL || table->store != store ||
+        ret_stats == NULL)
         return;
     varve_mutex_lock(&store->view_lock);
     table_stats_locked(store, table, &stats);

@@ -152,6 +152,9 @@ varve_status varve_snapshot_take(varve_store *store, varve_snapshot **ret_snapsh
 
     if (rc < 0)
         return rc;
+    if (ret_snapshot == NULL)
+        return varve_error_set(err, VARVE_EINVAL, NULL, VARVE_NO_OFFSET,
+                               "no place for the snapshot given");
     rc = varve_view_take(store, NULL, &view, err);
     if (rc < 0)
         return rc;

@@ -35,7 +35,9 @@ int64_t varve_ticks_per_second(const struct varve_schema *schema)
 static int64_t saturating_multiply(int64_t a, int64_t b)
 {
     int64_t product;
-    return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
+    if (!__builtin_mul_overflow(a, b, &product))
+        return product;
+    return (a < 0) == (b < 0) ? INT64_MAX : INT64_MIN;
 }
 
 static int64_t floor_to(int64_t value, int64_t step)
@@ -52,15 +54,12 @@ static int64_t floor_to(int64_t value, int64_t step)
 
 struct varve_window varve_window_of(int64_t time, int64_t length)
 {
+    const int64_t rest = time % length;
     struct varve_window window = {.start = floor_to(time, length)};
 
-    if (__builtin_add_overflow(window.start, length, &window.end))
+    /* From `time` itself, since the first window may be cut short at its start. */
+    if (__builtin_add_overflow(time - rest, rest < 0 ? 0 : length, &window.end))
         window.end = INT64_MAX;
-    if (window.start == INT64_MIN) { /* the first, shorter one */
-        window.end = floor_to(time, length);
-        if (window.end <= time)
-            window.end = INT64_MAX;
-    }
     return window;
 }
 

@@ -1,0 +1,188 @@
+/*
+ * sim_store.c - see sim_store.h.
+ */
+#include "tests/unit/engine/sim_store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void sim_store_create(struct sim_store *s, uint64_t seed)
+{
+    struct varve_sim_options options;
+
+    memset(s, 0, sizeof *s);
+    varve_heap_init(&s->heap, NULL, UINT64_MAX);
+    varve_sim_options_init(&options, &s->heap, seed);
+    ck_assert_int_eq(varve_sim_create(&options, &s->sim), 0);
+    ck_assert_int_eq(varve_sim_attach(s->sim, &s->vfs), 0);
+    varve_options_init(&s->options, sizeof s->options);
+    s->options.flags = VARVE_OPEN_CREATE;
+    s->options.background_threads = UINT32_MAX;
+    s->options.memory_limit = 16u << 20;
+    s->options.memtable_bytes = 1u << 20;
+    s->options.wal_segment_bytes = 256u << 10;
+}
+
+void sim_store_destroy(struct sim_store *s)
+{
+    sim_store_close(s);
+    ck_assert_msg(varve_sim_violation(s->sim) == NULL, "%s", varve_sim_violation(s->sim));
+    varve_sim_destroy(s->sim);
+    ck_assert_uint_eq(varve_heap_used(&s->heap), 0);
+}
+
+varve_status sim_store_try_open(struct sim_store *s)
+{
+    s->options.vfs = s->vfs;
+    return varve_open("", &s->options, &s->store, &s->err);
+}
+
+void sim_store_open(struct sim_store *s)
+{
+    const varve_status rc = sim_store_try_open(s);
+    ck_assert_msg(rc == VARVE_OK, "open: %s: %s (%s)", varve_status_name(rc), s->err.message,
+                  s->err.file);
+}
+
+void sim_store_close(struct sim_store *s)
+{
+    varve_close(s->store);
+    s->store = NULL;
+}
+
+void sim_store_kill(struct sim_store *s)
+{
+    varve_sim_kill(s->vfs);
+    sim_store_close(s);
+    ck_assert_int_eq(varve_sim_attach(s->sim, &s->vfs), 0);
+}
+
+bool sim_store_cut(struct sim_store *s, uint64_t index)
+{
+    struct varve_sim_crash_options options;
+    struct varve_sim_crash *crash = NULL;
+    struct varve_sim *image = NULL;
+
+    varve_sim_crash_options_init(&options, 7);
+    ck_assert_int_eq(varve_sim_crash_open(s->sim, &options, &crash), 0);
+    const bool there = varve_sim_crash_at(crash, index, &image, NULL) >= 0 && image != NULL;
+    varve_sim_crash_close(crash);
+    if (!there)
+        return false;
+    varve_sim_kill(s->vfs);
+    sim_store_close(s);
+    varve_sim_destroy(s->sim);
+    s->sim = image;
+    ck_assert_int_eq(varve_sim_attach(s->sim, &s->vfs), 0);
+    return true;
+}
+
+void sim_store_table(struct sim_store *s, const char *name, const char *duplicates)
+{
+    char text[256];
+
+    (void)snprintf(text, sizeof text,
+                   "CREATE TABLE %s (k int, ts timestamp, v bigint, PRIMARY KEY ((k), ts)) WITH "
+                   "duplicates = '%s'",
+                   name, duplicates);
+    const varve_status rc = varve_table_create(s->store, text, &s->err);
+    ck_assert_msg(rc == VARVE_OK, "create %s: %s", name, s->err.message);
+}
+
+varve_table *sim_store_handle(struct sim_store *s, const char *name)
+{
+    varve_table *table = NULL;
+
+    ck_assert_int_eq(varve_table_open(s->store, name, &table, &s->err), VARVE_OK);
+    return table;
+}
+
+varve_batch *sim_store_batch(struct sim_store *s, const char *name, int k, int64_t first, int64_t n)
+{
+    const varve_table *table = sim_store_handle(s, name);
+    varve_batch *batch = NULL;
+
+    ck_assert_int_eq(varve_batch_new(s->store, &batch, &s->err), VARVE_OK);
+    for (int64_t i = first; i < first + n; i++) {
+        varve_value values[3] = {
+            {.type = VARVE_INT}, {.type = VARVE_TIMESTAMP}, {.type = VARVE_BIGINT}};
+        values[0].as.i64 = k;
+        values[1].as.i64 = i;
+        values[2].as.i64 = 3 * i;
+        ck_assert_int_eq(varve_batch_put_row(batch, table, values, 3, NULL, &s->err), VARVE_OK);
+    }
+    return batch;
+}
+
+varve_status sim_store_commit(struct sim_store *s, varve_batch *batch, varve_policy policy)
+{
+    s->err.status = VARVE_OK;
+    const varve_status rc = varve_commit(s->store, batch, policy, NULL, &s->err);
+    ck_assert_int_eq(varve_batch_rows(batch) == 0, rc == VARVE_OK);
+    varve_batch_free(batch);
+    return rc;
+}
+
+varve_status sim_store_put(struct sim_store *s, const char *table, int k, int64_t first, int64_t n,
+                           varve_policy policy)
+{
+    return sim_store_commit(s, sim_store_batch(s, table, k, first, n), policy);
+}
+
+int64_t sim_store_rows(struct sim_store *s, const varve_table *table, varve_snapshot *snapshot)
+{
+    const varve_batch_view *view = NULL;
+    varve_cursor *cursor = NULL;
+    varve_scan scan;
+    varve_status rc;
+    int64_t rows = 0;
+
+    varve_scan_init(&scan, sizeof scan);
+    scan.snapshot = snapshot;
+    rc = varve_scan_open(s->store, table, &scan, &cursor, &s->err);
+    ck_assert_msg(rc == VARVE_OK, "scan: %s", s->err.message);
+    while ((rc = varve_cursor_next(cursor, &view, &s->err)) == VARVE_OK) {
+        for (uint32_t i = 0; i < view->rows; i++, rows++)
+            ck_assert_int_eq(varve_view_value(view, i, 2).as.i64,
+                             3 * varve_view_value(view, i, 1).as.i64);
+    }
+    ck_assert_msg(rc == VARVE_END, "next: %s", s->err.message);
+    varve_cursor_close(cursor);
+    return rows;
+}
+
+int64_t sim_store_count(struct sim_store *s, const char *table)
+{
+    return sim_store_rows(s, sim_store_handle(s, table), NULL);
+}
+
+void sim_store_work(struct sim_store *s)
+{
+    for (int i = 0; i < 10000; i++)
+        if (varve_work(s->store, 10000, NULL) != VARVE_OK)
+            return;
+    ck_abort_msg("there is always something to do");
+}
+
+varve_stats sim_store_stats(struct sim_store *s)
+{
+    varve_stats stats = {.struct_size = sizeof stats};
+
+    varve_get_stats(s->store, &stats);
+    return stats;
+}
+
+int sim_store_main(const char *name, void (*add)(TCase *cases))
+{
+    Suite *suite = suite_create(name);
+    TCase *cases = tcase_create(name);
+
+    tcase_set_timeout(cases, 60);
+    add(cases);
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}

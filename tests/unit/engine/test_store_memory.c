@@ -1,0 +1,215 @@
+/*
+ * test_store_memory.c - memtables within their budget: when they are flushed, what dropped tables
+ * give back, what a full disk does to commits and how they go on by themselves afterwards.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "storage/manifest/manifest.h"
+#include "tests/unit/engine/sim_store.h"
+
+#define ROWS 500
+
+START_TEST(tables_that_fill_evenly_share_the_budget)
+{
+    struct sim_store s;
+    char name[8];
+
+    sim_store_create(&s, 1);
+    sim_store_open(&s);
+    for (int t = 0; t < 8; t++) {
+        (void)snprintf(name, sizeof name, "t%d", t);
+        sim_store_table(&s, name, "upsert");
+    }
+    for (int round = 0; round < 60; round++) {
+        for (int t = 0; t < 8; t++) {
+            (void)snprintf(name, sizeof name, "t%d", t);
+            const varve_status rc = sim_store_put(&s, name, round, (int64_t)round * ROWS, ROWS,
+                                                  VARVE_POLICY_DURABLE_GROUP);
+            ck_assert_msg(rc == VARVE_OK, "round %d: %s", round, s.err.message);
+        }
+    }
+    const varve_stats stats = sim_store_stats(&s);
+    ck_assert_uint_ge(stats.flushes, 2);
+    ck_assert_uint_le(stats.memtable_bytes, 2 * s.options.memtable_bytes);
+    for (int t = 0; t < 8; t++) {
+        (void)snprintf(name, sizeof name, "t%d", t);
+        ck_assert_int_eq(sim_store_count(&s, name), 60 * ROWS);
+    }
+    sim_store_destroy(&s);
+}
+END_TEST
+
+START_TEST(log_that_cannot_be_freed_causes_no_flush)
+{
+    struct sim_store s;
+
+    sim_store_create(&s, 2);
+    s.options.memory_limit = 8u << 20; /* the log's limit is 8 MiB, its second segment as large */
+    s.options.memtable_bytes = 0;
+    s.options.wal_segment_bytes = 0;
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    for (int i = 0; i < 300; i++) {
+        ck_assert_int_eq(sim_store_put(&s, "t", i, 0, 100, VARVE_POLICY_OS), VARVE_OK);
+        sim_store_work(&s);
+    }
+    const varve_stats stats = sim_store_stats(&s);
+    ck_assert_uint_le(stats.flushes, 1 + stats.bytes_given / (1u << 20));
+    ck_assert_int_eq(sim_store_count(&s, "t"), 30000);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+START_TEST(smallest_memory_takes_much_data)
+{
+    struct sim_store s;
+
+    sim_store_create(&s, 3);
+    s.options.memory_limit = 8u << 20;
+    s.options.memtable_bytes = 0;
+    s.options.wal_segment_bytes = 1u << 20;
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    for (int i = 0; i < 400; i++) {
+        const varve_status rc =
+            sim_store_put(&s, "t", i % 7, (int64_t)i * 1000, 1000, VARVE_POLICY_DEFAULT);
+        ck_assert_msg(rc == VARVE_OK, "commit %d: %s: %s", i, varve_status_name(rc), s.err.message);
+    }
+    ck_assert_int_eq(sim_store_count(&s, "t"), 400000);
+    ck_assert_uint_le(sim_store_stats(&s).memory_peak, s.options.memory_limit);
+    sim_store_close(&s);
+    sim_store_open(&s);
+    ck_assert_int_eq(sim_store_count(&s, "t"), 400000);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+START_TEST(dropped_table_gives_its_memory_back)
+{
+    struct sim_store s;
+
+    sim_store_create(&s, 4);
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    ck_assert_int_eq(varve_table_drop(s.store, "t", NULL), VARVE_OK);
+    sim_store_work(&s);
+    const uint64_t before = sim_store_stats(&s).memory_used;
+    sim_store_table(&s, "t", "upsert");
+    for (int64_t i = 0; i < 10; i++)
+        ck_assert_int_eq(sim_store_put(&s, "t", 1, i * 1000, 1000, VARVE_POLICY_DEFAULT), VARVE_OK);
+    varve_snapshot *snapshot = NULL;
+    const varve_table *table = sim_store_handle(&s, "t");
+    ck_assert_int_eq(varve_snapshot_take(s.store, &snapshot, NULL), VARVE_OK);
+    ck_assert_int_eq(varve_table_drop(s.store, "t", NULL), VARVE_OK);
+    sim_store_work(&s);
+    ck_assert_int_eq(sim_store_rows(&s, table, snapshot), 10000);
+    ck_assert_uint_gt(sim_store_stats(&s).memory_used, before + 100000);
+    varve_snapshot_release(snapshot);
+    sim_store_work(&s);
+    ck_assert_uint_lt(sim_store_stats(&s).memory_used, before + 100000);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+/* Fill until the disk is full; returns how many commits were accepted. */
+static int fill_disk(struct sim_store *s)
+{
+    int accepted = 0;
+
+    for (;; accepted++) {
+        const varve_status rc =
+            sim_store_put(s, "t", accepted, 0, ROWS, VARVE_POLICY_DURABLE_GROUP);
+        if (rc == VARVE_OK) {
+            ck_assert_int_lt(accepted, 5000);
+            continue;
+        }
+        ck_assert_msg(rc == VARVE_ENOSPC, "%s: %s", varve_status_name(rc), s->err.message);
+        return accepted;
+    }
+}
+
+static int count_logs(void *ctx, const char *name)
+{
+    uint64_t id;
+
+    *(int *)ctx += varve_file_name_parse(name, &id) == VARVE_FILE_WAL;
+    return 0;
+}
+
+START_TEST(full_disk_refuses_commits_until_there_is_room)
+{
+    struct sim_store s;
+
+    sim_store_create(&s, 5);
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    varve_sim_set_capacity(s.sim, varve_sim_used(s.sim) + (3u << 20));
+    int accepted = fill_disk(&s);
+    ck_assert_int_gt(accepted, 10);
+    for (int i = 0; i < 20; i++) { /* what a flush frees is used again */
+        (void)varve_work(s.store, 1000, NULL);
+        varve_sim_clock_advance(s.sim, 1000000);
+        const varve_status rc = sim_store_put(&s, "t", accepted, 0, ROWS, VARVE_POLICY_DEFAULT);
+        ck_assert(rc == VARVE_OK || rc == VARVE_ENOSPC);
+        accepted += rc == VARVE_OK;
+    }
+    int logs = 0; /* attempts leave nothing behind */
+    ck_assert_int_eq(varve_sim_list(s.sim, count_logs, &logs), 0);
+    ck_assert_uint_le((uint64_t)logs, sim_store_stats(&s).wal_segments);
+    ck_assert_int_eq(sim_store_count(&s, "t"), (int64_t)accepted * ROWS);
+    varve_sim_set_capacity(s.sim, 0);
+    varve_sim_clock_advance(s.sim, 10000000);
+    ck_assert_int_eq(sim_store_put(&s, "t", accepted, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
+    ck_assert_uint_eq(sim_store_stats(&s).failed, 0);
+    sim_store_kill(&s);
+    sim_store_open(&s);
+    ck_assert_int_eq(sim_store_count(&s, "t"), (int64_t)(accepted + 1) * ROWS);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+START_TEST(flush_that_finds_no_room_holds_commits_back_and_goes_on)
+{
+    struct sim_store s;
+    const struct varve_sim_fault no_room = {
+        .classes = VARVE_SIM_OPEN, .nth = 1, .times = UINT64_MAX, .error = ENOSPC};
+    varve_status rc = VARVE_OK;
+    int accepted = 0;
+
+    sim_store_create(&s, 6);
+    s.options.wal_segment_bytes = 64u << 20;
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    ck_assert_int_eq(sim_store_put(&s, "t", 0, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
+    ck_assert_int_eq(varve_sim_fault_add(s.sim, &no_room), 0);
+    for (accepted = 1; accepted < 1000 && rc == VARVE_OK; accepted++)
+        rc = sim_store_put(&s, "t", accepted, 0, ROWS, VARVE_POLICY_DEFAULT);
+    accepted--;
+    ck_assert_msg(rc == VARVE_ENOSPC, "%s: %s", varve_status_name(rc), s.err.message);
+    varve_batch *batch = sim_store_batch(&s, "t", accepted, 0, ROWS);
+    ck_assert_int_eq(varve_commit_start(s.store, batch, VARVE_POLICY_DEFAULT, 1, NULL),
+                     VARVE_ENOSPC); /* not EAGAIN: there is nothing to wait for */
+    ck_assert_int_eq(varve_flush(s.store, NULL), VARVE_ENOSPC);
+    varve_sim_fault_clear(s.sim);
+    varve_sim_clock_advance(s.sim, 10000000);
+    ck_assert_int_eq(sim_store_commit(&s, batch, VARVE_POLICY_DEFAULT), VARVE_OK);
+    ck_assert_int_eq(sim_store_count(&s, "t"), (int64_t)(accepted + 1) * ROWS);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+static void add(TCase *cases)
+{
+    tcase_add_test(cases, tables_that_fill_evenly_share_the_budget);
+    tcase_add_test(cases, log_that_cannot_be_freed_causes_no_flush);
+    tcase_add_test(cases, smallest_memory_takes_much_data);
+    tcase_add_test(cases, dropped_table_gives_its_memory_back);
+    tcase_add_test(cases, full_disk_refuses_commits_until_there_is_room);
+    tcase_add_test(cases, flush_that_finds_no_room_holds_commits_back_and_goes_on);
+}
+
+int main(void)
+{
+    return sim_store_main("store_memory", add);
+}

@@ -87,8 +87,12 @@ static varve_status open_entry(varve_store *store, const struct varve_file_entry
                                       .footer_checksum = entry->properties.footer_checksum};
     memcpy(expect.uuid, entry->properties.uuid, sizeof expect.uuid);
     varve_file_name_sst(entry->id, name);
-    return varve_sst_open(store->vfs, name, entry->id, &expect, store->cache, &store->heap, ret_sst,
-                          err);
+    const varve_status rc = varve_sst_open(store->vfs, name, entry->id, &expect, store->cache,
+                                           &store->heap, ret_sst, err);
+    if (rc == VARVE_ENOTFOUND) /* to a caller that would be a table or store that is not there */
+        return varve_error_set(err, VARVE_ECORRUPT, name, VARVE_NO_OFFSET,
+                               "a file of the store is missing");
+    return rc;
 }
 
 varve_status varve_file_table_get(varve_store *store, const struct varve_file_entry *entry,

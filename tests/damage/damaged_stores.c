@@ -269,7 +269,7 @@ static void change_sectors(struct disk_store *d, const struct disk_file *f, bool
                                                          : (s + 1 + s % 7) % (f->size / SECTOR);
         const uint8_t *sources[2] = {zeros, f->bytes + other * SECTOR};
         for (int k = 0; k < 2; k++) {
-            if (k == 0 && memcmp(f->bytes + s * SECTOR, zeros, SECTOR) == 0)
+            if (memcmp(f->bytes + s * SECTOR, sources[k], SECTOR) == 0)
                 continue;
             (void)snprintf(label, sizeof label, "%s: sector %" PRIu64 " %s", f->name, s,
                            k == 0 ? "zeroed" : "swapped");

@@ -17,7 +17,7 @@
 #include "tests/lib/store_rig.h"
 
 #define HANG_SECONDS 60u
-#define POINTS_IN_SHARE 14u /* of each scenario and kind of fault, when not all are tried */
+#define POINTS_IN_SHARE 7u /* of each scenario and kind of fault, when not all are tried */
 
 enum step_kind {
     STEP_END = 0,

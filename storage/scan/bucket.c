@@ -48,12 +48,15 @@ struct varve_bucket varve_bucket_after(const struct varve_buckets *buckets,
     return varve_bucket_of(buckets, time);
 }
 
-uint32_t varve_bucket_end(const int64_t *times, uint32_t from, uint32_t n, int64_t last)
+uint32_t varve_bucket_end(const int64_t *times, uint32_t from, uint32_t n, int64_t last,
+                          uint32_t hint)
 {
     uint32_t low = from, step = 1;
 
-    if (n == 0 || from >= n || times[n - 1] <= last)
+    if (from >= n || times[n - 1] <= last)
         return n;
+    if (hint > 0 && hint < n - from && times[from + hint] > last && times[from + hint - 1] <= last)
+        return from + hint; /* rows come at even intervals */
     while (low + step < n &&
            times[low + step] <= last) { /* times[low] is not above, or low = from */
         low += step;

@@ -10,6 +10,8 @@
 
 #include <assert.h>
 
+#include "storage/codec/kernels.h"
+
 static varve_status keep_value(const struct varve_groups *groups, struct varve_group_value *keep,
                                const varve_value *value, varve_error *err)
 {
@@ -70,11 +72,11 @@ static varve_status offer_extremes(const struct varve_groups *groups, struct var
     varve_status rc = VARVE_OK;
 
     if ((wants & VARVE_FOLD_MIN) != 0 &&
-        (!cell->min.has || value_order(least, &cell->min.value) < 0))
-        rc = keep_value(groups, &cell->min, least, err);
+        (!cell->min->has || value_order(least, &cell->min->value) < 0))
+        rc = keep_value(groups, cell->min, least, err);
     if (rc == VARVE_OK && (wants & VARVE_FOLD_MAX) != 0 &&
-        (!cell->max.has || value_order(greatest, &cell->max.value) > 0))
-        rc = keep_value(groups, &cell->max, greatest, err);
+        (!cell->max->has || value_order(greatest, &cell->max->value) > 0))
+        rc = keep_value(groups, cell->max, greatest, err);
     return rc;
 }
 
@@ -151,13 +153,28 @@ static varve_status fold_ends(const struct varve_groups *groups, struct varve_gr
         return VARVE_OK;
     if ((column->wants & VARVE_FOLD_FIRST) != 0) {
         const varve_value value = varve_rows_value(rows, low, column->column);
-        rc = varve_group_end(groups, &cell->first, true, rows->time[low], &value, err);
+        rc = varve_group_end(groups, cell->first, true, rows->time[low], &value, err);
     }
     if (rc == VARVE_OK && (column->wants & VARVE_FOLD_LAST) != 0) {
         const varve_value value = varve_rows_value(rows, high - 1, column->column);
-        rc = varve_group_end(groups, &cell->last, false, rows->time[high - 1], &value, err);
+        rc = varve_group_end(groups, cell->last, false, rows->time[high - 1], &value, err);
     }
     return rc;
+}
+
+/* The usual case, without what a fold of a few rows would spend most of its time on. */
+static void fold_i64(struct varve_fold *fold, const int64_t *values, uint32_t n)
+{
+    struct varve_int_range range;
+
+    varve_kernels_get()->int_range(values, n, &range);
+    if (!fold->has_range || range.min < fold->min.i64)
+        fold->min.i64 = range.min;
+    if (!fold->has_range || range.max > fold->max.i64)
+        fold->max.i64 = range.max;
+    fold->has_range = true;
+    fold->sum += range.sum;
+    fold->count += n;
 }
 
 varve_status varve_group_fold(const struct varve_groups *groups, struct varve_group_cell *cell,
@@ -182,6 +199,8 @@ varve_status varve_group_fold(const struct varve_groups *groups, struct varve_gr
         cell->fold.count += count_bits(lanes.live, first, n);
     else if (column->kind == VARVE_GROUP_VALUE)
         rc = fold_values(groups, cell, column, rows, first, n, lanes.live, err);
+    else if (lanes.live == NULL && lanes.lane == VARVE_LANE_I64)
+        fold_i64(&cell->fold, (const int64_t *)lanes.values + first, n);
     else
         varve_fold_lanes(&cell->fold, column->wants & (numbers | VARVE_FOLD_COUNT), &lanes, first,
                          n);
@@ -235,9 +254,9 @@ varve_status varve_group_fold_constant(const struct varve_groups *groups,
             rc = offer_extremes(groups, cell, column->wants, value, value, err);
     }
     if (rc == VARVE_OK && (column->wants & VARVE_FOLD_FIRST) != 0)
-        rc = varve_group_end(groups, &cell->first, true, first, value, err);
+        rc = varve_group_end(groups, cell->first, true, first, value, err);
     if (rc == VARVE_OK && (column->wants & VARVE_FOLD_LAST) != 0)
-        rc = varve_group_end(groups, &cell->last, false, last, value, err);
+        rc = varve_group_end(groups, cell->last, false, last, value, err);
     return rc;
 }
 
@@ -276,6 +295,20 @@ static varve_status decimal_sum(const struct varve_group_cell *cell, varve_i128 
     return VARVE_OK;
 }
 
+/* sum / (count x 10^scale), rounded once. */
+static double quotient(varve_i128 sum, uint64_t count, int scale)
+{
+    static const double powers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8};
+    const varve_i128 exact = (varve_i128)1 << 53;
+
+    /* Both sides are exact as doubles: the division is what rounds. */
+    if (scale >= 0 && scale <= 8 && sum <= exact && sum >= -exact && count <= 1u << 26)
+        return (double)(int64_t)sum / ((double)count * powers[scale]);
+    if (scale >= 0 && scale <= 18)
+        return varve_exact_ratio(sum, count, scale);
+    return varve_decimal_mean(sum, count, scale);
+}
+
 static varve_status sum_result(const struct varve_group_cell *cell,
                                const struct varve_group_column *column, bool is_avg,
                                const varve_column_info *info, varve_value *ret_value,
@@ -298,7 +331,7 @@ static varve_status sum_result(const struct varve_group_cell *cell,
     }
     if (is_avg) {
         ret_value->type = VARVE_DOUBLE;
-        ret_value->as.f64 = varve_exact_ratio(sum, count, scale);
+        ret_value->as.f64 = quotient(sum, count, scale);
         return VARVE_OK;
     }
     ret_value->type = VARVE_HUGEINT;
@@ -315,7 +348,7 @@ static void extreme_result(const struct varve_group_cell *cell,
     const union varve_scalar scalar = is_max ? cell->fold.max : cell->fold.min;
 
     if (column->kind == VARVE_GROUP_VALUE) {
-        *ret_value = is_max ? cell->max.value : cell->min.value;
+        *ret_value = is_max ? cell->max->value : cell->min->value;
         return;
     }
     ret_value->type = info->type;
@@ -338,7 +371,7 @@ varve_status varve_group_result(const struct varve_group_cell *cell,
         return VARVE_OK;
     }
     if (function == VARVE_FIRST || function == VARVE_LAST) {
-        const struct varve_group_value *end = function == VARVE_FIRST ? &cell->first : &cell->last;
+        const struct varve_group_value *end = function == VARVE_FIRST ? cell->first : cell->last;
         *ret_value = end->value;
         ret_value->presence = end->has ? VARVE_SET : VARVE_NULL;
         return VARVE_OK;

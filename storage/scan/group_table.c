@@ -10,28 +10,80 @@
 
 varve_status varve_groups_nomem(const struct varve_heap *heap, size_t size, varve_error *err)
 {
+    if (size < VARVE_GROUPS_BLOCK)
+        size = VARVE_GROUPS_BLOCK;
     if (size > heap->limit || varve_heap_used(heap) > heap->limit - size)
         return varve_error_set(err, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
                                "the groups of an aggregation do not fit in the memory limit");
     return varve_error_nomem(err, "the groups of an aggregation");
 }
 
+/* Hands out what lies behind the cells of a group. */
+static void *behind(uint8_t **at, bool wanted, size_t size)
+{
+    void *memory = *at;
+
+    if (!wanted)
+        return NULL;
+    *at += size;
+    return memory;
+}
+
 varve_status varve_group_new(struct varve_groups *groups, struct varve_group **ret_group,
                              varve_error *err)
 {
-    struct varve_group *group = varve_alloc_zero(groups->heap, 1, groups->group_size);
+    const size_t value = sizeof(struct varve_group_value);
+    struct varve_group *group = varve_arena_alloc(&groups->arena, groups->group_size, 16);
 
     if (group == NULL)
         return varve_groups_nomem(groups->heap, groups->group_size, err);
-    struct varve_exact_sum *sums =
-        (struct varve_exact_sum *)(void *)&group->cells[groups->n_columns];
-    for (uint32_t i = 0; i < groups->n_columns; i++)
-        if (groups->columns[i].kind == VARVE_GROUP_FLOAT &&
-            (groups->columns[i].wants & VARVE_FOLD_SUM) != 0)
-            group->cells[i].fold.fsum = sums++;
-    assert((uint8_t *)sums == (uint8_t *)group + groups->group_size);
+    memset(group, 0, groups->group_size);
+    uint8_t *at = (uint8_t *)&group->cells[groups->n_columns];
+    for (uint32_t i = 0; i < groups->n_columns; i++) {
+        const struct varve_group_column *column = &groups->columns[i];
+        const bool by_value = column->kind == VARVE_GROUP_VALUE;
+        const uint32_t wants = column->wants;
+        struct varve_group_cell *cell = &group->cells[i];
+        cell->fold.fsum =
+            behind(&at, column->kind == VARVE_GROUP_FLOAT && (wants & VARVE_FOLD_SUM) != 0,
+                   sizeof(struct varve_exact_sum));
+        cell->first = behind(&at, (wants & VARVE_FOLD_FIRST) != 0, value);
+        cell->last = behind(&at, (wants & VARVE_FOLD_LAST) != 0, value);
+        cell->min = behind(&at, by_value && (wants & VARVE_FOLD_MIN) != 0, value);
+        cell->max = behind(&at, by_value && (wants & VARVE_FOLD_MAX) != 0, value);
+    }
+    assert(at == (uint8_t *)group + groups->group_size);
     *ret_group = group;
     return VARVE_OK;
+}
+
+size_t varve_group_size(const struct varve_groups *groups)
+{
+    size_t size = sizeof(struct varve_group);
+
+    for (uint32_t i = 0; i < groups->n_columns; i++) {
+        const struct varve_group_column *column = &groups->columns[i];
+        const uint32_t wants = column->wants;
+        const size_t ends =
+            (wants & VARVE_FOLD_FIRST ? 1u : 0u) + (wants & VARVE_FOLD_LAST ? 1u : 0u);
+        const size_t extremes =
+            (wants & VARVE_FOLD_MIN ? 1u : 0u) + (wants & VARVE_FOLD_MAX ? 1u : 0u);
+        size += sizeof(struct varve_group_cell) + ends * sizeof(struct varve_group_value);
+        if (column->kind == VARVE_GROUP_VALUE)
+            size += extremes * sizeof(struct varve_group_value);
+        if (column->kind == VARVE_GROUP_FLOAT && (wants & VARVE_FOLD_SUM) != 0)
+            size += sizeof(struct varve_exact_sum);
+    }
+    return size;
+}
+
+static void drop_sums(const struct varve_groups *groups, struct varve_group_cell *cell)
+{
+    while (cell->sums != NULL) {
+        struct varve_scale_sum *next = cell->sums->next;
+        varve_free(groups->heap, cell->sums, sizeof *cell->sums);
+        cell->sums = next;
+    }
 }
 
 void varve_group_reset(const struct varve_groups *groups, struct varve_group *group, int64_t bucket)
@@ -40,39 +92,45 @@ void varve_group_reset(const struct varve_groups *groups, struct varve_group *gr
     group->rows = 0;
     for (uint32_t i = 0; i < groups->n_columns; i++) {
         struct varve_group_cell *cell = &group->cells[i];
+        struct varve_group_value *values[] = {cell->first, cell->last, cell->min, cell->max};
         varve_fold_reset(&cell->fold);
-        cell->first.has = cell->last.has = false;
-        cell->min.has = cell->max.has = false;
-        while (cell->sums != NULL) { /* scales of another group must not count as seen */
-            struct varve_scale_sum *next = cell->sums->next;
-            varve_free(groups->heap, cell->sums, sizeof *cell->sums);
-            cell->sums = next;
-        }
+        for (int k = 0; k < 4; k++)
+            if (values[k] != NULL)
+                values[k]->has = false;
+        drop_sums(groups, cell); /* scales of another group must not count as seen */
     }
 }
 
-void varve_group_free(const struct varve_groups *groups, struct varve_group *group)
+void varve_group_clear(const struct varve_groups *groups, struct varve_group *group)
 {
-    if (group == NULL)
-        return;
-    varve_group_reset(groups, group, 0);
-    for (uint32_t i = 0; i < groups->n_columns; i++) {
+    for (uint32_t i = 0; group != NULL && i < groups->n_columns; i++) {
         struct varve_group_cell *cell = &group->cells[i];
-        varve_free(groups->heap, cell->first.bytes, cell->first.capacity);
-        varve_free(groups->heap, cell->last.bytes, cell->last.capacity);
-        varve_free(groups->heap, cell->min.bytes, cell->min.capacity);
-        varve_free(groups->heap, cell->max.bytes, cell->max.capacity);
+        struct varve_group_value *values[] = {cell->first, cell->last, cell->min, cell->max};
+        for (int k = 0; k < 4; k++)
+            if (values[k] != NULL)
+                varve_free(groups->heap, values[k]->bytes, values[k]->capacity);
+        drop_sums(groups, cell);
     }
-    varve_free(groups->heap, group, groups->group_size);
+}
+
+/* Whether groups may hold memory of their own. */
+static bool holds_memory(const struct varve_groups *groups)
+{
+    for (uint32_t i = 0; i < groups->n_columns; i++)
+        if (groups->columns[i].type == VARVE_TEXT || groups->columns[i].type == VARVE_BLOB ||
+            groups->columns[i].phys == VARVE_PHYS_DEC)
+            return true;
+    return false;
 }
 
 void varve_groups_free(struct varve_groups *groups)
 {
     if (groups == NULL)
         return;
-    varve_group_free(groups, groups->open);
-    for (size_t i = 0; i < groups->n_all; i++)
-        varve_group_free(groups, groups->all[i]);
+    varve_group_clear(groups, groups->open);
+    for (size_t i = 0; i < groups->n_all && holds_memory(groups); i++)
+        varve_group_clear(groups, groups->all[i]);
+    varve_arena_free(&groups->arena);
     varve_free(groups->heap, groups->all, groups->all_capacity * sizeof(struct varve_group *));
     varve_free(groups->heap, groups->slots, groups->n_slots * sizeof *groups->slots);
 }

@@ -22,8 +22,10 @@ struct varve_bucket varve_bucket_of(const struct varve_buckets *buckets, int64_t
 /* The same when `near` is a bucket that is probably not far away. */
 struct varve_bucket varve_bucket_after(const struct varve_buckets *buckets,
                                        struct varve_bucket near, int64_t time);
-/* Of ascending times, the first at or after `from` that is above `last`; n if none is. */
-uint32_t varve_bucket_end(const int64_t *times, uint32_t from, uint32_t n, int64_t last);
+/* Of ascending times, the first at or after `from` that is above `last`; n if none is. `hint`: how
+ * many rows the bucket before had. */
+uint32_t varve_bucket_end(const int64_t *times, uint32_t from, uint32_t n, int64_t last,
+                          uint32_t hint);
 /* The first of times [from, to) that is at or above `first`, searched from the end. */
 uint32_t varve_bucket_begin(const int64_t *times, uint32_t from, uint32_t to, int64_t first);
 
@@ -62,15 +64,16 @@ struct varve_scale_sum {
 
 struct varve_group_cell {
     struct varve_fold fold; /* count, and of numbers sum, min and max */
-    struct varve_group_value first, last;
-    struct varve_group_value min, max; /* VARVE_GROUP_VALUE */
-    struct varve_scale_sum *sums;      /* bare decimals */
+    /* Behind the cells, as far as they are wanted; NULL if not. */
+    struct varve_group_value *first, *last;
+    struct varve_group_value *min, *max; /* VARVE_GROUP_VALUE */
+    struct varve_scale_sum *sums;        /* bare decimals */
 };
 
 struct varve_group {
     int64_t bucket; /* its first time */
     uint64_t rows;
-    struct varve_group_cell cells[]; /* one a column; exact sums behind them */
+    struct varve_group_cell cells[]; /* one a column; what they point to is behind them */
 };
 
 struct varve_group_slot { /* of the hash table */
@@ -106,6 +109,7 @@ struct varve_groups {
     uint64_t left_of_each;
 
     /* Otherwise: all groups, found by bucket. */
+    struct varve_arena arena; /* their memory */
     bool gathered;
     struct varve_group **all;
     size_t n_all;
@@ -118,11 +122,14 @@ struct varve_groups {
 
 /* A failed allocation for groups: ELIMIT if it is the heap's limit that forbids it. */
 varve_status varve_groups_nomem(const struct varve_heap *heap, size_t size, varve_error *err);
+#define VARVE_GROUPS_BLOCK 65536u /* of the arena */
+size_t varve_group_size(const struct varve_groups *groups);
 varve_status varve_group_new(struct varve_groups *groups, struct varve_group **ret_group,
                              varve_error *err);
 void varve_group_reset(const struct varve_groups *groups, struct varve_group *group,
                        int64_t bucket);
-void varve_group_free(const struct varve_groups *groups, struct varve_group *group);
+/* Give back what a group holds besides its place. */
+void varve_group_clear(const struct varve_groups *groups, struct varve_group *group);
 /* The group of a bucket, made if it is not there. */
 varve_status varve_groups_find(struct varve_groups *groups, int64_t bucket,
                                struct varve_group **ret_group, varve_error *err);
@@ -145,6 +152,8 @@ varve_status varve_group_fold_constant(const struct varve_groups *groups,
 varve_status varve_group_end(const struct varve_groups *groups, struct varve_group_value *end,
                              bool is_first, int64_t time, const varve_value *value,
                              varve_error *err);
+/* total / (count x 10^scale), rounded once; scale -128 .. 127, count > 0. */
+double varve_decimal_mean(varve_i128 total, uint64_t count, int scale);
 /* What a function makes of the cell. ELIMIT: the sum of bare decimals does not fit. */
 varve_status varve_group_result(const struct varve_group_cell *cell,
                                 const struct varve_group_column *column, uint32_t function,

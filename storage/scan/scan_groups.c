@@ -109,7 +109,7 @@ static varve_status fold_rows(varve_cursor *cursor, const struct folding *f, var
 {
     const struct varve_groups *groups = cursor->groups;
     const int64_t *times = f->rows->time;
-    uint32_t first = f->first, end = f->end;
+    uint32_t first = f->first, end = f->end, hint = 0;
     struct varve_bucket bucket =
         varve_bucket_of(&groups->buckets, groups->reverse ? times[end - 1] : times[first]);
 
@@ -120,7 +120,8 @@ static varve_status fold_rows(varve_cursor *cursor, const struct folding *f, var
         if (groups->reverse)
             end = from = varve_bucket_begin(times, first, end, bucket.first);
         else
-            first = to = varve_bucket_end(times, first, end, bucket.last);
+            first = to = varve_bucket_end(times, first, end, bucket.last, hint);
+        hint = to - from;
         const uint64_t count = selected_in(f, from, to - from);
         if (count == 0)
             continue;
@@ -388,7 +389,7 @@ static void drop_empty(struct varve_groups *groups)
         if (groups->all[i]->rows > 0)
             groups->all[n++] = groups->all[i];
         else
-            varve_group_free(groups, groups->all[i]);
+            varve_group_clear(groups, groups->all[i]);
     }
     groups->n_all = n;
 }
@@ -457,7 +458,6 @@ static void list_columns(varve_cursor *cursor, struct varve_groups *groups)
 {
     const struct varve_schema *schema = cursor->schema;
 
-    groups->group_size = sizeof(struct varve_group);
     for (uint32_t i = 0; i < cursor->scan.n_aggregates; i++) {
         const varve_aggregate *a = &cursor->scan.aggregates[i];
         uint32_t c = 0;
@@ -473,17 +473,13 @@ static void list_columns(varve_cursor *cursor, struct varve_groups *groups)
             column->type = schema->columns[a->column].type;
             column->phys = schema->phys[a->column];
             column->kind = kind_of(column->phys);
-            groups->group_size += sizeof(struct varve_group_cell);
             if (a->column > schema->time_column)
                 varve_bit_set(groups->needed.bits, a->column);
         }
         column->wants |= want_of(a->function);
         groups->outputs[i].cell = c;
     }
-    for (uint32_t c = 0; c < groups->n_columns; c++)
-        if (groups->columns[c].kind == VARVE_GROUP_FLOAT &&
-            (groups->columns[c].wants & VARVE_FOLD_SUM) != 0)
-            groups->group_size += sizeof(struct varve_exact_sum);
+    groups->group_size = varve_group_size(groups);
 }
 
 static varve_status define_aggregate(varve_cursor *cursor, uint32_t at, const varve_aggregate *a,
@@ -541,6 +537,8 @@ varve_status varve_groups_init(varve_cursor *cursor, varve_error *err)
     if (groups == NULL)
         return varve_error_nomem(err, "an aggregation");
     groups->heap = cursor->heap;
+    varve_arena_init(&groups->arena, cursor->heap,
+                     (cursor->scan.flags & VARVE_SCAN_BY_PARTITION) != 0 ? 1 : VARVE_GROUPS_BLOCK);
     cursor->groups = groups;
     groups->columns =
         varve_cursor_memory(cursor, cursor->scan.n_aggregates, sizeof *groups->columns);

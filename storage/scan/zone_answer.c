@@ -64,11 +64,11 @@ static varve_status fold_zone(const struct varve_groups *groups, struct varve_gr
         return VARVE_OK;
     if ((column->wants & VARVE_FOLD_FIRST) != 0) {
         const varve_value value = end_value(column, info, zone->first);
-        rc = varve_group_end(groups, &cell->first, true, piece->first_time, &value, err);
+        rc = varve_group_end(groups, cell->first, true, piece->first_time, &value, err);
     }
     if (rc == VARVE_OK && (column->wants & VARVE_FOLD_LAST) != 0) {
         const varve_value value = end_value(column, info, zone->last);
-        rc = varve_group_end(groups, &cell->last, false, piece->last_time, &value, err);
+        rc = varve_group_end(groups, cell->last, false, piece->last_time, &value, err);
     }
     return rc;
 }
@@ -89,10 +89,10 @@ static varve_status fold_time(const struct varve_groups *groups, struct varve_gr
     cell->fold.count = count;
     value.as.i64 = piece->first_time;
     if ((column->wants & VARVE_FOLD_FIRST) != 0)
-        rc = varve_group_end(groups, &cell->first, true, piece->first_time, &value, err);
+        rc = varve_group_end(groups, cell->first, true, piece->first_time, &value, err);
     value.as.i64 = piece->last_time;
     if (rc == VARVE_OK && (column->wants & VARVE_FOLD_LAST) != 0)
-        rc = varve_group_end(groups, &cell->last, false, piece->last_time, &value, err);
+        rc = varve_group_end(groups, cell->last, false, piece->last_time, &value, err);
     return rc;
 }
 

@@ -5,6 +5,7 @@
  * the cursor's answer must be the same, bits included (NaN counts as one value in min and max).
  */
 #include <math.h>
+#include <stdio.h>
 
 #include "storage/scan/groups_int.h"
 #include "tests/unit/rows/row_maker.h"
@@ -109,7 +110,9 @@ static bool model_sum(const varve_value *values, size_t n, bool avg, varve_value
     }
     if (avg) {
         *ret = (varve_value){.type = VARVE_DOUBLE};
-        ret->as.f64 = varve_exact_ratio(total, n, scale);
+        if (scale < 0)
+            total *= 10; /* scales are at least -1 here */
+        ret->as.f64 = varve_exact_ratio(total, n, scale < 0 ? 0 : scale);
         return true;
     }
     *ret = (varve_value){.type = VARVE_HUGEINT, .scale = (int8_t)scale};
@@ -514,7 +517,7 @@ START_TEST(bucket_ends_are_where_a_linear_search_finds_them)
         uint32_t want = from;
         while (want < n && times[want] <= bound)
             want++;
-        must(varve_bucket_end(times, from, n, bound) == want);
+        must(varve_bucket_end(times, from, n, bound, (uint32_t)varve_rng_below(&rng, 9)) == want);
         const uint32_t to = from + 1;
         const int64_t low = times[to - 1] - (int64_t)varve_rng_below(&rng, 100);
         want = to;
@@ -522,6 +525,41 @@ START_TEST(bucket_ends_are_where_a_linear_search_finds_them)
             want--;
         must(varve_bucket_begin(times, 0, to, low) == want);
     }
+}
+END_TEST
+
+/* --------------------------------------------------------------------------------------- Means */
+
+static bool one_of_two(struct varve_rng *rng)
+{
+    return varve_rng_below(rng, 2) == 0;
+}
+
+START_TEST(mean_of_bare_decimals_is_the_exact_quotient_rounded_once)
+{
+    struct varve_rng rng;
+    char text[256];
+
+    varve_rng_seed(&rng, 6);
+    for (int i = 0; i < 20000; i++) { /* where the other way works, they agree */
+        const int64_t high = (int64_t)(varve_rng_next(&rng) >> 1 >> varve_rng_below(&rng, 63));
+        const varve_i128 total = (varve_i128)(one_of_two(&rng) ? high : -high) *
+                                 (varve_i128)(1 + varve_rng_below(&rng, 1u << 30));
+        const uint64_t count = 1 + (varve_rng_next(&rng) >> (1 + varve_rng_below(&rng, 63)));
+        const int scale = (int)varve_rng_below(&rng, 19);
+        must(varve_decimal_mean(total, count, scale) == varve_exact_ratio(total, count, scale));
+    }
+    for (int i = 0; i < 5000; i++) { /* one value: its text read by the C library */
+        const int64_t mantissa = (int64_t)varve_rng_next(&rng);
+        const int scale = (int)varve_rng_below(&rng, 256) - 128;
+        (void)snprintf(text, sizeof text, "%llde%d", (long long)mantissa, -scale);
+        must(varve_decimal_mean(mantissa, 1, scale) == strtod(text, NULL));
+    }
+    must(varve_decimal_mean(((varve_i128)1 << 53) + 1, 1, 0) == 9007199254740992.0); /* to even */
+    must(varve_decimal_mean(((varve_i128)1 << 53) + 3, 1, 0) == 9007199254740996.0);
+    must(varve_decimal_mean(((varve_i128)1 << 54) + 6, 2, 0) == 9007199254740996.0);
+    must(varve_decimal_mean((varve_i128)1 << 126, UINT64_MAX, 127) > 0.0);
+    must(varve_decimal_mean((varve_i128)1 << 126, 1, -128) < HUGE_VAL);
 }
 END_TEST
 
@@ -537,6 +575,7 @@ int main(void)
     tcase_add_test(tcase, aggregation_survives_every_failing_allocation_and_call);
     tcase_add_test(tcase, groups_beyond_the_memory_limit_are_refused_clearly);
     tcase_add_test(tcase, buckets_floor_toward_minus_infinity_up_to_the_ends_of_int64);
+    tcase_add_test(tcase, mean_of_bare_decimals_is_the_exact_quotient_rounded_once);
     tcase_add_test(tcase, bucket_ends_are_where_a_linear_search_finds_them);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);

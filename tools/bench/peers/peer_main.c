@@ -509,39 +509,50 @@ static bool command_describe(const struct task *task)
     return true;
 }
 
-static bool parse_option(struct task *task, const char *text)
+static uint32_t number_of(const char *value)
 {
-    const char *value = strchr(text, '=');
-    const size_t size = value != NULL ? (size_t)(value - text) : 0;
+    return (uint32_t)strtoul(value, NULL, 10);
+}
 
-    if (value++ == NULL)
-        return false;
-    if (strncmp(text, "commit", size) == 0)
+static bool set_option(struct task *task, const char *key, const char *value)
+{
+    if (strcmp(key, "commit") == 0)
         task->commit = strtoull(value, NULL, 10);
-    else if (strncmp(text, "rows", size) == 0)
+    else if (strcmp(key, "rows") == 0)
         task->most_rows = strtoull(value, NULL, 10);
-    else if (strncmp(text, "writers", size) == 0)
-        task->writers = (uint32_t)strtoul(value, NULL, 10);
-    else if (strncmp(text, "clients", size) == 0)
-        task->clients = (uint32_t)strtoul(value, NULL, 10);
-    else if (strncmp(text, "runs", size) == 0)
-        task->runs = (uint32_t)strtoul(value, NULL, 10);
-    else if (strncmp(text, "threads", size) == 0)
-        task->settings.threads = (uint32_t)strtoul(value, NULL, 10);
-    else if (strncmp(text, "seconds", size) == 0)
+    else if (strcmp(key, "writers") == 0)
+        task->writers = number_of(value);
+    else if (strcmp(key, "clients") == 0)
+        task->clients = number_of(value);
+    else if (strcmp(key, "runs") == 0)
+        task->runs = number_of(value);
+    else if (strcmp(key, "threads") == 0)
+        task->settings.threads = number_of(value);
+    else if (strcmp(key, "seconds") == 0)
         task->seconds = strtod(value, NULL);
-    else if (strncmp(text, "questions", size) == 0)
+    else if (strcmp(key, "questions") == 0)
         task->questions = value;
-    else if (strncmp(text, "compression", size) == 0)
+    else if (strcmp(key, "compression") == 0)
         task->settings.compression = value;
-    else if (strncmp(text, "hold", size) == 0)
+    else if (strcmp(key, "hold") == 0)
         task->hold = strcmp(value, "1") == 0;
-    else if (strncmp(text, "warm", size) == 0)
+    else if (strcmp(key, "warm") == 0)
         task->warm = strcmp(value, "1") == 0;
     else
         return false;
     return task->commit > 0 && task->writers > 0 && task->clients > 0 &&
            task->clients <= CLIENTS_MAX && task->settings.threads > 0;
+}
+
+/* "key=value"; the text is cut at its '='. */
+static bool parse_option(struct task *task, char *text)
+{
+    char *value = strchr(text, '=');
+
+    if (value == NULL)
+        return false;
+    *value = '\0';
+    return set_option(task, text, value + 1);
 }
 
 static const struct {

@@ -1,0 +1,246 @@
+"""From the lines of results.jsonl to figures: for each set, size, configuration and measure the
+values of all runs."""
+
+import dataclasses
+import statistics
+
+LEAST_SAMPLES = {'p50': 1, 'p99': 100, 'p999': 10000}  # fewer say nothing about the percentile
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    key: str
+    title: str
+    unit: str             # 'rows/s', '/s', 's', 'B/row', 'x', 'B'
+    higher_is_better: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    title: str
+    note: str
+    measures: tuple
+
+
+def _late(percent):
+    return (Measure(f'late_ingest_{percent}', f'ingest, {percent} % late', 'rows/s', True),
+            Measure(f'late_size_{percent}', f'size, {percent} % late', 'B/row'),
+            Measure(f'late_slice_{percent}', f'slice p50, {percent} % late', 's'),
+            Measure(f'late_hourly_{percent}', f'hourly, all, {percent} % late', 's'))
+
+
+GROUPS = (
+    Group('Ingest', 'Rows a second, every commit on disk before it counts (`periodic` Cassandra '
+          'alone is not: it acknowledges up to ten seconds of rows that a power cut loses). *Whole '
+          'set* is the fastest way of each peer. Cassandra has 1,024 requests in flight where '
+          'varve and RocksDB have as many writers; its batches hold 100 rows of one partition.', (
+              Measure('ingest_1_one', '1 row a commit, one writer', 'rows/s', True),
+              Measure('ingest_1_many', '1 row a commit, many writers', 'rows/s', True),
+              Measure('ingest_100', '100 rows', 'rows/s', True),
+              Measure('ingest_1000', '1,000 rows', 'rows/s', True),
+              Measure('ingest_10000', '10,000 rows', 'rows/s', True),
+              Measure('ingest_whole', 'whole set', 'rows/s', True),
+              Measure('first_answer', 'first answer after it', 's'))),
+    Group('Size and work', 'Bytes a row of the data files after a flush and after merging (beside '
+          'an engine that does not merge: its flushed ones); bytes '
+          'that the process wrote to the disk over bytes given; processor seconds for a million '
+          'rows (Cassandra: of the node alone).', (
+              Measure('size_flushed', 'flushed', 'B/row'),
+              Measure('size_merged', 'merged', 'B/row'),
+              Measure('size_other', 'logs and other files', 'B'),
+              Measure('amplification', 'written / given, flushed', 'x'),
+              Measure('amplification_merged', 'written / given, merged', 'x'),
+              Measure('load_cpu', 'CPU for a million rows', 's'),
+              Measure('memory_load', 'peak memory, load', 'B'),
+              Measure('memory_ask', 'peak memory, questions', 'B'))),
+    Group('One hour of one partition', 'All columns of its rows (*slice*), and count and average '
+          'of one column (*aggregate*); one client, then 64. Cassandra\'s figures have a network '
+          'hop over loopback and a client in Java in them.', (
+              Measure('slice_p50', 'slice p50', 's'), Measure('slice_p99', 'slice p99', 's'),
+              Measure('slice_p999', 'slice p99.9', 's'),
+              Measure('slice_crowd', 'slices, 64 clients', '/s', True),
+              Measure('hour_p50', 'aggregate p50', 's'), Measure('hour_p99', 'aggregate p99', 's'),
+              Measure('cold_slice', 'slice, cold', 's'))),
+    Group('Questions to many rows', 'Seconds for one answer, page cache warm; cold ones after the '
+          'store\'s pages were dropped from the page cache and the store was opened anew.', (
+              Measure('hourly_one', 'hourly, one partition', 's'),
+              Measure('hourly_all', 'hourly, all', 's'),
+              Measure('by_partition', 'average by partition', 's'),
+              Measure('total', 'sum of a column', 's'), Measure('latest', 'latest rows', 's'),
+              Measure('scan', 'all rows', 's'), Measure('cold_hourly_all', 'hourly, all, cold', 's'),
+              Measure('cold_total', 'sum, cold', 's'))),
+    Group('After kill -9', 'Seconds from opening the store, or starting the server, to the first '
+          'answer. Every acknowledged row must be there.', (Measure('reopen', 'reopen', 's'),)),
+    Group('Late rows', 'A part of the rows arrives up to a tenth of the set later; 1,000 rows a '
+          'commit (Cassandra: batches of 100).',
+          tuple(m for percent in (0, 1, 10, 50) for m in _late(percent))),
+)
+# Where varve has no such figure, its figure of another measure says what a user of it has instead.
+INSTEAD = {'size_merged': 'size_flushed', 'amplification_merged': 'amplification'}
+MEASURES = {measure.key: measure for group in GROUPS for measure in group.measures}
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    values: tuple
+
+    @property
+    def median(self):
+        return statistics.median(self.values)
+
+    @property
+    def spread(self):
+        """Half of what lies between the extremes, as a part of the median."""
+        low, high = min(self.values), max(self.values)
+        return (high - low) / 2 / self.median if self.median else 0.0
+
+
+class Table:
+    """Figures of one set at one size: by configuration, then by measure."""
+
+    def __init__(self, name, rows):
+        self.name, self.rows = name, rows
+        self.raw = {}      # label -> key -> values
+        self.threads = {}  # label -> how many
+
+    def add(self, label, threads, key, value):
+        self.threads[label] = threads
+        self.raw.setdefault(label, {}).setdefault(key, []).append(value)
+
+    def figure(self, label, key):
+        values = self.raw.get(label, {}).get(key)
+        return Figure(tuple(values)) if values else None
+
+    def base(self, label):
+        """varve with as many threads, if it was measured."""
+        return next((candidate for candidate in self.raw if candidate.startswith('varve')
+                     and self.threads[candidate] == self.threads[label]), None)
+
+    def ratio(self, label, key):
+        """How many times better varve is, or None."""
+        base = self.base(label)
+        mine = self.figure(base, key) or self.figure(base, INSTEAD.get(key))
+        theirs = self.figure(label, key)
+        if mine is None or theirs is None or mine.median <= 0 or theirs.median <= 0:
+            return None
+        if MEASURES[key].higher_is_better:
+            return mine.median / theirs.median
+        return theirs.median / mine.median
+
+
+def _percentiles(line, measure):
+    for key, least in LEAST_SAMPLES.items():
+        if line['n'] >= least and f'{measure}_{key}' in MEASURES:
+            yield f'{measure}_{key}', line[key]
+
+
+def _of_load(line):
+    if line['measure'] == 'ingest':
+        rate = line['rows'] / line['seconds']
+        if line['phase'] == 'ingest':
+            size, writers = line['commit'], line['writers']
+            many = ('_many' if writers > 1 else '_one') if size == 1 else ''
+            yield f'ingest_{size}{many}', rate
+        elif line['phase'] == 'main':
+            yield 'ingest_whole', rate
+            yield 'load_cpu', line['cpu'] / line['rows'] * 1e6
+        elif line['phase'] == 'late':
+            yield f"late_ingest_{line['late']}", rate
+    elif line['measure'] == 'first_answer' and line['phase'] == 'main':
+        yield 'first_answer', line['seconds']
+
+
+def _of_store(line):
+    if line['measure'] == 'size':
+        key = {'main': 'size_flushed', 'merge': 'size_merged',
+               'late': f"late_size_{line.get('late')}"}[line['phase']]
+        yield key, line['bytes'] / line['rows_total']
+        if line['phase'] == 'main':
+            yield 'size_other', line['other_bytes']
+    elif line['measure'] == 'reopen':
+        yield 'reopen', line['start_seconds'] + line['seconds']
+    elif line['measure'] == 'memory' and line['phase'] == 'ask' and line['threads'] == 1:
+        yield 'memory_ask', line['peak_bytes']
+    elif line['measure'] == 'anonymous_memory' and line['phase'] == 'main' \
+            and line['command'] == 'load':
+        yield 'memory_load', line['peak_bytes']
+
+
+def _of_answer(line):
+    measure, phase = line['measure'], line['phase']
+    if phase == 'ask':
+        if measure in ('slice', 'hour'):
+            yield from _percentiles(line, measure)
+        elif measure == 'slice_crowd' and 'n' in line:
+            yield measure, line['n'] / line['seconds']
+        elif measure in MEASURES and 'seconds' in line:
+            yield measure, line['seconds']
+    elif phase == 'cold' and f'cold_{measure}' in MEASURES:
+        yield f'cold_{measure}', line['p50'] if measure == 'slice' else line['seconds']
+    elif phase == 'late' and measure == 'slice':
+        yield f"late_slice_{line['late']}", line['p50']
+    elif phase == 'late' and measure == 'hourly_all':
+        yield f"late_hourly_{line['late']}", line['seconds']
+
+
+def _amplification(lines):
+    """Bytes written by a load, its flush and its merge, run by run."""
+    written = {}
+    for line in lines:
+        if line.get('phase') in ('main', 'merge') and line['measure'] in ('ingest', 'flush', 'merge'):
+            key = (line['set'], line['rows_total'], line['configuration'], line['run'])
+            written.setdefault(key, {'given': line['given']})[line['measure']] = line.get('written')
+    for (name, rows, label, _), by in written.items():
+        flushed = (by.get('ingest') or 0) + (by.get('flush') or 0)
+        yield name, rows, label, 'amplification', flushed / by['given']
+        if by.get('merge') is not None:
+            yield name, rows, label, 'amplification_merged', (flushed + by['merge']) / by['given']
+
+
+def _unmerged(lines):
+    """Configurations that do not merge; their size after it is no figure."""
+    return {line['configuration'] for line in lines
+            if line.get('measure') == 'merge' and 'not' in line}
+
+
+def tables(lines):
+    """One Table for each set and size that was measured, smallest first."""
+    found = {}
+
+    def table(name, rows):
+        return found.setdefault((name, rows), Table(name, rows))
+
+    unmerged = _unmerged(lines)
+    servers = {line['configuration'] for line in lines
+               if line.get('measure') == 'peer' and line.get('server')}
+    for line in lines:
+        if line.get('phase') in (None, 'agreement'):
+            continue
+        threads, label = line.get('threads', 1), line['configuration']
+        for key, value in (*_of_load(line), *_of_store(line), *_of_answer(line)):
+            if (key == 'size_merged' and label in unmerged) or (
+                    key == 'memory_load' and label in servers):
+                continue
+            full = label if threads == 1 else f'{label}, {threads} threads'
+            table(line['set'], line['rows_total']).add(full, threads, key, value)
+    for name, rows, label, key, value in _amplification(lines):
+        table(name, rows).add(label, 1, key, value)
+    return [found[key] for key in sorted(found, key=lambda key: (key[1], key[0]))]
+
+
+def required(facts, late):
+    """The measures that a peer with these facts must have produced."""
+    keys = {key for key in MEASURES if not key.startswith('late_') and key not in
+            ('slice_p99', 'slice_p999', 'hour_p99')}
+    keys |= {m.key for percent in late for m in _late(percent)}
+    if not facts['merges']:
+        keys -= {'size_merged', 'amplification_merged'}
+    if not facts['many_writers']:
+        keys -= {'ingest_1_many'}
+    if not facts.get('crowd', True):
+        keys -= {'slice_crowd'}
+    if not facts.get('commits', True):
+        keys -= {key for key in keys if key.startswith(('ingest_1', 'late_'))} | {'reopen'}
+    if facts.get('server'):
+        keys -= {'ingest_1000', 'ingest_10000', 'memory_load'}
+    return keys

@@ -706,7 +706,7 @@ void oracle_aggregate(const struct oracle_table *table, uint64_t seq, const varv
     const bool bucketed = scan->every > 0;
     const uint32_t n_key = grouped ? schema->n_partition : 0;
     struct groups groups = {0};
-    varve_value values[ORACLE_COLUMNS_MAX], head[ORACLE_COLUMNS_MAX];
+    varve_value values[ORACLE_COLUMNS_MAX], head[ORACLE_COLUMNS_MAX] = {0};
 
     if (!grouped && !bucketed)
         (void)group_of(&groups, schema, head, 0, false);

@@ -433,7 +433,7 @@ static varve_status start_writer(varve_store *store, const struct varve_wal_star
         return rc;
     store->appended.lsn = start->base_lsn;
     assert(store->n_epochs > 0 && store->epochs[store->n_epochs - 1].term > store->applied.term);
-    store->appended.term = store->epochs[store->n_epochs - 1].term;
+    store->term = store->epochs[store->n_epochs - 1].term;
     return VARVE_OK;
 }
 

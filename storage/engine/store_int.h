@@ -231,6 +231,7 @@ struct varve_store {
     struct varve_origins judged;     /* origins up to the last record appended */
     struct varve_origins origins;    /* origins up to the last record applied */
     struct varve_log_point applied;  /* after the last record applied; without origins */
+    uint64_t term; /* of the records written since the open; `appended` has that of the last one */
     uint32_t next_table_id;
     uint32_t n_epochs, epochs_capacity; /* fixed at open */
     struct varve_epoch *epochs;

@@ -88,7 +88,7 @@ static void fill_record(varve_store *store, struct varve_pending *pending)
 
     pending->record = (struct varve_wal_record){
         .type = pending->repeated ? (uint8_t)VARVE_WAL_NOOP : pending->type,
-        .term = store->appended.term,
+        .term = store->term,
         .commit = store->applied.index,
         .hlc = wall > store->appended.hlc + 2 ? wall : store->appended.hlc + 2,
     };
@@ -144,6 +144,7 @@ static void accepted(varve_store *store, struct varve_pending *pending)
 {
     store->appended.lsn = pending->lsn_end;
     store->appended.index = pending->record.index;
+    store->appended.term = pending->record.term;
     store->appended.chain = pending->record.chain;
     store->appended.hlc = pending->record.hlc;
     store->last_append_us = (uint64_t)varve_store_boot_us(store);

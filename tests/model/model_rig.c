@@ -25,6 +25,14 @@ void model_fail(struct model_rig *rig, const char *format, ...)
     (void)vfprintf(stderr, format, arguments);
     (void)fprintf(stderr, "\n");
     va_end(arguments);
+    for (int i = 0; i < MODEL_TABLES; i++) {
+        char text[2048];
+        size_t size;
+        if (rig->tables[i].table != NULL && rig->tables[i].oracle != NULL &&
+            varve_schema_text(varve_table_schema(rig->tables[i].table), text, sizeof text, &size) ==
+                VARVE_OK)
+            (void)fprintf(stderr, "%s\n", text);
+    }
     rig->failed = true;
 }
 
@@ -242,8 +250,9 @@ static struct oracle_put *next_put(struct model_rig *rig)
 static void draw_put(struct model_rig *rig, struct model_table *table, struct oracle_put *put)
 {
     random_put(&rig->random, table->oracle, table->near, put);
-    if (random_chance(&rig->random, 8))
-        table->near++;
+    const bool refuses = table->oracle->schema.duplicates == VARVE_DUPLICATES_ERROR;
+    if (refuses || random_chance(&rig->random, 8))
+        table->near += refuses ? 6 : 1;
     if (table->mirror != NULL)
         put->update = put->explicit_time = false;
     if (rig->puts.n > 0 && random_chance(&rig->random, 4)) { /* a key that the batch has */
@@ -505,6 +514,9 @@ static void write_batch(struct model_rig *rig)
         struct model_table *table = &rig->tables[random_below(&rig->random, MODEL_TABLES)];
         if (table->oracle == NULL)
             continue;
+        if (table->oracle->schema.duplicates == VARVE_DUPLICATES_ERROR &&
+            random_chance(&rig->random, 80))
+            continue; /* else most batches would be refused */
         if (random_chance(&rig->random, 15))
             put_columns(rig, table);
         else

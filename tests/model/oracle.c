@@ -131,6 +131,8 @@ static size_t serialise(const struct oracle_column *column, const varve_value *v
         uint32_t bits32;
         memcpy(&bits32, &value->as.f32, sizeof bits32);
         bits = bits32;
+    } else if (column->type == VARVE_DATE) {
+        bits ^= 0x80000000u; /* days since 1970 count from 2^31 */
     } else if (column->type == VARVE_DECIMAL && column->precision == 0) {
         for (; at < 4; at++)
             out[at] = (uint8_t)((uint32_t)(int32_t)value->scale >> 8 * (3 - at));

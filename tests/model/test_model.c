@@ -14,7 +14,7 @@
 
 #include "tests/model/model_rig.h"
 
-#define STEPS_A_SEED 6000
+#define STEPS_A_SEED 1500
 
 struct wish {
     uint32_t backend;

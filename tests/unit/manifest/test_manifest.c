@@ -320,7 +320,7 @@ START_TEST(every_flipped_bit_is_repaired_or_refused)
 
     small_init(&s, 3);
     const uint64_t used = (uint64_t)s.used * VARVE_PAGE_SIZE;
-    for (uint64_t byte = 0; byte < s.size; byte += is_full() ? 1 : byte < used ? 3 : 251) {
+    for (uint64_t byte = 0; byte < s.size; byte += is_full() ? 1 : byte < used ? 7 : 251) {
         for (uint64_t bit = 0; bit < 8; bit++) {
             if (!is_full() && bit != byte % 8)
                 continue;
@@ -451,8 +451,8 @@ START_TEST(a_torn_last_edit_is_there_or_is_not)
     small_init(&s, edits);
     small_init(&before, edits - 1);
     const uint64_t after_state = s.state;
-    uint64_t n = _i == 0 ? 65536 : 2000, mix = 0x9e3779b97f4a7c15;
-    for (uint64_t k = 0; k < n; k += _i == 0 && !is_full() ? 1 + k % 53 : 1) {
+    uint64_t n = _i == 0 ? 65536 : 600, mix = 0x9e3779b97f4a7c15;
+    for (uint64_t k = 0; k < n; k += _i == 0 && !is_full() ? 1 + k % 199 : 1) {
         uint64_t mask = k;
         if (_i == 1) {
             mix = varve_mix64(mix + k);
@@ -694,7 +694,7 @@ START_TEST(a_failed_operation_is_the_last)
 
     plan_states(states, STEPS, 5);
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++)
-        for (uint32_t i = 0; i < 4; i++)
+        for (uint32_t i = 0; i < 4; i += is_full() ? 1 : 3)
             fail_everywhere(kinds[k].classes, kinds[k].error, i & 1, (i & 2) != 0, states, &points);
     printf("manifest: %llu failed operations\n", (unsigned long long)points);
 }

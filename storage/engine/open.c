@@ -118,8 +118,10 @@ static void start_clock(varve_store *store)
 
 static varve_status init_locks(varve_store *store, varve_error *err)
 {
-    int rc = varve_mutex_init(&store->manifest_lock);
+    int rc = varve_mutex_init(&store->segment_lock);
 
+    if (rc == 0)
+        rc = varve_mutex_init(&store->manifest_lock);
     if (rc == 0)
         rc = varve_mutex_init(&store->view_lock);
     if (rc == 0)
@@ -183,6 +185,7 @@ static void store_free(varve_store *store)
     varve_mutex_destroy(&store->queue_lock);
     varve_mutex_destroy(&store->view_lock);
     varve_mutex_destroy(&store->manifest_lock);
+    varve_mutex_destroy(&store->segment_lock);
     varve_heap_init(&heap_copy, store->heap.base, UINT64_MAX); /* the store's own memory */
     heap_copy.base->free(heap_copy.base->ctx, store, sizeof *store, 16);
 }

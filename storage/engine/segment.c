@@ -2,13 +2,17 @@
  * segment.c - log segments ahead of need: made, zeroed, synced, named in the directory, listed in
  * the manifest, then kept ready for the log.
  *
+ * Invariant. Segments are used in the order in which the manifest lists them: recovery relies on it.
+ *
  * Threads. varve_segment_prepare() runs beside the log token and keeps one segment ready under the
- * queue lock; the token's holder offers it. Without a ready one the holder makes its own.
+ * queue lock; the token's holder offers it. Without a ready one the holder makes its own. Only one
+ * thread at a time makes a segment (segment lock).
  */
 #include <string.h>
 
 #include "storage/engine/commit_int.h"
 #include "storage/engine/edit_int.h"
+#include "storage/engine/file_table_int.h"
 
 #define FIRST_SEGMENT_BYTES (4u << 20)
 
@@ -79,19 +83,51 @@ static varve_status make_segment(varve_store *store, uint64_t payload,
     return VARVE_OK;
 }
 
+static bool has_ready(varve_store *store)
+{
+    varve_mutex_lock(&store->queue_lock);
+    const bool ready = store->ready_segment != NULL;
+    varve_mutex_unlock(&store->queue_lock);
+    return ready;
+}
+
+/* A segment that is too small for the next record leaves the manifest before another one is listed,
+ * because recovery takes segments to have been used in the order in which they were listed. */
+static varve_status give_up_segment(varve_store *store, struct varve_wal_segment *segment,
+                                    varve_error *err)
+{
+    const uint64_t id = varve_wal_segment_id(segment);
+    const uint64_t bytes = varve_wal_segment_size(segment);
+    struct varve_edit edit = {.drop_segments = &id, .n_drop_segments = 1};
+
+    varve_wal_segment_close(segment, false);
+    if (!varve_obsolete_reserve(store, 1))
+        return varve_error_nomem(err, "a list of files to remove");
+    varve_mutex_lock(&store->manifest_lock);
+    const varve_status rc = varve_store_edit_locked(store, &edit, NULL, err);
+    const uint64_t number = store->version->number;
+    varve_mutex_unlock(&store->manifest_lock);
+    if (rc == VARVE_OK)
+        varve_obsolete_add(
+            store, &(struct varve_obsolete){
+                       .id = id, .version = number, .bytes = bytes, .kind = VARVE_FILE_WAL});
+    return rc;
+}
+
 varve_status varve_segment_prepare(varve_store *store, varve_error *err)
 {
     struct varve_wal_segment *segment = NULL;
-    const varve_status rc = make_segment(store, 0, &segment, err);
+    varve_status rc = VARVE_OK;
 
+    varve_mutex_lock(&store->segment_lock);
+    if (!has_ready(store))
+        rc = make_segment(store, 0, &segment, err);
     varve_mutex_lock(&store->queue_lock);
     store->segment_wanted = false;
-    if (rc == VARVE_OK && store->ready_segment == NULL) {
+    if (segment != NULL)
         store->ready_segment = segment;
-        segment = NULL;
-    }
     varve_mutex_unlock(&store->queue_lock);
-    varve_wal_segment_close(segment, false);
+    varve_mutex_unlock(&store->segment_lock);
     return rc;
 }
 
@@ -99,15 +135,19 @@ varve_status varve_segment_provide(varve_store *store, uint64_t payload, varve_e
 {
     varve_status rc = VARVE_OK;
 
+    /* One that is being made is waited for: it is listed first, so it must be used first. */
+    varve_mutex_lock(&store->segment_lock);
     varve_mutex_lock(&store->queue_lock);
     struct varve_wal_segment *segment = store->ready_segment;
-    if (segment != NULL && varve_wal_payload_limit(varve_wal_segment_size(segment)) < payload)
-        segment = NULL; /* it serves later */
-    else
-        store->ready_segment = NULL;
+    store->ready_segment = NULL;
     varve_mutex_unlock(&store->queue_lock);
-    if (segment == NULL)
+    if (segment != NULL && varve_wal_payload_limit(varve_wal_segment_size(segment)) < payload) {
+        rc = give_up_segment(store, segment, err);
+        segment = NULL;
+    }
+    if (rc == VARVE_OK && segment == NULL)
         rc = make_segment(store, payload, &segment, err);
+    varve_mutex_unlock(&store->segment_lock);
     if (rc == VARVE_OK)
         rc = varve_wal_offer(store->wal, segment, err);
     if (rc < 0)

@@ -1,7 +1,7 @@
 /*
  * store_int.h - what an open store is made of. Private to storage/engine.
  *
- * Lock order, outermost first: flush token, log token, manifest lock, view lock, queue lock, file
+ * Lock order, outermost first: flush token, log token, segment lock, manifest lock, view lock, queue lock, file
  * table lock. docs/ARCHITECTURE.md says what each covers; here every field names its own.
  */
 #ifndef VARVE_ENGINE_STORE_INT_H
@@ -241,6 +241,7 @@ struct varve_store {
     uint64_t memtable_bytes;    /* of all generations. Queue lock */
 
     /* Queue lock: between the task that makes segments, the log token, and the next edit */
+    struct varve_mutex segment_lock;         /* makes segments; taken before the manifest lock */
     struct varve_wal_segment *ready_segment; /* listed in the manifest, not yet offered */
     uint64_t segment_bytes;                  /* size of the next one; 0: none was made yet */
     bool segment_wanted;

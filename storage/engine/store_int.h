@@ -1,8 +1,8 @@
 /*
  * store_int.h - what an open store is made of. Private to storage/engine.
  *
- * Lock order, outermost first: flush token, log token, segment lock, manifest lock, view lock, queue lock, file
- * table lock. docs/ARCHITECTURE.md says what each covers; here every field names its own.
+ * Lock order, outermost first: flush token, log token, segment lock, manifest lock, view lock, queue
+ * lock, file table lock. docs/ARCHITECTURE.md says what each covers; here every field names its own.
  */
 #ifndef VARVE_ENGINE_STORE_INT_H
 #define VARVE_ENGINE_STORE_INT_H

@@ -8,7 +8,6 @@
 #include "storage/base/checksum.h"
 #include "storage/manifest/manifest_format.h"
 #include "storage/schema/schema_format.h"
-#include "storage/sst/sst_properties.h"
 #include "tools/inspect/inspect_file.h"
 
 struct manifest_inspection {

@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "storage/schema/key.h"
 #include "storage/sst/sst_format.h"
 #include "storage/sst/sst_reader.h"
 #include "tools/inspect/inspect_file.h"

@@ -88,6 +88,8 @@ int tool_failure(const varve_error *err, const char *doing);
 void tool_failure_text(const varve_error *err, char *out, size_t size);
 /* As tool_failure(), but what is not found or cannot be understood is a mistake in the command. */
 int tool_request_failure(const varve_error *err, const char *doing);
+/* What an errno means, static. */
+const char *tool_os_text(int code);
 /* Flush stdout; TOOL_FAILED with a message if something could not be written, else `code`. A reader
  * that went away (EPIPE) is not worth a message. */
 int tool_finish_output(int code);

@@ -293,7 +293,7 @@ int command_demo(int argc, char **argv)
         return code;
     const char *folder = first < argc ? argv[first] : mkdtemp(temporary);
     if (folder == NULL) {
-        tool_say("a temporary directory: %s", strerror(errno));
+        tool_say("a temporary directory: %s", tool_os_text(errno));
         return TOOL_FAILED;
     }
     code = tool_open_store(folder, VARVE_OPEN_CREATE, &demo.store);

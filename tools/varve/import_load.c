@@ -362,7 +362,7 @@ int import_loader_file(struct import_loader *loader, const char *file, struct im
     int code = TOOL_FAILED;
 
     if (input == NULL) {
-        tool_say("%s: %s", file, strerror(errno));
+        tool_say("%s: %s", file, tool_os_text(errno));
         return TOOL_FAILED;
     }
     loader->file = strcmp(file, "-") == 0 ? "stdin" : file;

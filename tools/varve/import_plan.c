@@ -293,8 +293,6 @@ static int map_fields(struct import_plan *plan, const struct import_options *opt
                         (options->columns == NULL || looks_like_header(plan, first, options)));
     if (options->columns == NULL && !plan->has_header)
         return tool_usage_error("--header no wants --columns");
-    if (plan->has_header && options->columns != NULL && options->header == PLAN_HEADER_AUTO)
-        tool_say("%s: the first line is taken as a header: no number or time in it is one", file);
     if (first->fault != NULL && plan->has_header)
         return tool_usage_error("%s: the header line cannot be read: %s", file, first->fault);
     if (options->time_parts != NULL)
@@ -429,6 +427,8 @@ int import_plan_make(struct import_plan *plan, const varve_schema *schema,
         code = check_key(plan, file);
     if (code != TOOL_OK)
         return code;
+    if (plan->has_header && options->columns != NULL && options->header == PLAN_HEADER_AUTO)
+        tool_say("%s: the first line is taken as a header: no number or time in it is one", file);
 
     csv_reader_rewind(reader);
     if (any_date_column(plan)) {

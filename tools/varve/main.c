@@ -85,6 +85,7 @@ int main(int argc, char **argv)
     if (setlocale(LC_CTYPE, "C.UTF-8") == NULL)
         (void)setlocale(LC_CTYPE, "");
     /* A reader of stdout that goes away shows as a failed write, so that stores are closed. */
-    (void)signal(SIGPIPE, SIG_IGN);
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGPIPE, &ignore, NULL);
     return tool_finish_output(dispatch(argc, argv));
 }

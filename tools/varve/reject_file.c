@@ -35,7 +35,7 @@ static int open_free_name(struct reject_file *rejects)
 
 static bool complain(struct reject_file *rejects)
 {
-    tool_say("rejects file %s: %s", rejects->name, strerror(errno));
+    tool_say("rejects file %s: %s", rejects->name, tool_os_text(errno));
     rejects->failed = true;
     return false;
 }

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "tools/varve/command.h"
-#include "tools/varve/row_writer.h"
+#include "tools/varve/row_printer.h"
 #include "tools/varve/scan_request.h"
 
 enum {
@@ -162,7 +162,7 @@ static bool counted_any(const varve_batch_view *view)
     return varve_view_value(view, 0, view->n_columns - 1).as.i64 > 0;
 }
 
-static int print_rows(varve_cursor *cursor, struct row_writer *writer, bool aggregates)
+static int print_rows(varve_cursor *cursor, struct row_printer *writer, bool aggregates)
 {
     const varve_batch_view *view;
     varve_error err = {.status = VARVE_OK};
@@ -173,14 +173,14 @@ static int print_rows(varve_cursor *cursor, struct row_writer *writer, bool aggr
     while ((rc = varve_cursor_next(cursor, &view, &err)) == VARVE_OK) {
         found |= !aggregates || counted_any(view);
         rows += view->rows;
-        if (!row_writer_add(writer, view)) {
+        if (!row_printer_add(writer, view)) {
             tool_say("out of memory");
             return TOOL_FAILED;
         }
         if (ferror(stdout) != 0)
             return TOOL_FAILED; /* main() says so */
     }
-    if (!row_writer_end(writer)) {
+    if (!row_printer_end(writer)) {
         tool_say("out of memory");
         return TOOL_FAILED;
     }
@@ -195,7 +195,7 @@ static int run_scan(varve_store *store, const varve_table *table, const struct s
 {
     struct scan_request request;
     varve_cursor *cursor = NULL;
-    struct row_writer *writer = NULL;
+    struct row_printer *writer = NULL;
     varve_error err = {.status = VARVE_OK};
     int code = scan_request_make(&request, varve_table_schema(table), &a->request);
 
@@ -208,8 +208,8 @@ static int run_scan(varve_store *store, const varve_table *table, const struct s
         code = tool_request_failure(&err, "scan");
         goto done;
     }
-    writer = row_writer_new(stdout, a->format, a->raw_time ? VARVE_FORMAT_RAW_TIME : 0,
-                            request.names, request.n_names);
+    writer = row_printer_new(stdout, a->format, a->raw_time ? VARVE_FORMAT_RAW_TIME : 0,
+                             request.names, request.n_names);
     if (writer == NULL) {
         tool_say("out of memory");
         code = TOOL_FAILED;
@@ -218,7 +218,7 @@ static int run_scan(varve_store *store, const varve_table *table, const struct s
     code = print_rows(cursor, writer, request.aggregates);
 
 done:
-    row_writer_free(writer);
+    row_printer_free(writer);
     varve_cursor_close(cursor);
     scan_request_free(&request);
     return code;

@@ -14,6 +14,8 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "tools/varve/command.h"
+
 #define FILE_BYTES ((size_t)1 << 18)
 #define MAGIC_BYTES 4
 
@@ -56,7 +58,7 @@ static bool fill(struct text_input *input, size_t least)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return fail(input, strerror(errno));
+            return fail(input, tool_os_text(errno));
         input->file_ended = n == 0;
         input->end += (size_t)n;
         input->position += (uint64_t)n;

@@ -22,7 +22,7 @@ static bool integer_parse(const char *text, size_t size, int64_t *ret)
     const bool negative = size > 1 && *text == '-';
     uint64_t magnitude = 0;
 
-    if (size == 0 || size - negative > 18)
+    if (size == 0 || size - negative > 19)
         return false;
     for (size_t i = negative; i < size; i++) {
         const unsigned digit = (unsigned char)text[i] - (unsigned)'0';
@@ -30,6 +30,8 @@ static bool integer_parse(const char *text, size_t size, int64_t *ret)
             return false;
         magnitude = magnitude * 10 + digit;
     }
+    if (magnitude > INT64_MAX) /* 19 digits fit 64 bits without a sign */
+        return false;
     *ret = negative ? -(int64_t)magnitude : (int64_t)magnitude;
     return true;
 }

@@ -9,8 +9,15 @@
 
 #include "tools/varve/command.h"
 
+const char *tool_os_text(int code)
+{
+    const char *text = strerrordesc_np(code);
+
+    return text == NULL ? "unknown error" : text;
+}
+
 /* One line, whatever bytes a message quotes: control characters become spaces. */
-static void say_line(const char *format, va_list arguments)
+TOOL_PRINTF(1, 0) static void say_line(const char *format, va_list arguments)
 {
     char line[2048];
 
@@ -54,7 +61,7 @@ void tool_failure_text(const varve_error *err, char *out, size_t size)
         (void)snprintf(log, sizeof log, ", log range %" PRIu64 " to %" PRIu64, err->lsn,
                        err->lsn_end);
     if (err->os_code > 0)
-        (void)snprintf(code, sizeof code, ": %s", strerror(err->os_code));
+        (void)snprintf(code, sizeof code, ": %s", tool_os_text(err->os_code));
     (void)snprintf(out, size, "%s%s%s%s", message, code, place, log);
 }
 
@@ -89,7 +96,7 @@ int tool_finish_output(int code)
     if (!failed)
         return code;
     if (errno != EPIPE)
-        tool_say("stdout: %s", strerror(errno));
+        tool_say("stdout: %s", tool_os_text(errno));
     return code == TOOL_OK || code == TOOL_NOTHING ? TOOL_FAILED : code;
 }
 

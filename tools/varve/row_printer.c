@@ -1,7 +1,7 @@
 /*
- * row_writer.c - see row_writer.h.
+ * row_printer.c - see row_printer.h.
  */
-#include "tools/varve/row_writer.h"
+#include "tools/varve/row_printer.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ struct text {
     size_t size, capacity;
 };
 
-struct row_writer {
+struct row_printer {
     FILE *out;
     enum row_format format;
     uint32_t value_flags;
@@ -78,10 +78,10 @@ static void print_json(void *ctx, const char *text, size_t size)
     (void)fwrite(text, 1, size, out);
 }
 
-struct row_writer *row_writer_new(FILE *out, enum row_format format, uint32_t value_flags,
-                                  const char *const *names, uint32_t n_columns)
+struct row_printer *row_printer_new(FILE *out, enum row_format format, uint32_t value_flags,
+                                    const char *const *names, uint32_t n_columns)
 {
-    struct row_writer *writer = calloc(1, sizeof *writer);
+    struct row_printer *writer = calloc(1, sizeof *writer);
 
     if (writer == NULL)
         return NULL;
@@ -103,13 +103,13 @@ struct row_writer *row_writer_new(FILE *out, enum row_format format, uint32_t va
     writer->cell_ends = calloc((size_t)1024 * n_columns + 1, sizeof *writer->cell_ends);
     good &= writer->widths != NULL && writer->right != NULL && writer->cell_ends != NULL;
     if (!good) {
-        row_writer_free(writer);
+        row_printer_free(writer);
         return NULL;
     }
     return writer;
 }
 
-void row_writer_free(struct row_writer *writer)
+void row_printer_free(struct row_printer *writer)
 {
     if (writer == NULL)
         return;
@@ -126,7 +126,7 @@ void row_writer_free(struct row_writer *writer)
 /* ---------------------------------------------------------------------------------------- Cells */
 
 /* A value's text: in the value itself, or in writer->cell. NULL: no memory. */
-static const char *cell_text(struct row_writer *writer, const varve_value *value, size_t *ret_size)
+static const char *cell_text(struct row_printer *writer, const varve_value *value, size_t *ret_size)
 {
     if (value->presence != VARVE_SET) {
         *ret_size = 0;
@@ -168,7 +168,7 @@ static bool is_number(uint8_t type)
 }
 
 /* Raw times are numbers too. */
-static bool is_bare_number(const struct row_writer *writer, uint8_t type)
+static bool is_bare_number(const struct row_printer *writer, uint8_t type)
 {
     return is_number(type) ||
            ((writer->value_flags & VARVE_FORMAT_RAW_TIME) != 0 &&
@@ -202,7 +202,7 @@ static void put_field(FILE *out, const char *text, size_t size, char delimiter, 
     (void)putc('"', out);
 }
 
-static void csv_header(struct row_writer *writer, char delimiter)
+static void csv_header(struct row_printer *writer, char delimiter)
 {
     for (uint32_t c = 0; c < writer->n_columns; c++) {
         if (c > 0)
@@ -212,7 +212,7 @@ static void csv_header(struct row_writer *writer, char delimiter)
     (void)putc('\n', writer->out);
 }
 
-static bool csv_row(struct row_writer *writer, const varve_batch_view *view, uint32_t row,
+static bool csv_row(struct row_printer *writer, const varve_batch_view *view, uint32_t row,
                     char delimiter)
 {
     for (uint32_t c = 0; c < writer->n_columns; c++) {
@@ -233,7 +233,7 @@ static bool csv_row(struct row_writer *writer, const varve_batch_view *view, uin
 /* ---------------------------------------------------------------------------------------- json */
 
 /* NaN and infinities are no numbers in JSON. */
-static bool is_json_number(const struct row_writer *writer, const varve_value *value)
+static bool is_json_number(const struct row_printer *writer, const varve_value *value)
 {
     if (value->type == VARVE_DOUBLE)
         return value->as.f64 - value->as.f64 == 0;
@@ -242,7 +242,7 @@ static bool is_json_number(const struct row_writer *writer, const varve_value *v
     return is_bare_number(writer, value->type);
 }
 
-static bool json_value(struct row_writer *writer, const varve_value *value)
+static bool json_value(struct row_printer *writer, const varve_value *value)
 {
     size_t size;
     yajl_gen_status status;
@@ -262,7 +262,7 @@ static bool json_value(struct row_writer *writer, const varve_value *value)
     return status == yajl_gen_status_ok;
 }
 
-static bool json_row(struct row_writer *writer, const varve_batch_view *view, uint32_t row)
+static bool json_row(struct row_printer *writer, const varve_batch_view *view, uint32_t row)
 {
     if (writer->started)
         yajl_gen_reset(writer->json, writer->format == ROW_FORMAT_JSON ? ",\n" : "\n");
@@ -280,7 +280,7 @@ static bool json_row(struct row_writer *writer, const varve_batch_view *view, ui
 /* ------------------------------------------------------------------------------ line, markdown */
 
 /* A cell with nothing in it that could command a terminal, in writer->page. NULL: no memory. */
-static const char *printable_cell(struct row_writer *writer, const varve_value *value,
+static const char *printable_cell(struct row_printer *writer, const varve_value *value,
                                   size_t *ret_size)
 {
     size_t size;
@@ -301,7 +301,7 @@ static const char *printable_cell(struct row_writer *writer, const varve_value *
     return out;
 }
 
-static bool line_row(struct row_writer *writer, const varve_batch_view *view, uint32_t row)
+static bool line_row(struct row_printer *writer, const varve_batch_view *view, uint32_t row)
 {
     size_t width = 0;
 
@@ -334,7 +334,7 @@ static void markdown_text(FILE *out, const char *text, size_t size)
     }
 }
 
-static void markdown_header(struct row_writer *writer, const varve_batch_view *view)
+static void markdown_header(struct row_printer *writer, const varve_batch_view *view)
 {
     for (uint32_t c = 0; c < writer->n_columns; c++) {
         (void)fputs("| ", writer->out);
@@ -349,7 +349,7 @@ static void markdown_header(struct row_writer *writer, const varve_batch_view *v
     (void)fputs("|\n", writer->out);
 }
 
-static bool markdown_row(struct row_writer *writer, const varve_batch_view *view, uint32_t row)
+static bool markdown_row(struct row_printer *writer, const varve_batch_view *view, uint32_t row)
 {
     for (uint32_t c = 0; c < writer->n_columns; c++) {
         const varve_value value = varve_view_value(view, row, c);
@@ -373,7 +373,7 @@ static void put_spaces(FILE *out, size_t n)
         (void)putc(' ', out);
 }
 
-static void table_cell(struct row_writer *writer, uint32_t column, const char *text, size_t size)
+static void table_cell(struct row_printer *writer, uint32_t column, const char *text, size_t size)
 {
     const size_t width = table_text_width(text, size);
     const size_t spaces = width < writer->widths[column] ? writer->widths[column] - width : 0;
@@ -388,7 +388,7 @@ static void table_cell(struct row_writer *writer, uint32_t column, const char *t
         put_spaces(writer->out, spaces);
 }
 
-static void table_header(struct row_writer *writer)
+static void table_header(struct row_printer *writer)
 {
     for (uint32_t c = 0; c < writer->n_columns; c++)
         table_cell(writer, c, writer->names[c], strlen(writer->names[c]));
@@ -402,7 +402,7 @@ static void table_header(struct row_writer *writer)
     (void)putc('\n', writer->out);
 }
 
-static void widen(struct row_writer *writer, uint32_t column, const char *text, size_t size)
+static void widen(struct row_printer *writer, uint32_t column, const char *text, size_t size)
 {
     const size_t width = table_text_width(text, size);
 
@@ -411,7 +411,7 @@ static void widen(struct row_writer *writer, uint32_t column, const char *text, 
 }
 
 /* One view at a time: columns are as wide as the widest cell so far. */
-static bool table_view(struct row_writer *writer, const varve_batch_view *view)
+static bool table_view(struct row_printer *writer, const varve_batch_view *view)
 {
     const uint32_t n = writer->n_columns;
     size_t begin = 0;
@@ -448,7 +448,7 @@ static bool table_view(struct row_writer *writer, const varve_batch_view *view)
 /* ------------------------------------------------------------------------------------ All of it */
 
 /* What comes before the first row; `view` NULL: there is none. */
-static void start(struct row_writer *writer, const varve_batch_view *view)
+static void start(struct row_printer *writer, const varve_batch_view *view)
 {
     switch (writer->format) {
     case ROW_FORMAT_CSV:
@@ -473,7 +473,7 @@ static void start(struct row_writer *writer, const varve_batch_view *view)
     writer->started = true;
 }
 
-static bool add_row(struct row_writer *writer, const varve_batch_view *view, uint32_t row)
+static bool add_row(struct row_printer *writer, const varve_batch_view *view, uint32_t row)
 {
     switch (writer->format) {
     case ROW_FORMAT_CSV:
@@ -495,7 +495,7 @@ static bool add_row(struct row_writer *writer, const varve_batch_view *view, uin
     return true;
 }
 
-bool row_writer_add(struct row_writer *writer, const varve_batch_view *view)
+bool row_printer_add(struct row_printer *writer, const varve_batch_view *view)
 {
     assert(view->n_columns >= writer->n_columns && view->rows <= 1024);
     if (writer->format == ROW_FORMAT_TABLE)
@@ -508,7 +508,7 @@ bool row_writer_add(struct row_writer *writer, const varve_batch_view *view)
     return true;
 }
 
-bool row_writer_end(struct row_writer *writer)
+bool row_printer_end(struct row_printer *writer)
 {
     const bool any = writer->started;
 

@@ -1,5 +1,5 @@
 /*
- * row_writer.h - rows of a cursor as text, in one of the formats of --format.
+ * row_printer.h - rows of a cursor as text, in one of the formats of --format.
  *
  * Place.   scan_command.c gives the views of a cursor; this writes them to a stream.
  *
@@ -9,8 +9,8 @@
  *
  * Threads. None.
  */
-#ifndef VARVE_TOOL_ROW_WRITER_H
-#define VARVE_TOOL_ROW_WRITER_H
+#ifndef VARVE_TOOL_ROW_PRINTER_H
+#define VARVE_TOOL_ROW_PRINTER_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,17 +33,17 @@ enum row_format {
 /* False: there is no such format. */
 bool row_format_parse(const char *name, enum row_format *ret_format);
 
-struct row_writer;
+struct row_printer;
 
 /*
  * `names` are borrowed; what the rows have beyond n_columns is not written. `value_flags`: enum
  * varve_format_flags. NULL: no memory.
  */
-struct row_writer *row_writer_new(FILE *out, enum row_format format, uint32_t value_flags,
-                                  const char *const *names, uint32_t n_columns);
+struct row_printer *row_printer_new(FILE *out, enum row_format format, uint32_t value_flags,
+                                    const char *const *names, uint32_t n_columns);
 /* False: no memory. Whether `out` took it, ferror() says. */
-bool row_writer_add(struct row_writer *writer, const varve_batch_view *view);
-bool row_writer_end(struct row_writer *writer);
-void row_writer_free(struct row_writer *writer); /* NULL is a no-op */
+bool row_printer_add(struct row_printer *writer, const varve_batch_view *view);
+bool row_printer_end(struct row_printer *writer);
+void row_printer_free(struct row_printer *writer); /* NULL is a no-op */
 
 #endif

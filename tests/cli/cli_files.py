@@ -1,0 +1,203 @@
+"""varve stats, verify, dump, demo; damaged files; reading while another process writes."""
+
+import glob
+import json
+import os
+import shutil
+import subprocess
+
+import cli_case
+from cli_case import CliCase, CORRUPT, FAILED, OK, USAGE, PROGRAM
+
+
+class Whole(CliCase):
+    def test_stats(self):
+        self.make_readings()
+        text = self.run_varve('stats', 's').out
+        self.assertIn('Table readings', text)
+        self.assertIn('2024-01-01T00:00:00.000Z to 2024-01-01T01:00:00.000Z', text)
+        stats = json.loads(self.run_varve('stats', 's', '--json').out)
+        self.assertEqual(stats['tables'], 1)
+        table = stats['table_list'][0]
+        self.assertEqual(table['name'], 'readings')
+        self.assertEqual(table['file_rows'] + table['memtable_rows'], 4)
+        self.run_varve('stats', 'nowhere', code=FAILED)
+        self.run_varve('stats', code=USAGE)
+
+    def test_verify(self):
+        self.make_readings()
+        self.assertIn('no problem', self.run_varve('verify', 's').err)
+
+    def test_reading_changes_no_byte(self):
+        self.make_readings()
+        before = {name: open(self.path('s/' + name), 'rb').read()
+                  for name in os.listdir(self.path('s'))}
+        for command in (['scan', 's', 'readings'], ['stats', 's'], ['verify', 's']):
+            self.run_varve(*command)
+        after = {name: open(self.path('s/' + name), 'rb').read()
+                 for name in os.listdir(self.path('s'))}
+        self.assertEqual(before, after)
+
+    def test_demo(self):
+        result = self.run_varve('demo', 'd', '--ascii')
+        self.assertTrue(result.out.isascii())
+        self.assertIn('BTCUSDT', result.out)
+        self.assertIn('varve scan d bars', result.out)
+        # The same seed gives the same data.
+        self.assertEqual(self.run_varve('demo', 'e', '--ascii').out.replace(' e', ' d'),
+                         result.out)
+        other = self.run_varve('demo', 'f', '--seed', '2').out
+        self.assertNotEqual(other, result.out)
+        self.assertIn('\u2588', other)
+        out = self.run_varve('scan', 'd', 'bars', '--agg', 'count', '--by', 'partition').out
+        self.assertEqual(out, 'symbol,count\nBTCUSDT,4320\nETHUSDT,4320\nSOLUSDT,4320\n')
+        self.run_varve('demo', 'd', code=FAILED) # it is no place for a demo any more
+        folder = self.run_varve('demo').out.split('The store is in ')[1].split('.')[0]
+        shutil.rmtree(folder)
+
+
+class Inside(CliCase):
+    """A store whose rows are in the log."""
+
+    def setUp(self):
+        super().setUp()
+        self.run_varve('demo', 's', '--ascii')
+
+    def files(self, pattern):
+        return sorted(os.path.relpath(f, self.folder)
+                      for f in glob.glob(self.path('s/' + pattern)))
+
+    def test_dump_wal(self):
+        text = ''.join(self.run_varve('dump', 'wal', f).out for f in self.files('*.wal'))
+        self.assertIn('schema', text)
+        self.assertEqual(sum(int(line.split(' records, ')[1].split()[0])
+                             for line in text.splitlines() if ' records, ' in line), 32960)
+
+    def test_dump_manifest(self):
+        text = self.run_varve('dump', 'manifest', self.files('MANIFEST-*')[-1]).out
+        self.assertIn('snapshot, version', text)
+        self.assertIn('.wal', text)
+        everything = ''.join(self.run_varve('dump', 'manifest', f).out
+                             for f in self.files('MANIFEST-*'))
+        self.assertIn('CREATE TABLE listens', everything)
+
+    def test_dump_of_what_it_is_not(self):
+        self.write('text', 'no such file of ours\n' * 1000)
+        self.write('short', b'VARVE')
+        self.write('zeros', b'\0' * 65536)
+        for kind in ('sst', 'wal', 'manifest'):
+            for name in ('text', 'short'):
+                result = self.run_varve('dump', kind, name, code=CORRUPT)
+                self.assertIn(name, result.err)
+            self.run_varve('dump', kind, 'absent', code=FAILED)
+            self.run_varve('dump', kind, 'zeros', code=None)
+            self.run_varve('dump', kind, 's', code=None)
+        self.run_varve('dump', 'file', 'text', code=USAGE)
+        self.run_varve('dump', 'wal', 'text', '--rows', code=USAGE)
+        self.run_varve('dump', 'wal', code=USAGE)
+
+    def damage(self, name, offset):
+        with open(self.path(name), 'r+b') as f:
+            f.seek(offset)
+            byte = f.read(1)
+            f.seek(offset)
+            f.write(bytes([byte[0] ^ 0x40]))
+
+    def test_a_damaged_log_page_is_named_and_passed(self):
+        name = max(self.files('*.wal'), key=lambda f: len(self.run_varve('dump', 'wal', f).out))
+        whole = self.run_varve('dump', 'wal', name).out
+        self.damage(name, 5 * 4096 + 100)
+        result = self.run_varve('dump', 'wal', name, code=CORRUPT)
+        self.assertIn('offset 20480', result.err)
+        self.assertGreater(len(result.out), len(whole) // 2)
+        self.assertLess(len(result.out), len(whole) + 40)
+
+    def test_a_damaged_log_is_exit_code_4(self):
+        name = self.files('*.wal')[-1]
+        for f in self.files('*.wal'):
+            if 'data' in self.run_varve('dump', 'wal', f).out:
+                name = f
+                break
+        self.damage(name, 3 * 4096 + 100)
+        for command in (['scan', 's', 'bars'], ['stats', 's'], ['verify', 's']):
+            result = self.run_varve(*command, code=CORRUPT)
+            self.assertIn('.wal', result.err)
+
+    def test_a_damaged_manifest_copy_is_made_good(self):
+        name = self.files('MANIFEST-*')[-1]
+        self.damage(name, 4096 + 17)
+        result = self.run_varve('dump', 'manifest', name, code=CORRUPT)
+        self.assertIn('snapshot', result.err)
+        self.assertIn('snapshot, version', result.out)
+        self.run_varve('scan', 's', 'bars', '--agg', 'count')
+
+    def test_any_byte_of_any_file_may_be_wrong(self):
+        """Nothing crashes or hangs; what is printed with exit code 0 is what was stored."""
+        good = self.run_varve('scan', 's', 'bars', '--agg', 'count,sum(volume)').out
+        for f in self.files('*.wal') + self.files('MANIFEST-*'):
+            data = open(self.path(f), 'rb').read()
+            for i in range(6):
+                self.damage(f, (i * 7919 * 4099 + 31) % min(len(data), 1 << 19))
+                result = self.run_varve('scan', 's', 'bars', '--agg', 'count,sum(volume)',
+                                        code=None)
+                if result.code == OK:
+                    self.assertEqual(result.out, good)
+                kind = 'wal' if f.endswith('.wal') else 'manifest'
+                self.run_varve('dump', kind, f, code=None)
+                with open(self.path(f), 'wb') as out:
+                    out.write(data)
+
+
+class Full(CliCase):
+    """A table whose rows are in SSTables."""
+
+    ROWS = 200000
+
+    def setUp(self):
+        super().setUp()
+        self.run_varve('create', 's', 'CREATE TABLE t (k text, ts timestamp, a bigint, b double, '
+                       'c text, PRIMARY KEY ((k), ts))')
+        feed = subprocess.Popen([PROGRAM, 'import', 's', 't', '-', '--columns', 'k,ts,a,b,c',
+                                 '--policy', 'os'], cwd=self.folder, stdin=subprocess.PIPE,
+                                stderr=subprocess.PIPE)
+        for base in range(0, self.ROWS, 10000):
+            feed.stdin.write(''.join(
+                f'k{i % 3},{1700000000000 + i},{i * i},{i / 8},text number {i * 2654435761 % 997} {i}\n'
+                for i in range(base, base + 10000)).encode())
+        _, err = feed.communicate()
+        self.assertEqual(feed.returncode, 0, err)
+        self.before = self.run_varve('scan', 's', 't').out
+        self.flush('s')
+
+    def test_sst(self):
+        files = sorted(glob.glob(self.path('s/*.sst')))
+        self.assertTrue(files)
+        self.assertEqual(self.run_varve('scan', 's', 't').out, self.before)
+        rows = 0
+        for f in files:
+            text = self.run_varve('dump', 'sst', f).out
+            rows += int(text.split('  rows        ')[1].split()[0])
+            self.assertIn('column a', text)
+        self.assertEqual(rows, self.ROWS)
+        name = files[0]
+        out = self.run_varve('dump', 'sst', name, '--rows').out
+        self.assertIn('k,ts,a,b,c,@wt\n"k0",', out)
+        self.assertEqual(self.run_varve('scan', 's', 't', '--agg', 'count,sum(a)').out,
+                         f'count,sum(a)\n{self.ROWS},{sum(i * i for i in range(self.ROWS))}\n')
+        self.run_varve('verify', 's')
+        with open(name, 'r+b') as f:
+            f.seek(20000)
+            byte = f.read(1)
+            f.seek(20000)
+            f.write(bytes([byte[0] ^ 1]))
+        result = self.run_varve('verify', 's', code=CORRUPT)
+        self.assertIn(os.path.basename(name), result.err)
+        self.assertIn('offset', result.err)
+        result = self.run_varve('dump', 'sst', name, code=CORRUPT)
+        self.assertIn('row group', result.out)
+        result = self.run_varve('scan', 's', 't', '--format', 'none', code=CORRUPT)
+        self.assertIn(os.path.basename(name), result.err)
+
+
+if __name__ == '__main__':
+    cli_case.main()

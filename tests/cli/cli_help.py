@@ -1,0 +1,65 @@
+"""Help, versions, and that the manual page and --help speak of the same options."""
+
+import os
+import re
+
+import cli_case
+from cli_case import CliCase, ROOT, USAGE, FAILED
+
+COMMANDS = ('create', 'import', 'scan', 'stats', 'verify', 'dump', 'demo')
+
+
+def manual():
+    with open(os.path.join(ROOT, 'docs', 'varve.1'), encoding='utf-8') as page:
+        return page.read()
+
+
+class Help(CliCase):
+    def options(self, command):
+        text = self.run_varve(command, '--help').out
+        return set(re.findall(r'^  --([a-z-]+)', text, re.M))
+
+    def test_every_command_has_help_and_version(self):
+        version = self.run_varve('--version').out
+        self.assertRegex(version, r'^varve \d+\.\d+\.\d+\n$')
+        listed = set(re.findall(r'^  ([a-z]+) ', self.run_varve('help').out, re.M))
+        self.assertLessEqual(set(COMMANDS) | {'help'}, listed)
+        for command in listed - {'help'}:
+            text = self.run_varve(command, '--help').out
+            self.assertTrue(text.startswith(f'Usage: varve {command} '), text)
+            self.assertEqual(self.run_varve('help', command).out, text)
+            self.assertEqual(self.run_varve(command, '--version').out, version)
+
+    def test_the_manual_has_the_options_of_the_help(self):
+        sections = re.split(r'^\.Ss ', manual(), flags=re.M)[1:]
+        documented = {s.split('\n')[0].split()[0]: set(re.findall(r'^\.It Fl Fl ([a-z-]+)', s, re.M))
+                      for s in sections}
+        for command in COMMANDS:
+            self.assertEqual(documented[command], self.options(command) - {'help', 'version'},
+                             command)
+
+    def test_lines_of_help_fit_a_terminal(self):
+        for command in COMMANDS:
+            for line in self.run_varve(command, '--help').out.splitlines():
+                self.assertLessEqual(len(line), 88, line)
+
+    def test_mistakes(self):
+        self.run_varve(code=USAGE)
+        self.run_varve('nothing', code=USAGE)
+        self.run_varve('help', 'nothing', code=USAGE)
+        for command in COMMANDS:
+            self.run_varve(command, '--nothing', code=USAGE)
+
+    def test_a_full_stdout_is_a_failure(self):
+        if not os.path.exists('/dev/full'):
+            self.skipTest('no /dev/full')
+        import subprocess
+        with open('/dev/full', 'wb') as full:
+            process = subprocess.run([cli_case.PROGRAM, 'help'], stdout=full,
+                                     stderr=subprocess.PIPE, check=False)
+        self.assertEqual(process.returncode, FAILED)
+        self.assertIn(b'varve: stdout', process.stderr)
+
+
+if __name__ == '__main__':
+    cli_case.main()

@@ -1,0 +1,299 @@
+"""varve create and import: CSV as it is found, bad rows, mistakes."""
+
+import csv
+import gzip
+import os
+import shutil
+import subprocess
+import unittest
+
+import cli_case
+from cli_case import CliCase, READINGS, FAILED, USAGE
+
+
+class Create(CliCase):
+    def test_mistakes_say_where_and_make_no_store(self):
+        for text in ('', 'CREATE TABLE', 'CREATE TABLE t (a text)', 'DROP TABLE t',
+                     'CREATE TABLE t (a text, ts timestamp, PRIMARY KEY ((a), tz))',
+                     "CREATE TABLE t (a text, ts timestamp, PRIMARY KEY ((a), ts)) "
+                     "WITH clustering_unit = 'weeks'",
+                     'CREATE TABLE t (a texty, ts timestamp, PRIMARY KEY ((a), ts))'):
+            result = self.run_varve('create', 's', text, code=USAGE)
+            self.assertEqual(len(result.err.splitlines()), 1)
+            self.assertFalse(os.path.exists(self.path('s')))
+
+    def test_a_table_that_exists(self):
+        self.run_varve('create', 's', READINGS)
+        self.run_varve('create', 's', READINGS, code=FAILED)
+
+    def test_arguments(self):
+        self.run_varve('create', code=USAGE)
+        self.run_varve('create', 's', code=USAGE)
+        self.run_varve('create', 's', READINGS, 'more', code=USAGE)
+
+
+class Forms(CliCase):
+    """The same four rows in many spellings."""
+
+    def setUp(self):
+        super().setUp()
+        self.make_readings()
+        self.wanted = self.run_varve('scan', 's', 'readings').out
+        self.csv = self.wanted
+
+    def same(self, *arguments, stdin=b''):
+        shutil.rmtree(self.path('again'), True)
+        self.run_varve('create', 'again', READINGS)
+        result = self.run_varve('import', 'again', 'readings', *arguments, stdin=stdin)
+        self.assertEqual(self.run_varve('scan', 'again', 'readings').out, self.wanted)
+        return result
+
+    def test_crlf_bom_no_last_line_feed_and_blank_lines(self):
+        text = self.csv.replace('\n', '\r\n')
+        self.same('-', stdin=text)
+        self.same('-', stdin=b'\xef\xbb\xbf' + text.encode())
+        self.same('-', stdin=self.csv.rstrip('\n'))
+        result = self.same('-', stdin=self.csv.replace('\nb', '\n\n\nb'))
+        self.assertIn('2 blank lines', result.err)
+
+    def test_delimiters_are_detected(self):
+        rows = list(csv.reader(self.csv.splitlines()))
+        for delimiter in ';\t|':
+            text = '\n'.join(delimiter.join(
+                '""' if i == 3 and f == 4 else '"' + v.replace('"', '""') + '"' if '"' in v else v
+                for f, v in enumerate(row)) for i, row in enumerate(rows))
+            result = self.same('-', stdin=text)
+            self.assertIn('delimiter is', result.err)
+            self.same('-', '--delimiter', '\\t' if delimiter == '\t' else delimiter, stdin=text)
+
+    def test_compressed_by_content(self):
+        data = self.csv.encode()
+        self.write('a.csv', gzip.compress(data[:40]) + gzip.compress(data[40:]))
+        self.same('a.csv')
+        self.same('-', stdin=gzip.compress(data))
+        if shutil.which('zstd'):
+            packed = subprocess.run(['zstd', '-c'], input=data, stdout=subprocess.PIPE,
+                                    check=True).stdout
+            self.write('b.dat', packed)
+            self.same('b.dat')
+
+    def test_names_in_any_case_and_order(self):
+        rows = [r[::-1] for r in csv.reader(self.csv.splitlines())]
+        rows[0] = [n.upper() for n in rows[0]]
+        text = '\n'.join(','.join('""' if (i, f) == (3, 0) else
+                                  '"' + v.replace('"', '""') + '"' if ',' in v else v
+                                  for f, v in enumerate(row)) for i, row in enumerate(rows))
+        self.same('-', stdin=text)
+
+    def test_columns_by_position(self):
+        lines = ['x,' + line for line in self.csv.splitlines()[1:]]
+        self.same('-', '--columns', '_,sensor,ts,value,price,note', stdin='\n'.join(lines))
+        self.same('-', '--columns', '_,sensor,ts,value,price,note',
+                  stdin='x,' + self.csv.splitlines()[0] + '\n' + '\n'.join(lines))
+
+    def test_time_units(self):
+        for unit, factor in (('s', 1), ('ms', 1000), ('us', 10**6), ('ns', 10**9)):
+            text = self.csv
+            for iso, seconds in (('2024-01-01T00:00:00.000Z', 1704067200),
+                                 ('2024-01-01T00:30:00.000Z', 1704069000),
+                                 ('2024-01-01T01:00:00.000Z', 1704070800),
+                                 ('2024-01-01T00:10:00.000Z', 1704067800)):
+                text = text.replace(iso, str(seconds * factor))
+            result = self.same('-', stdin=text)
+            self.assertIn('seconds since 1970', result.err)
+            self.same('-', '--time-unit', unit, stdin=text)
+
+    def test_dates_in_other_orders(self):
+        self.run_varve('create', 'd', READINGS)
+        for text, order, wanted in (('13/2/2024 4:05', None, '2024-02-13T04:05'),
+                                    ('2/13/2024 4:05:06', None, '2024-02-13T04:05'),
+                                    ('01-02-2024 10:00', None, '2024-02-01T10:00'),
+                                    ('1/2/2024', None, '2024-01-02T00:00'),
+                                    ('1/2/2024', 'dmy', '2024-02-01T00:00'),
+                                    ('01.02.2024 10:00', 'mdy', '2024-01-02T10:00')):
+            arguments = ['--date-order', order] if order else []
+            self.run_varve('import', 'd', 'readings', '-', *arguments,
+                           stdin=f'sensor,ts\n"{text} {order}",{text}\n')
+            out = self.run_varve('scan', 'd', 'readings', '--partition', f'{text} {order}').out
+            self.assertIn(wanted, out)
+
+    def test_a_time_in_several_columns(self):
+        self.run_varve('create', 'd', READINGS)
+        text = 'sensor,year,month,day,hour,value\na,2024,2,9,7,1\n'
+        self.run_varve('import', 'd', 'readings', '-', stdin=text)
+        self.assertIn('2024-02-09T07:00:00', self.run_varve('scan', 'd', 'readings').out)
+        self.run_varve('import', 'd', 'readings', '-', '--columns', 'sensor,_,_,_,_,value',
+                       '--time-parts', '2,3,4,5', '--header', 'no', stdin='b,2024,12,31,23,1\n')
+        self.assertIn('2024-12-31T23:00:00', self.run_varve('scan', 'd', 'readings').out)
+
+    def test_constants(self):
+        self.run_varve('create', 'd', READINGS)
+        self.run_varve('import', 'd', 'readings', '-', '--set', 'sensor=x', '--set', 'price=1.5',
+                       stdin='ts,value\n2024-01-01,1\n')
+        self.assertEqual(self.run_varve('scan', 'd', 'readings').out.splitlines()[1],
+                         'x,2024-01-01T00:00:00.000Z,1,1.50,')
+
+    def test_nulls(self):
+        self.run_varve('create', 'd', READINGS)
+        text = ('sensor,ts,value,note\na,2024-01-01,NA,NA\na,2024-01-02,"NA","NA"\n'
+                'a,2024-01-03, ,-\n')
+        result = self.run_varve('import', 'd', 'readings', '-', stdin=text)
+        self.assertIn('4 fields', result.err)
+        self.assertEqual([line.split(',', 2)[2] for line in
+                          self.run_varve('scan', 'd', 'readings').out.splitlines()[1:]],
+                         [',,', ',,"NA"', ',,-'])
+        self.run_varve('import', 'd', 'readings', '-', '--null', '-',
+                       stdin='sensor,ts,note\nb,2024-01-01,-\nb,2024-01-02,NA\n')
+        out = self.run_varve('scan', 'd', 'readings', '--partition', 'b', '--columns', 'ts,note').out
+        self.assertEqual([line[25:] for line in out.splitlines()[1:]], ['', '"NA"'])
+
+    def test_several_files_and_an_empty_one(self):
+        lines = self.csv.splitlines(True)
+        self.write('one.csv', ''.join(lines[:2]))
+        self.write('two.csv', lines[0] + ''.join(lines[2:]))
+        self.write('empty.csv', '')
+        result = self.same('one.csv', 'empty.csv', 'two.csv')
+        self.assertIn('all files: 4 rows loaded', result.err)
+
+
+class Rejects(CliCase):
+    def setUp(self):
+        super().setUp()
+        self.run_varve('create', 's', READINGS)
+
+    def load(self, data, *arguments, code=FAILED):
+        """The rejects as (line, reason) and the rows that were loaded."""
+        self.run_varve('import', 's', 'readings', '-', '--rejects', 'bad.csv', *arguments,
+                       stdin=data, code=code)
+        with open(self.path('bad.csv'), newline='', encoding='utf-8',
+                  errors='surrogateescape') as bad:
+            rejects = list(csv.reader(bad))[1:]
+        self.records = [r[3] for r in rejects]
+        out = self.run_varve('scan', 's', 'readings', '--columns', 'sensor', code=None).out
+        return [(int(r[1]), r[2]) for r in rejects], out.split()[1:]
+
+    def test_each_kind_of_bad_row(self):
+        rejects, rows = self.load(
+            b'sensor,ts,value,price,note\n'
+            b'a,2024-01-01,1,1,x\n'                            # 2, good
+            b'a,2024-01-02,one,1,x\n'                          # 3
+            b'a,2024-01-03,1,1.234,x\n'                        # 4
+            b'a,2024-01-04,1,1\n'                              # 5
+            b'a,2024-01-05,1,1,x,y\n'                          # 6
+            b'a,2024-01-06,1,1,\xff\xfe\n'                     # 7
+            b'a,2024-02-30,1,1,x\n'                            # 8
+            b'a,99999999999999999999,1,1,x\n'                  # 9
+            b',2024-01-07,1,1,x\n'                             # 10
+            b'a,,1,1,x\n'                                      # 11
+            b'a,2024-01-08,1,1,"x"y\n'                         # 12
+            b'b,2024-01-09,1,1,"two\nlines"\n'                 # 13 and 14, good
+            b'a,2024-01-10,1,1,"never closed\n'                # 15
+            b'c,2024-01-11,1,1,x\n')                           # 16, good
+        self.assertEqual([line for line, _ in rejects], [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15])
+        self.assertEqual(rows, ['a', 'b', 'c'])
+        reasons = [reason for _, reason in rejects]
+        for reason, word in zip(reasons, ['value', 'price', 'too few fields: 4 instead of 5',
+                                          'too many fields: 6', 'note', 'ts', 'ts', 'sensor', 'ts',
+                                          'quote', 'quote']):
+            self.assertIn(word, reason)
+        self.assertEqual(self.records[0], 'a,2024-01-02,one,1,x')
+
+    def test_a_time_far_from_the_others(self):
+        rejects, rows = self.load('sensor,ts\n' + ''.join(
+            f'a,{1704067200 + i}\n' for i in range(3)) + 'a,1704067200000000\n')
+        # The greatest decides the unit; what is then no time of this world is refused.
+        self.assertEqual(len(rejects) + len(rows), 4)
+
+    def test_finer_than_the_table(self):
+        rejects, rows = self.load('sensor,ts\na,1704067200000000001\nb,1704067200001000000\n')
+        self.assertEqual(rows, ['b'])
+        self.assertIn('finer', rejects[0][1])
+
+    def test_duplicates_of_an_error_table(self):
+        self.run_varve('create', 's', READINGS.replace('readings', 'once') +
+                       " WITH duplicates = 'error'")
+        rows = ''.join(f'a,2024-01-01T00:{i % 60:02}:{i // 60 % 60:02}Z,{i}\n'
+                       for i in list(range(2000)) + list(range(0, 2000, 3)) + list(range(2000, 2100)))
+        result = self.run_varve('import', 's', 'once', '-', stdin='sensor,ts,value\n' + rows,
+                                code=FAILED)
+        self.assertIn('2100 rows loaded, 667 rejected', result.err)
+        with open(self.path('once.rejects.csv'), newline='', encoding='utf-8') as bad:
+            lines = [int(r[1]) for r in list(csv.reader(bad))[1:]]
+        self.assertEqual(lines, list(range(2002, 2002 + 667)))
+        # All of it again: nothing new, every row named, in a file of its own.
+        result = self.run_varve('import', 's', 'once', '-', stdin='sensor,ts,value\n' + rows,
+                                code=FAILED)
+        self.assertIn('0 rows loaded, 2767 rejected', result.err)
+        self.assertTrue(os.path.exists(self.path('once.rejects.1.csv')))
+        self.assertEqual(self.run_varve('scan', 's', 'once', '--agg', 'count').out, 'count\n2100\n')
+
+    def test_damaged_compressed_files(self):
+        data = gzip.compress(('sensor,ts\n' + 'a,2024-01-01\n' * 1000).encode())
+        for broken in (data[:-20], data[:60] + b'\x00\x01\x02' + data[63:]):
+            self.write('broken.gz', broken)
+            result = self.run_varve('import', 's', 'readings', 'broken.gz', code=FAILED)
+            self.assertIn('gzip', result.err + 'gzip' * ('too early' in result.err))
+
+    def test_mistakes(self):
+        text = 'sensor,ts,value\na,2024-01-01,1\n'
+        for arguments in (['--columns', 'sensor,nothing'], ['--columns', 'sensor,sensor,ts'],
+                          ['--columns', 'sensor,_,value'], ['--set', 'nothing=1'], ['--set', 'value'],
+                          ['--set', 'value=x'], ['--time-unit', 'h'], ['--header', 'no'],
+                          ['--header', 'perhaps'], ['--delimiter', ',,'], ['--delimiter', '"'],
+                          ['--policy', 'never'], ['--date-order', 'ymd'],
+                          ['--time-parts', 'year,month']):
+            result = self.run_varve('import', 's', 'readings', '-', *arguments, stdin=text,
+                                    code=USAGE)
+            self.assertEqual(len(result.err.splitlines()), 1, (arguments, result.err))
+        self.run_varve('import', 's', 'nothing', '-', stdin=text, code=USAGE)
+        self.run_varve('import', 's', 'readings', '-', stdin='x,y\n1,2\n', code=USAGE)
+        self.run_varve('import', 's', 'readings', 'absent.csv', code=FAILED)
+        self.run_varve('import', 'absent', 'readings', '-', stdin=text, code=FAILED)
+        self.run_varve('scan', 's', 'readings', code=cli_case.NOTHING)
+
+    def test_hostile_files_end_soon(self):
+        for data in (b'\x00' * 100000, b'"' * 99999, b'sensor,ts\n' + b'"a\n' * 50000,
+                     b'sensor,ts\n' + b',' * 100000, b'\xff' * 5000, b'sensor,ts\n"' + b'x' * 300000,
+                     b'sensor,ts\r', b'\x1f\x8b', b'\x28\xb5\x2f\xfd\x00\x00', b'\n' * 1000,
+                     b'sensor;ts\n' + b'"";"' * 20000):
+            self.run_varve('import', 's', 'readings', '-', '--rejects', 'bad.csv', stdin=data,
+                           code=None)
+
+
+class Policies(CliCase):
+    def test_each(self):
+        self.run_varve('create', 's', READINGS)
+        for i, policy in enumerate(('durable_each', 'durable_group', 'interval', 'os')):
+            self.run_varve('import', 's', 'readings', '-', '--policy', policy,
+                           stdin=f'sensor,ts\n{policy},2024-01-01\n')
+            out = self.run_varve('scan', 's', 'readings', '--agg', 'count').out
+            self.assertEqual(out, f'count\n{i + 1}\n')
+
+
+class Numbers(CliCase):
+    """Fast parsing gives what the library's parsing gives: --where goes through the latter."""
+
+    TEXTS = ['0', '-0', '1', '-1', '0.1', '-0.5', '.5', '5.', '1e5', '1.5E-3', '123456789012345678',
+             '9007199254740993', '0.30000000000000004', '16541.77000000', '1000000.00', '00012.50',
+             '4.35', '2.675', '1.005', '179769313486231570000', '-99999.99', '+3.25']
+
+    def test_agree(self):
+        self.run_varve('create', 's', 'CREATE TABLE n (k text, ts bigint, d double, f float, '
+                       'c decimal(18,8), b decimal, PRIMARY KEY ((k), ts))')
+        for column in 'dfcb':
+            text = ''.join(f'{column},{i},{value}\n' for i, value in enumerate(self.TEXTS))
+            self.run_varve('import', 's', 'n', '-', '--rejects', 'bad.csv', '--columns',
+                           f'k,ts,{column}', stdin=text, code=None)
+            loaded = [int(line) for line in self.run_varve(
+                'scan', 's', 'n', '--partition', column, '--columns', 'ts').out.split()[1:]]
+            for i, value in enumerate(self.TEXTS):
+                result = self.run_varve('scan', 's', 'n', '--partition', column, '--where',
+                                        f'{column} = {value}', '--columns', 'ts', code=None)
+                if i in loaded:
+                    self.assertIn(str(i), result.out.split()[1:], (column, value))
+                else:
+                    self.assertEqual(result.code, USAGE, (column, value, result.err))
+
+
+if __name__ == '__main__':
+    cli_case.main()

@@ -1,0 +1,214 @@
+"""varve scan: formats byte for byte, ranges, conditions, aggregates, exit codes."""
+
+import json
+
+import cli_case
+from cli_case import CliCase, NOTHING, USAGE, FAILED
+
+
+class Formats(CliCase):
+    def setUp(self):
+        super().setUp()
+        self.make_readings()
+
+    def scan(self, *arguments, code=cli_case.OK):
+        return self.run_varve('scan', 's', 'readings', *arguments, code=code).out
+
+    def test_csv_is_the_default_in_a_pipe(self):
+        self.assertEqual(self.scan(),
+                         'sensor,ts,value,price,note\n'
+                         'a,2024-01-01T00:00:00.000Z,1.5,10.25,first\n'
+                         'a,2024-01-01T00:30:00.000Z,2.5,,\n'
+                         'a,2024-01-01T01:00:00.000Z,,20.00,""\n'
+                         'b,2024-01-01T00:10:00.000Z,-0,0.01,"two, with ""quotes"""\n')
+
+    def test_tsv(self):
+        self.assertEqual(self.scan('--format', 'tsv', '--columns', 'sensor,price', '--limit', '2'),
+                         'sensor\tprice\na\t10.25\na\t\n')
+
+    def test_json_is_one_array(self):
+        rows = json.loads(self.scan('--format', 'json'))
+        self.assertEqual(len(rows), 4)
+        self.assertEqual(rows[0], {'sensor': 'a', 'ts': '2024-01-01T00:00:00.000Z', 'value': 1.5,
+                                   'price': 10.25, 'note': 'first'})
+        self.assertIsNone(rows[1]['note'])
+        self.assertEqual(rows[2]['note'], '')
+
+    def test_jsonl_is_an_object_a_line(self):
+        lines = self.scan('--format', 'jsonl').splitlines()
+        self.assertEqual(len(lines), 4)
+        self.assertEqual(json.loads(lines[3])['note'], 'two, with "quotes"')
+
+    def test_line(self):
+        self.assertEqual(self.scan('--format', 'line', '--columns', 'sensor,price', '--limit', '2'),
+                         'sensor = a\n price = 10.25\n\nsensor = a\n price = \n')
+
+    def test_markdown(self):
+        self.assertEqual(
+            self.scan('--format', 'markdown', '--columns', 'sensor,price', '--limit', '1'),
+            '| sensor | price |\n| --- | ---: |\n| a | 10.25 |\n')
+
+    def test_table_aligns_numbers_right(self):
+        self.assertEqual(
+            self.scan('--format', 'table', '--columns', 'sensor,price', '--partition', 'a'),
+            'sensor  price\n──────  ─────\na       10.25\na            \na       20.00\n')
+
+    def test_none_prints_nothing(self):
+        self.assertEqual(self.scan('--format', 'none'), '')
+
+    def test_formats_of_nothing(self):
+        empty = ('--partition', 'nobody')
+        self.assertEqual(self.scan(*empty, code=NOTHING), 'sensor,ts,value,price,note\n')
+        self.assertEqual(json.loads(self.scan(*empty, '--format', 'json', code=NOTHING)), [])
+        self.assertEqual(self.scan(*empty, '--format', 'jsonl', code=NOTHING), '')
+        self.assertEqual(self.scan(*empty, '--format', 'line', code=NOTHING), '')
+
+    def test_raw_times(self):
+        self.assertEqual(self.scan('--time', 'raw', '--columns', 'ts', '--limit', '1'),
+                         'ts\n1704067200000\n')
+
+    def test_wide_and_hostile_text_in_a_table(self):
+        self.run_varve('import', 's', 'readings', '-', stdin=(
+            'sensor,ts,note\n測,2024-01-02,"漢字"\n測,2024-01-03,"\x1b[31mred\nline"\n'
+            '測,2024-01-04,e\u0301 \U0001f600\n'))
+        lines = self.scan('--format', 'table', '--columns', 'sensor,note', '--partition',
+                          '測').splitlines()
+        self.assertEqual(lines[2], '測      漢字')
+        self.assertEqual(lines[3], '測      \\x1b[31mred\\nline')
+        self.assertEqual(lines[4], '測      e\u0301 \U0001f600')
+        self.assertEqual(lines[1], '──────  ' + '─' * 17)
+
+
+class Questions(CliCase):
+    def setUp(self):
+        super().setUp()
+        self.make_readings()
+
+    def scan(self, *arguments, code=cli_case.OK):
+        out = self.run_varve('scan', 's', 'readings', *arguments, code=code).out
+        return out.splitlines()[1:]
+
+    def times(self, *arguments, code=cli_case.OK):
+        return [line[11:16] for line in self.scan('--columns', 'ts', *arguments, code=code)]
+
+    def test_from_is_inclusive_and_to_exclusive(self):
+        self.assertEqual(self.times('--partition', 'a', '--from', '2024-01-01T00:30:00Z', '--to',
+                                    '2024-01-01T01:00:00Z'), ['00:30'])
+        self.assertEqual(self.times('--from', '1704069000000', '--to', '1704069000001'), ['00:30'])
+
+    def test_reverse_and_limits(self):
+        self.assertEqual(self.times('--reverse'), ['00:10', '01:00', '00:30', '00:00'])
+        self.assertEqual(self.times('--limit', '2'), ['00:00', '00:30'])
+        self.assertEqual(self.times('--limit-per-partition', '1'), ['00:00', '00:10'])
+
+    def test_several_partitions(self):
+        self.assertEqual(len(self.times('--partition', 'a', '--partition', 'b')), 4)
+        self.assertEqual(len(self.times('--partition', '"a"')), 3)
+
+    def test_conditions(self):
+        self.assertEqual(self.times('--where', 'value > 1 and price >= 10.25'), ['00:00'])
+        self.assertEqual(self.times('--where', "note = 'two, with \"quotes\"'"), ['00:10'])
+        self.assertEqual(self.times('--where', "note = ''"), ['01:00'])
+        self.assertEqual(self.times('--where', 'value=0.0'), ['00:10'])
+        self.assertEqual(self.times('--where', "note != 'first'"), ['01:00', '00:10'])
+        self.assertEqual(self.times('--where', 'value < -1', code=NOTHING), [])
+
+    def test_aggregates_are_named_as_written(self):
+        out = self.run_varve('scan', 's', 'readings', '--every', '1h', '--by', 'partition', '--agg',
+                             'count, AVG(value),sum( price ),first(note)').out
+        self.assertEqual(out, 'sensor,bucket,count,AVG(value),sum( price ),first(note)\n'
+                         'a,2024-01-01T00:00:00.000Z,2,2,10.25,first\n'
+                         'a,2024-01-01T01:00:00.000Z,1,,20.00,""\n'
+                         'b,2024-01-01T00:00:00.000Z,1,-0,0.01,"two, with ""quotes"""\n')
+
+    def test_an_interval_with_an_origin(self):
+        self.assertEqual(self.scan('--every', '1h', '--origin', '2024-01-01T00:30:00Z', '--agg',
+                                   'count'),
+                         ['2023-12-31T23:30:00.000Z,2', '2024-01-01T00:30:00.000Z,2'])
+
+    def test_of_nothing(self):
+        self.assertEqual(self.scan('--partition', 'nobody', '--agg', 'count,sum(value),min(ts)',
+                                   code=NOTHING), ['0,,'])
+        self.assertEqual(self.scan('--partition', 'nobody', '--agg', 'count', '--by', 'partition',
+                                   code=NOTHING), [])
+
+    def test_mistakes_are_one_line_and_exit_code_2(self):
+        for arguments in (['--columns', 'nothing'], ['--where', 'value'], ['--where', 'value ~ 1'],
+                          ['--where', 'value > x'], ['--where', "note = 'x"],
+                          ['--where', 'note = x'], ['--where', 'value > 1 or value < 1'],
+                          ['--where', ''], ['--where', 'value > 1 and'],
+                          ['--agg', 'median(value)'], ['--agg', 'sum'], ['--agg', 'sum(value'],
+                          ['--agg', 'sum(nothing)'], ['--agg', ''],
+                          ['--agg', 'count', '--every', '1y'], ['--agg', 'count', '--every', 'h'],
+                          ['--agg', 'count', '--every', '0h'], ['--agg', 'count', '--every', '1us'],
+                          ['--every', '1h'], ['--by', 'sensor'], ['--by', 'partition'],
+                          ['--from', 'yesterday'], ['--to', '2024-13-01'], ['--limit', '-1'],
+                          ['--limit', '0'], ['--format', 'xml'], ['--time', 'local'],
+                          ['--partition', 'a,b'], ['--partition', '"a'], ['--unknown'],
+                          ['--agg', 'count', '--columns', 'ts'],
+                          ['--agg', 'sum(note)']):
+            result = self.run_varve('scan', 's', 'readings', *arguments, code=USAGE)
+            self.assertEqual(len(result.err.splitlines()), 1, arguments)
+            self.assertEqual(result.out, '', arguments)
+
+    def test_what_is_not_there(self):
+        result = self.run_varve('scan', 's', 'reading', code=USAGE)
+        self.assertIn('readings', result.err)
+        self.run_varve('scan', 'nowhere', 'readings', code=FAILED)
+        self.write('file', 'no store')
+        self.run_varve('scan', 'file', 'readings', code=FAILED)
+
+
+class Types(CliCase):
+    TABLE = ('CREATE TABLE t (k1 int, k2 text, d date, b boolean, ti tinyint, si smallint, i int, '
+             'bi bigint, f float, db double, dc decimal(18,4), bare decimal, tx text, bl blob, '
+             'ts timestamp, tm time, u uuid, PRIMARY KEY ((k1, k2), d, u))')
+    ROWS = ('k1,k2,d,u,b,ti,si,i,bi,f,db,dc,bare,tx,bl,ts,tm\n'
+            '-5,"a,b",2024-02-29,00112233-4455-6677-8899-aabbccddeeff,true,-128,32767,-2147483648,'
+            '9223372036854775807,0.1,1.7976931348623157E308,-12345678901234.5678,1.500,NA,0x00ff,'
+            '1969-12-31T23:59:59.999Z,23:59:59.999999999\n'
+            '7,x,1969-12-31,00000000-0000-0000-0000-000000000000,false,127,-32768,2147483647,'
+            '-9223372036854775808,NaN,-Infinity,0.0001,-1E+3,"NA",0x,,\n'
+            '7,x,1970-01-01,00000000-0000-0000-0000-000000000000,,,,,,,5E-324,,,"",,,\n')
+
+    def test_what_is_printed_is_read_back_to_the_same_table(self):
+        for store in ('one', 'two'):
+            self.run_varve('create', store, self.TABLE)
+        self.run_varve('import', 'one', 't', '-', '--null', '', stdin=self.ROWS)
+        first = self.run_varve('scan', 'one', 't').out
+        self.assertEqual(len(first.splitlines()), 4)
+        self.write('out.csv', first)
+        self.run_varve('import', 'two', 't', 'out.csv')
+        self.assertEqual(self.run_varve('scan', 'two', 't').out, first)
+        raw = self.run_varve('scan', 'one', 't', '--time', 'raw').out
+        self.write('raw.csv', raw)
+        self.run_varve('create', 'three', self.TABLE)
+        self.run_varve('import', 'three', 't', 'raw.csv', '--time-unit', 'ms')
+        self.assertEqual(self.run_varve('scan', 'three', 't').out, first)
+        tsv = self.run_varve('scan', 'one', 't', '--format', 'tsv').out
+        self.write('out.tsv', tsv)
+        self.run_varve('create', 'four', self.TABLE)
+        self.run_varve('import', 'four', 't', 'out.tsv')
+        self.assertEqual(self.run_varve('scan', 'four', 't').out, first)
+
+    def test_json_of_values_that_json_has_not(self):
+        self.run_varve('create', 'one', self.TABLE)
+        self.run_varve('import', 'one', 't', '-', '--null', '', stdin=self.ROWS)
+        rows = json.loads(self.run_varve('scan', 'one', 't', '--format', 'json').out)
+        self.assertEqual(rows[1]['f'], 'NaN')
+        self.assertEqual(rows[1]['db'], '-Infinity')
+        self.assertIs(rows[0]['b'], True)
+        self.assertEqual(rows[0]['bl'], '0x00ff')
+
+    def test_a_partition_of_two_columns(self):
+        self.run_varve('create', 'one', self.TABLE)
+        self.run_varve('import', 'one', 't', '-', stdin=self.ROWS)
+        out = self.run_varve('scan', 'one', 't', '--partition=-5,"a,b"', '--columns', 'k1,k2').out
+        self.assertEqual(out, 'k1,k2\n-5,"a,b"\n')
+        out = self.run_varve('scan', 'one', 't', '--partition', '7,x', '--agg', 'count', '--every',
+                             '1w').out
+        self.assertEqual(out, 'bucket,count\n1969-12-25,1\n1970-01-01,1\n')
+
+
+if __name__ == '__main__':
+    cli_case.main()

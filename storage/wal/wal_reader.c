@@ -327,8 +327,18 @@ static varve_status listed_set(struct varve_wal_reader *r, const struct varve_wa
         listed[i] = segments[i];
         if (segments[i].sealed && segments[i].final_lsn > r->durable_lsn)
             r->durable_lsn = segments[i].final_lsn;
-        if (i < r->n_segments)
-            found[i] = r->found[i];
+    }
+    /* What was known keeps its place, in the order that was found. */
+    for (uint32_t i = 0; i < r->n_segments && i < n; i++) {
+        uint32_t k = i;
+        while (k < n && listed[k].id != r->listed[i].id)
+            k++;
+        if (k < n) {
+            const struct varve_wal_listed moved = listed[k];
+            memmove(&listed[i + 1], &listed[i], (size_t)(k - i) * sizeof moved);
+            listed[i] = moved;
+        }
+        found[i] = r->found[i];
     }
     const size_t old = (size_t)r->n_segments + 1;
     varve_free(heap, r->listed, old * sizeof *listed);

@@ -196,6 +196,69 @@ static const char *header_fault(const struct varve_wal_reader *r, const struct v
     return NULL;
 }
 
+static bool is_listed(const struct varve_wal_reader *r, uint64_t id)
+{
+    for (uint32_t i = 0; i < r->n_segments; i++)
+        if (r->listed[i].id == id)
+            return true;
+    return false;
+}
+
+/* Whether the header of segment `i` says that it comes next: after the one before the cursor or, at
+ * the beginning, after one that is not listed any more. */
+static varve_status segment_follows(struct varve_wal_reader *r, uint32_t i, bool *ret_follows,
+                                    varve_error *err)
+{
+    const struct varve_wal_cursor *const at = &r->at;
+    const struct varve_wal_stop stop = r->stop;
+    struct varve_page_trailer t;
+    struct varve_wal_header h;
+    const uint8_t *page;
+
+    *ret_follows = false;
+    const varve_status rc = page_get(r, i, 0, &page, err);
+    if (rc < 0)
+        return rc;
+    r->stop = stop; /* a file that is not there is found fault with when its turn comes */
+    if (rc != VARVE_OK || page_classify(r, i, 0, page, &t) != VARVE_PAGE_VALID ||
+        t.flags != VARVE_PAGE_HEADER ||
+        varve_wal_header_decode(varve_span_of(page, t.used), &h) != VARVE_OK)
+        return VARVE_OK;
+    *ret_follows = at->segment == 0
+                       ? !is_listed(r, h.prev_id)
+                       : h.prev_id == at->prev_id && memcmp(h.prev_uuid, at->prev_uuid, 16) == 0;
+    return VARVE_OK;
+}
+
+/*
+ * Segments listed ahead are used in any order: one that was made in haste, or is large enough for
+ * the next record, overtakes others. If not the segment at the cursor but a later one says that it
+ * comes next, it does; the others move behind it.
+ */
+static varve_status segment_choose(struct varve_wal_reader *r, varve_error *err)
+{
+    const uint32_t first = r->at.segment;
+    bool follows = false;
+    uint32_t i = first;
+
+    for (; i < r->n_segments && !follows; i++) {
+        const varve_status rc = segment_follows(r, i, &follows, err);
+        if (rc < 0)
+            return rc;
+    }
+    if (!follows || i == first + 1)
+        return VARVE_OK;
+    const struct varve_wal_listed chosen = r->listed[i - 1];
+    const struct varve_wal_found found = r->found[i - 1];
+    const size_t n = i - 1 - first;
+    memmove(&r->listed[first + 1], &r->listed[first], n * sizeof chosen);
+    memmove(&r->found[first + 1], &r->found[first], n * sizeof found);
+    r->listed[first] = chosen;
+    r->found[first] = found;
+    file_close(r); /* it was open under its old number */
+    return VARVE_OK;
+}
+
 /* Read the header of the segment at the cursor. */
 static varve_status segment_enter(struct varve_wal_reader *r, varve_error *err)
 {
@@ -207,7 +270,9 @@ static varve_status segment_enter(struct varve_wal_reader *r, varve_error *err)
     char name[VARVE_WAL_NAME_MAX];
 
     at->page_no = 0;
-    varve_status rc = page_get(r, at->segment, 0, &page, err);
+    varve_status rc = segment_choose(r, err);
+    if (rc == VARVE_OK)
+        rc = page_get(r, at->segment, 0, &page, err);
     if (rc != VARVE_OK)
         return rc;
     const enum varve_page_class c = page_classify(r, at->segment, 0, page, &t);

@@ -435,6 +435,41 @@ START_TEST(a_live_log_is_followed_up_to_what_is_committed)
 }
 END_TEST
 
+/* Of segments listed ahead the later, larger one is used first, the other one afterwards. */
+START_TEST(segments_listed_ahead_are_used_in_any_order)
+{
+    struct log log;
+    struct varve_wal_verdict verdict;
+    uint64_t n = 0;
+
+    log_init(&log, 7);
+    ck_assert_int_eq(log_writer(&log, NULL), VARVE_OK);
+    log.segment_size = 16 * 4096;
+    ck_assert_int_eq(log_segment(&log), VARVE_OK);
+    ck_assert_int_eq(log_put(&log, true, 100), VARVE_OK);
+    ck_assert_int_eq(log_segment(&log), VARVE_OK); /* too small for what comes */
+    log.segment_size = 64 * 4096;
+    ck_assert_int_eq(log_put(&log, true, 20000), VARVE_OK); /* makes a third and overtakes */
+    ck_assert_int_eq(log_drain(&log), VARVE_OK);
+    ck_assert_uint_eq(log.n_listed, 3);
+
+    struct varve_wal_reader_options options = log_reader_options(&log, VARVE_WAL_RECOVERY);
+    ck_assert_int_eq(log_check(&log, &options, &verdict, &n), VARVE_OK);
+    ck_assert_uint_eq(n, 2);
+    ck_assert_uint_eq(verdict.kind, VARVE_WAL_CLEAN_END);
+
+    for (int i = 0; i < 17; i++) /* fills the third and goes on in the second */
+        ck_assert_int_eq(log_put(&log, true, 15000), VARVE_OK);
+    ck_assert_int_eq(log_drain(&log), VARVE_OK);
+    ck_assert_uint_eq(log.n_listed, 3);
+    options = log_reader_options(&log, VARVE_WAL_RECOVERY);
+    ck_assert_int_eq(log_check(&log, &options, &verdict, &n), VARVE_OK);
+    ck_assert_uint_eq(n, 19);
+    ck_assert_uint_eq(verdict.segment_id, log.listed[1].id);
+    log_free(&log);
+}
+END_TEST
+
 START_TEST(an_invalid_page_at_a_live_tail_is_not_yet)
 {
     struct log log;
@@ -644,6 +679,7 @@ int main(void)
     tcase_add_test(tc, a_lost_seal_is_no_loss_when_the_next_header_vouches);
     tcase_add_loop_test(tc, crashes_lose_nothing_durable, 0, 10);
     tcase_add_test(tc, a_live_log_is_followed_up_to_what_is_committed);
+    tcase_add_test(tc, segments_listed_ahead_are_used_in_any_order);
     tcase_add_test(tc, an_invalid_page_at_a_live_tail_is_not_yet);
     tcase_add_test(tc, reads_are_repeated_after_eio_and_then_given_up);
     tcase_add_test(tc, recovery_survives_every_failing_operation);

@@ -513,7 +513,7 @@ static varve_status walk(struct varve_merge *merge, uint32_t most, varve_error *
         if (rc < 0)
             return rc;
         if (s == NULL) {
-            if (merge->n_runs > 0 || earliest(merge) == NULL)
+            if (merge->n_runs > 0 || earliest(merge) == NULL) /* a piece has come to its end */
                 break;
             rc = refill(merge, err); /* clipping left nothing of a piece */
             if (rc < 0)
@@ -523,8 +523,6 @@ static varve_status walk(struct varve_merge *merge, uint32_t most, varve_error *
         rc = take_run(merge, s, run_length(merge, s, most - merge->run_rows), err);
         if (rc < 0)
             return rc;
-        if (s->at == s->end)
-            break;
     }
     return merge->n_runs > 0 ? complete_key(merge, err) : VARVE_OK;
 }

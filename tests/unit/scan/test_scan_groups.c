@@ -4,6 +4,7 @@
  * Method: the model's rows are grouped and folded one by one, in the plainest way; every cell of
  * the cursor's answer must be the same, bits included (NaN counts as one value in min and max).
  */
+#include <fenv.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -433,6 +434,51 @@ START_TEST(aggregation_survives_every_failing_allocation_and_call)
 }
 END_TEST
 
+/* The bits of every aggregate of a question, one after the other. */
+static size_t answer_bits(struct fake_table *table, const struct rig_question *q, int rounding,
+                          uint8_t *out, size_t size)
+{
+    const varve_batch_view *view;
+    varve_cursor *cursor;
+    size_t used = 0;
+
+    must(fesetround(rounding) == 0);
+    must(rig_open(table, &table->heap, q, RIG_GROUPS, &cursor, NULL) == VARVE_OK);
+    while (varve_cursor_next(cursor, &view, NULL) == VARVE_OK)
+        for (uint32_t c = 1; c < view->n_columns;
+             c++) { /* behind the bucket all are 8 bytes wide */
+            const size_t bytes = (size_t)view->rows * 8;
+            must(used + bytes <= size);
+            memcpy(out + used, view->columns[c].values, bytes);
+            used += bytes;
+        }
+    must(fegetround() == rounding);
+    must(fesetround(FE_TONEAREST) == 0);
+    varve_cursor_close(cursor);
+    return used;
+}
+
+START_TEST(answers_do_not_depend_on_the_rounding_mode_and_leave_it_alone)
+{
+    static uint8_t usual[1 << 18], upward[1 << 18];
+    struct fake_table table;
+    struct rig_question q = {.floor = INT64_MIN};
+
+    fake_table_make(&table, &rig_shapes[1], 12);
+    varve_scan_init(&q.scan, sizeof q.scan);
+    q.aggregates[0] = (varve_aggregate){.function = VARVE_SUM, .column = 2};
+    q.aggregates[1] = (varve_aggregate){.function = VARVE_AVG, .column = 2};
+    q.aggregates[2] = (varve_aggregate){.function = VARVE_AVG, .column = 3};
+    q.scan.aggregates = q.aggregates;
+    q.scan.n_aggregates = 3;
+    q.scan.every = 7;
+    const size_t n = answer_bits(&table, &q, FE_TONEAREST, usual, sizeof usual);
+    must(n > 50 * 8 && answer_bits(&table, &q, FE_UPWARD, upward, sizeof upward) == n);
+    must(memcmp(usual, upward, n) == 0);
+    fake_table_free(&table);
+}
+END_TEST
+
 START_TEST(groups_beyond_the_memory_limit_are_refused_clearly)
 {
     const struct fake_shape shape = {.create = rig_shapes[1].create,
@@ -573,6 +619,7 @@ int main(void)
     tcase_add_loop_test(tcase, groups_are_those_of_the_model, 0, (int)rig_n_shapes);
     tcase_add_test(tcase, whole_vectors_are_answered_unread_unless_a_clause_forbids_it);
     tcase_add_test(tcase, aggregation_survives_every_failing_allocation_and_call);
+    tcase_add_test(tcase, answers_do_not_depend_on_the_rounding_mode_and_leave_it_alone);
     tcase_add_test(tcase, groups_beyond_the_memory_limit_are_refused_clearly);
     tcase_add_test(tcase, buckets_floor_toward_minus_infinity_up_to_the_ends_of_int64);
     tcase_add_test(tcase, mean_of_bare_decimals_is_the_exact_quotient_rounded_once);

@@ -4,6 +4,7 @@ import os
 
 import matplotlib
 from matplotlib import pyplot
+from matplotlib.ticker import EngFormatter, NullFormatter
 
 import figures
 
@@ -14,7 +15,17 @@ KEYS = ('ingest_1_many', 'ingest_1000', 'ingest_whole', 'size_flushed', 'size_me
         'slice_crowd', 'hour_p50', 'hourly_all', 'by_partition', 'total', 'latest', 'reopen')
 LOG_FROM = 10  # ratio of the greatest to the least bar
 OURS, THEIRS = '#1f6fb2', '#9aa5ad'
-UNITS = {'rows/s': 'rows a second', '/s': 'a second', 's': 'seconds', 'B/row': 'bytes a row'}
+NAMES = {'rows/s': 'rows a second', '/s': 'a second', 's': 'time', 'B/row': 'bytes a row'}
+
+
+def label_of(value, unit):
+    digits = EngFormatter('s' if unit == 's' else '', sep=' ')
+    return digits(float(f'{value:.3g}'))
+
+
+def title_of(table, measure):
+    group = next(group for group in figures.GROUPS if measure in group.measures)
+    return f'{group.title}, {measure.title}: {table.name}, {table.rows:,} rows'
 
 
 def draw(table, measure, labels, path):
@@ -23,14 +34,21 @@ def draw(table, measure, labels, path):
     spread = [[figure.median - min(figure.values) for figure in chosen],
               [max(figure.values) - figure.median for figure in chosen]]
     drawing, axes = pyplot.subplots(figsize=(8, 0.9 + 0.36 * len(labels)), layout='constrained')
-    axes.barh(labels, medians, xerr=spread, capsize=3, height=0.65,
-              color=[OURS if label.startswith('varve') else THEIRS for label in labels])
+    numbers = EngFormatter('s' if measure.unit == 's' else '', places=None, sep=' ')
+    bars = axes.barh(labels, medians, xerr=spread, capsize=3, height=0.65,
+                     color=[OURS if label.startswith('varve') else THEIRS for label in labels])
+    axes.bar_label(bars, [label_of(median, measure.unit) for median in medians], padding=5)
     if max(medians) > LOG_FROM * min(medians):
         axes.set_xscale('log')
+        axes.set_xlim(min(medians) / 4, max(medians) * 4)
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_xlim(0, max(medians) * 1.2)
+    axes.xaxis.set_major_formatter(numbers)
     axes.invert_yaxis()
-    axes.set_xlabel(UNITS[measure.unit]
+    axes.set_xlabel(NAMES[measure.unit]
                     + (' (more is better)' if measure.higher_is_better else ' (less is better)'))
-    axes.set_title(f'{measure.title}: {table.name}, {table.rows:,} rows', loc='left', fontsize=11)
+    axes.set_title(title_of(table, measure), loc='left', fontsize=11)
     axes.grid(axis='x', alpha=0.3)
     axes.set_axisbelow(True)
     drawing.savefig(path, metadata={'Date': None})
@@ -49,4 +67,4 @@ def draw_all(table, folder):
             continue
         name = f'{table.name}-{table.rows}-{key}.svg'
         draw(table, measure, labels, os.path.join(folder, name))
-        yield name, f'{measure.title}: {table.name}, {table.rows:,} rows'
+        yield name, title_of(table, measure)

@@ -378,7 +378,8 @@ class Comparison:
         self.wrong = 0
 
     def _chosen(self):
-        return [c for c in CONFIGURATIONS if c.peer in self.arguments.peers]
+        return [c for c in CONFIGURATIONS
+                if c.peer in self.arguments.peers and self.arguments.only in c.label]
 
     def _open(self, configuration, log):
         return Measurement(self.arguments, self.results, configuration, self.data_sets, log)
@@ -472,7 +473,9 @@ def parse_arguments():
     parser = argparse.ArgumentParser(prog='tools/bench/run.sh', description=__doc__.split('\n')[0])
     everything = list(dict.fromkeys(c.peer for c in CONFIGURATIONS))
     parser.add_argument('--peers', default=','.join(everything), help='of %(default)s')
-    parser.add_argument('--rows', default='1000000', help='sizes, "," between; %(default)s')
+    parser.add_argument('--only', default='', help='of those, configurations with this in the name')
+    parser.add_argument('--rows', default='1000000',
+                        help='sizes, "," between; %(default)s; empty: only compare answers')
     parser.add_argument('--sets', default='bars,listens', help='%(default)s')
     parser.add_argument('--runs', type=int, default=5, help='at most 3 for servers; %(default)s')
     parser.add_argument('--seconds', type=float, default=15, help='time box of one measure')
@@ -494,7 +497,7 @@ def parse_arguments():
     unknown = set(arguments.peers) - set(everything)
     if unknown:
         parser.error(f'no such peer: {", ".join(sorted(unknown))}')
-    arguments.rows = [int(float(n)) for n in arguments.rows.split(',')]
+    arguments.rows = [int(float(n)) for n in arguments.rows.split(',') if n]
     arguments.sets = arguments.sets.split(',') + (['real_bars'] if arguments.real else [])
     arguments.late = [int(percent) for percent in arguments.late.split(',')]
     arguments.limit = 20 * arguments.seconds + 120

@@ -54,7 +54,8 @@ GROUPS = (
               Measure('memory_load', 'peak memory, load', 'B'),
               Measure('memory_ask', 'peak memory, questions', 'B'))),
     Group('One hour of one partition', 'All columns of its rows (*slice*), and count and average '
-          'of one column (*aggregate*); one client, then 64. Cassandra\'s figures have a network '
+          'of one column (*aggregate*); one client, then 64. *Cold* is the mean of the first 200 '
+          'slices after the store was opened without a page of it cached. Cassandra\'s figures have a network '
           'hop over loopback and a client in Java in them.', (
               Measure('slice_p50', 'slice p50', 's'), Measure('slice_p99', 'slice p99', 's'),
               Measure('slice_p999', 'slice p99.9', 's'),
@@ -78,6 +79,33 @@ GROUPS = (
 # Where varve has no such figure, its figure of another measure says what a user of it has instead.
 INSTEAD = {'size_merged': 'size_flushed', 'amplification_merged': 'amplification'}
 MEASURES = {measure.key: measure for group in GROUPS for measure in group.measures}
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """What varve should reach beside the best of some configurations."""
+
+    text: str
+    key: str              # varve's measure
+    beside: str           # what the other configuration's label begins with
+    keys: tuple           # the other's measures; the best counts
+    least: float          # times better
+    ending: str = ''      # what the label ends with
+
+
+GOALS = (
+    Goal('durable ingest, 50x Cassandra\'s best durable', 'ingest_whole', 'cassandra',
+         ('ingest_1_many', 'ingest_100', 'ingest_whole'), 50, ', batch'),
+    *(Goal(f'durable ingest, 2x RocksDB, {size:,} rows a commit', f'ingest_{size}', 'rocksdb',
+           (f'ingest_{size}',), 2) for size in (100, 1000, 10000)),
+    Goal('bytes a row at most 0.7 of Cassandra\'s with zstd', 'size_flushed', 'cassandra',
+         ('size_merged',), 1 / 0.7, ', zstd'),
+    Goal('slice p50 at most 1.5x RocksDB\'s', 'slice_p50', 'rocksdb', ('slice_p50',), 1 / 1.5),
+    Goal('slice p50, 25x sooner than Cassandra', 'slice_p50', 'cassandra', ('slice_p50',), 25),
+    Goal('hourly aggregates over all, 500x Cassandra', 'hourly_all', 'cassandra', ('hourly_all',),
+         500),
+    Goal('hourly aggregates over all, 5x DuckDB', 'hourly_all', 'duckdb', ('hourly_all',), 5),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +143,20 @@ class Table:
         """varve with as many threads, if it was measured."""
         return next((candidate for candidate in self.raw if candidate.startswith('varve')
                      and self.threads[candidate] == self.threads[label]), None)
+
+    def reached(self, goal):
+        """How many times better than the best of the goal's configurations, or None."""
+        ratios = []
+        for label in self.raw:
+            if not label.startswith(goal.beside) or not label.endswith(goal.ending):
+                continue
+            mine = self.figure(self.base(label), goal.key)
+            theirs = [f.median for f in (self.figure(label, key) for key in goal.keys) if f]
+            if mine is None or not theirs:
+                continue
+            ratios.append(mine.median / max(theirs) if MEASURES[goal.key].higher_is_better
+                          else min(theirs) / mine.median)
+        return min(ratios, default=None)
 
     def ratio(self, label, key):
         """How many times better varve is, or None."""
@@ -176,7 +218,7 @@ def _of_answer(line):
         elif measure in MEASURES and 'seconds' in line:
             yield measure, line['seconds']
     elif phase == 'cold' and f'cold_{measure}' in MEASURES:
-        yield f'cold_{measure}', line['p50'] if measure == 'slice' else line['seconds']
+        yield f'cold_{measure}', line['seconds'] / line.get('n', 1)
     elif phase == 'late' and measure == 'slice':
         yield f"late_slice_{line['late']}", line['p50']
     elif phase == 'late' and measure == 'hourly_all':

@@ -69,6 +69,19 @@ def group_lines(table, group):
     return lines
 
 
+def goal_lines(tables):
+    """The goals whose peers were measured, set by set."""
+    lines = ['', '## Goals', '', '| goal | set | reached | |', '|---|---|---|---|']
+    for goal in figures.GOALS:
+        for table in tables:
+            ratio = table.reached(goal)
+            if ratio is not None:
+                verdict = 'yes' if ratio >= goal.least else f'**no**, {times(goal.least)} wanted'
+                lines.append(f'| {goal.text} | {table.name}, {rows_text(table.rows)} | '
+                             f'{times(ratio)} | {verdict} |')
+    return lines
+
+
 def behind(tables):
     """Where another engine does better than varve with as many threads, worst first."""
     found = []
@@ -172,7 +185,7 @@ def write(lines, out):
     for table in tables:
         for group in figures.GROUPS:
             text += group_lines(table, group)
-    text += behind_lines(tables) + chart_lines(tables, out)
+    text += goal_lines(tables) + behind_lines(tables) + chart_lines(tables, out)
     with open(os.path.join(out, 'BENCHMARKS.md'), 'w', encoding='utf-8') as file:
         file.write('\n'.join(text) + '\n')
     return list(missing_measures(lines, tables))

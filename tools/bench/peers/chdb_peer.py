@@ -34,9 +34,8 @@ class ChdbPeer(peer_protocol.Peer):
     crowd = False
 
     def describe(self):
-        return (f"{self.options['threads']} thread(s), MergeTree ORDER BY key, doubles Gorilla + "
-                'ZSTD, times DoubleDelta + ZSTD, fsync_after_insert, fsync_part_directory, rows '
-                'from Arrow')
+        return ('MergeTree ORDER BY key, doubles Gorilla + ZSTD, times DoubleDelta + ZSTD, '
+                'fsync_after_insert, fsync_part_directory, rows from Arrow')
 
     def open(self, create):
         self.session = Session(self.folder)

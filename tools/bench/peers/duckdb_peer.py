@@ -30,8 +30,8 @@ class DuckdbPeer(peer_protocol.Peer):
     version = duckdb.__version__
 
     def describe(self):
-        return (f"{self.options['threads']} thread(s), default memory limit, no index, no upsert, "
-                'rows from Arrow, checkpoint at the end of the load')
+        return ('default memory limit, no index, no upsert, rows from Arrow, checkpoint at the end of '
+                'the load')
 
     def open(self, create):
         self.connection = duckdb.connect(os.path.join(self.folder, 'rows.duckdb'),

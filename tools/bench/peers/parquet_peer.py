@@ -71,9 +71,8 @@ class ParquetPeer(peer_protocol.Peer):
     commits = False
 
     def describe(self):
-        return (f"{self.options['threads']} thread(s), zstd level 3, row groups of "
-                f'{ROW_GROUP_ROWS} rows, sorted by key before writing (within the clock), one '
-                'file, synced at its end')
+        return (f'zstd level 3, row groups of {ROW_GROUP_ROWS} rows, sorted by key before writing '
+                '(within the clock), one file, synced at its end')
 
     def open(self, create):
         pyarrow.set_cpu_count(self.options['threads'])

@@ -563,6 +563,16 @@ static const struct {
     {"size", command_size},         {"reopen", command_reopen}, {"ask", command_ask},
 };
 
+/* The program's exit code. */
+static int run(const char *name, const struct task *task)
+{
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return commands[i].run(task) ? 0 : 1;
+    (void)fprintf(stderr, "%s: no such command\n", name);
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
     struct task task = {
@@ -585,14 +595,8 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: %s COMMAND FOLDER ROWS [key=value...]\n", argv[0]);
         return 2;
     }
-    if (!describes) {
-        task.settings.folder = argv[2];
-        if (!peer_rows_open(&task.rows, argv[3]))
-            return 1;
-    }
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        if (strcmp(commands[i].name, argv[1]) == 0)
-            return commands[i].run(&task) ? 0 : 1;
-    (void)fprintf(stderr, "%s: no such command\n", argv[1]);
-    return 2;
+    task.settings.folder = describes ? NULL : argv[2];
+    const int code = (describes || peer_rows_open(&task.rows, argv[3])) ? run(argv[1], &task) : 1;
+    peer_rows_close(&task.rows);
+    return code;
 }

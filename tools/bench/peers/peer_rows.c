@@ -210,3 +210,17 @@ bool peer_rows_open(struct peer_rows *rows, const char *folder)
             return complain(folder, rows->columns[i].name);
     return true;
 }
+
+static void free_names(struct peer_names *names)
+{
+    free(names->bytes);
+    free(names->offsets);
+}
+
+void peer_rows_close(struct peer_rows *rows)
+{
+    free_names(&rows->names);
+    for (uint32_t i = 0; i < rows->n_columns; i++)
+        free_names(&rows->columns[i].names);
+    free(rows->slices);
+}

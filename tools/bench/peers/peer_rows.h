@@ -52,8 +52,10 @@ struct peer_rows {
     uint32_t n_slices;
 };
 
-/* False: what is wrong has been written to stderr. Mappings live until the process ends. */
+/* False: what is wrong has been written to stderr; peer_rows_close() is due either way. Mappings
+ * live until the process ends. */
 bool peer_rows_open(struct peer_rows *rows, const char *folder);
+void peer_rows_close(struct peer_rows *rows); /* zeroed is fine */
 
 /* The name numbered `i`, terminated. */
 static inline const char *peer_name(const struct peer_names *names, uint32_t i)

@@ -69,8 +69,8 @@ class PolarsPeer(peer_protocol.Peer):
     commits = False
 
     def describe(self):
-        return (f"{self.options['threads']} thread(s), all rows in memory sorted by key (within "
-                'the load\'s clock), kept in an Arrow IPC file with zstd')
+        return ("all rows in memory sorted by key (within the load's clock), kept in an Arrow IPC "
+                'file with zstd')
 
     def open(self, create):
         self.path = os.path.join(self.folder, 'rows.arrow')

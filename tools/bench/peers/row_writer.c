@@ -111,12 +111,14 @@ static bool close_file(FILE *file)
 
 static bool close_columns(struct writer *w)
 {
-    bool ok = close_file(w->name) & close_file(w->ts) & close_file(w->song);
+    bool ok = close_file(w->name);
 
+    ok = close_file(w->ts) && ok;
+    ok = close_file(w->song) && ok;
     for (int i = 0; i < REALS_MAX; i++)
-        ok &= close_file(w->reals[i]);
+        ok = close_file(w->reals[i]) && ok;
     for (int i = 0; i < INTS_MAX; i++)
-        ok &= close_file(w->ints[i]);
+        ok = close_file(w->ints[i]) && ok;
     return ok;
 }
 

@@ -47,10 +47,11 @@ static bool failed(const char *what, const varve_error *err)
 
 static void describe(FILE *out, const struct peer_settings *settings)
 {
+    (void)settings;
     (void)fprintf(out,
-                  "policy durable_group, memory_limit %" PRIu64 " MiB, default options, "
-                  "%u thread(s) a question, commits by columns",
-                  MEMORY_BYTES >> 20, settings->threads);
+                  "policy durable_group, memory_limit %" PRIu64 " MiB, otherwise default options, "
+                  "commits by columns, one key range a thread",
+                  MEMORY_BYTES >> 20);
 }
 
 /* -------------------------------------------------------------------------------------- Open */

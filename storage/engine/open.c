@@ -409,8 +409,7 @@ static void seal_log(varve_store *store)
     varve_log_take(store);
     varve_log_drain(store);
     (void)varve_log_turn(store, false); /* a failed store tells those that still wait */
-    if (varve_store_failure(store, NULL) == VARVE_OK &&
-        varve_wal_seal(store->wal, NULL) == VARVE_OK) {
+    if (varve_store_failure(store, NULL) == VARVE_OK && varve_wal_seal(store->wal, NULL) >= 0) {
         while (varve_wal_sealed(store->wal, &id, &base, &seal)) {
             const struct varve_segment_entry entry = {.id = id,
                                                       .base_lsn = base,
@@ -420,7 +419,7 @@ static void seal_log(varve_store *store)
             varve_store_note_sealed(store, &entry);
         }
         struct varve_edit edit = {.set_flags = VARVE_EDIT_DURABLE | VARVE_EDIT_CLOCK,
-                                  .durable_lsn = seal.lsn};
+                                  .durable_lsn = varve_wal_durable_lsn(store->wal)};
         memcpy(edit.boot_id, store->boot_id, sizeof edit.boot_id);
         varve_mutex_lock(&store->view_lock);
         edit.safe_now_us = varve_store_safe_now_locked(store);

@@ -283,6 +283,8 @@ def required(facts, late):
         keys -= {'slice_crowd'}
     if not facts.get('commits', True):
         keys -= {key for key in keys if key.startswith(('ingest_1', 'late_'))} | {'reopen'}
+    if facts.get('in_memory'):
+        keys -= {'cold_slice', 'cold_hourly_all', 'cold_total'}
     if facts.get('server'):
         keys -= {'ingest_1000', 'ingest_10000', 'memory_load'}
     return keys

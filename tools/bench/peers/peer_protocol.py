@@ -77,6 +77,7 @@ class Peer:
     merges = False
     commits = True          # takes commits of any size; otherwise only the whole set at once
     crowd = True            # several clients at once in one process
+    in_memory = False       # reads everything when it is opened: no question finds a cold store
 
     def __init__(self, folder, rows, options):
         self.folder, self.rows, self.options = folder, rows, options
@@ -217,7 +218,8 @@ def say_memory():
 
 def command_describe(peer):
     say(peer=peer.name, version=peer.version, parallel=peer.parallel, merges=peer.merges,
-        many_writers=False, commits=peer.commits, crowd=peer.crowd, settings=peer.describe())
+        many_writers=False, commits=peer.commits, crowd=peer.crowd,
+        in_memory=peer.in_memory, settings=peer.describe())
 
 
 def load_rows(peer, table):

@@ -67,6 +67,7 @@ class PolarsPeer(peer_protocol.Peer):
     name = 'polars'
     version = pl.__version__
     commits = False
+    in_memory = True
 
     def describe(self):
         return ("all rows in memory sorted by key (within the load's clock), kept in an Arrow IPC "

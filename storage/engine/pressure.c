@@ -6,6 +6,7 @@
  * flush has made room. Waiting is counted and its worst case shown in the stats.
  */
 #include "storage/engine/background_int.h"
+#include "storage/engine/commit_int.h"
 #include "storage/engine/pressure_int.h"
 
 #define DELAY_MAX_US 2000u
@@ -37,8 +38,13 @@ static uint64_t delay_us(const varve_store *store, uint64_t bytes)
  * do and nobody to wait for. */
 static bool pause_us(varve_store *store, uint64_t us)
 {
-    if (!store->threaded)
+    if (!store->threaded) {
+        if (varve_log_try_take(store)) { /* what was applied last may have filled a memtable */
+            varve_generations_check(store);
+            varve_log_release(store);
+        }
         return varve_background_step(store);
+    }
     varve_mutex_lock(&store->queue_lock);
     varve_cond_broadcast(&store->work);
     (void)varve_cond_wait_for(&store->commit_done, &store->queue_lock, us);

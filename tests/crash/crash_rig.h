@@ -75,13 +75,11 @@ struct rig {
     double deadline;     /* CLOCK_MONOTONIC seconds after which no more points are looked at */
     varve_policy policy; /* the store's */
     uint32_t depth;      /* 1: a crash inside the recovery of an image */
-    struct rig *outer;
 
     varve_store *store;
     varve_batch *batch;
     struct numbered numbered;
     struct rig_promise promise;
-    uint64_t in_flight;
     bool failed;
     bool busy; /* looking at states: the watcher keeps quiet */
     uint64_t points, states, distinct, refusals, nested;

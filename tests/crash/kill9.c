@@ -174,6 +174,9 @@ static bool run_child(struct cycle *cycle, const varve_options *options)
         said = read(ends[0], &first, sizeof first) == (ssize_t)sizeof first;
     else
         first = cycle->acked;
+    /* On a slow machine, let it get somewhere. */
+    for (uint64_t more = varve_rng_below(&cycle->rng, 16); said && more > 8; more--)
+        said = read(ends[0], &first, sizeof first) == (ssize_t)sizeof first;
     (void)usleep((useconds_t)varve_rng_below(&cycle->rng, LIFE_US_MAX));
     (void)kill(pid, SIGKILL);
     (void)waitpid(pid, &status, 0);

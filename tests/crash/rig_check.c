@@ -218,7 +218,6 @@ static bool crash_inside(struct rig *rig, struct varve_sim *copy, const struct r
     varve_error err = {0};
     varve_options options;
 
-    inner.outer = rig;
     inner.sim = copy;
     inner.depth = 1;
     inner.random = 2;

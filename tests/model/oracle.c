@@ -1,14 +1,14 @@
 /*
- * oracle.c - the model's tables: orders of values, what a commit does, what a row is, answers.
+ * oracle.c - the model's tables: orders of values, what a commit does, what a row is.
  */
-#include "tests/model/oracle.h"
+#include "tests/model/oracle_int.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void *grown(void *memory, size_t bytes)
+void *oracle_grown(void *memory, size_t bytes)
 {
     void *more = realloc(memory, bytes);
 
@@ -21,7 +21,7 @@ static void *grown(void *memory, size_t bytes)
 
 /* ----------------------------------------------------------------------------- Orders of values */
 
-static int sign(int64_t a, int64_t b)
+int oracle_sign(int64_t a, int64_t b)
 {
     return (a > b) - (a < b);
 }
@@ -49,7 +49,7 @@ static int compare_decimals(int64_t m1, int s1, int64_t m2, int s2)
     oracle_i128 x = m1, y = m2;
 
     if (m1 == 0 || m2 == 0 || (m1 < 0) != (m2 < 0))
-        return sign(m1, m2);
+        return oracle_sign(m1, m2);
     const int apart = s1 > s2 ? s1 - s2 : s2 - s1;
     if (apart >= 20) { /* the one with fewer places is larger whatever its digits */
         const int larger = s1 < s2 ? 1 : -1;
@@ -89,9 +89,9 @@ int oracle_compare(const struct oracle_column *column, const varve_value *a, con
     case VARVE_DECIMAL:
         if (column->precision == 0)
             return compare_decimals(a->as.i64, a->scale, b->as.i64, b->scale);
-        return sign(a->as.i64, b->as.i64);
+        return oracle_sign(a->as.i64, b->as.i64);
     default:
-        return sign(a->as.i64, b->as.i64);
+        return oracle_sign(a->as.i64, b->as.i64);
     }
 }
 
@@ -166,7 +166,7 @@ void oracle_init(struct oracle *oracle, int64_t base_wt)
 
 struct oracle_table *oracle_table_new(const struct oracle_schema *schema)
 {
-    struct oracle_table *table = grown(NULL, sizeof *table);
+    struct oracle_table *table = oracle_grown(NULL, sizeof *table);
 
     *table = (struct oracle_table){.schema = *schema};
     return table;
@@ -192,7 +192,7 @@ void oracle_table_free(struct oracle_table *table)
     free(table);
 }
 
-static int compare_partitions(const struct oracle_schema *schema, const varve_value *a,
+int oracle_compare_partitions(const struct oracle_schema *schema, const varve_value *a,
                               const varve_value *b)
 {
     int rc = 0;
@@ -205,10 +205,10 @@ static int compare_partitions(const struct oracle_schema *schema, const varve_va
 static int compare_keys(const struct oracle_schema *schema, const varve_value *a,
                         const varve_value *b)
 {
-    int rc = compare_partitions(schema, a, b);
+    int rc = oracle_compare_partitions(schema, a, b);
 
     if (rc == 0)
-        rc = sign(a[schema->n_partition].as.i64, b[schema->n_partition].as.i64);
+        rc = oracle_sign(a[schema->n_partition].as.i64, b[schema->n_partition].as.i64);
     for (uint32_t i = schema->n_partition + 1; i < schema->first_value && rc == 0; i++) {
         /* The direction of a column is relative to that of the time. */
         const bool turned = schema->columns[i].descending != schema->time_descending;
@@ -248,11 +248,11 @@ static struct oracle_row *row_insert(struct oracle *oracle, struct oracle_table 
 {
     const size_t at = find(table, key, true);
     struct oracle_row *row =
-        grown(NULL, sizeof *row + table->schema.first_value * sizeof(varve_value));
+        oracle_grown(NULL, sizeof *row + table->schema.first_value * sizeof(varve_value));
 
     if (table->n_rows == table->capacity) {
         table->capacity = table->capacity * 2 + 64;
-        table->rows = grown(table->rows, table->capacity * sizeof(struct oracle_row *));
+        table->rows = oracle_grown(table->rows, table->capacity * sizeof(struct oracle_row *));
     }
     memmove(table->rows + at + 1, table->rows + at,
             (table->n_rows - at) * sizeof(struct oracle_row *));
@@ -289,7 +289,7 @@ static void merge(const struct oracle_schema *schema, struct oracle_cell *into,
 }
 
 /* The row as it was after commit `seq`; false: there was none. */
-static bool row_at(const struct oracle_schema *schema, const struct oracle_row *row, uint64_t seq,
+bool oracle_row_at(const struct oracle_schema *schema, const struct oracle_row *row, uint64_t seq,
                    struct oracle_cell *cells)
 {
     bool exists = false;
@@ -356,7 +356,7 @@ static void apply_put(struct oracle *oracle, const struct oracle_put *put)
         v = v->older;
     if (v == NULL || put->explicit_time) { /* else a later row of the batch goes over it */
         const size_t cells = schema->n_columns - schema->first_value + 1;
-        v = grown(NULL, sizeof *v + cells * sizeof v->cells[0]);
+        v = oracle_grown(NULL, sizeof *v + cells * sizeof v->cells[0]);
         memset(v->cells, 0, cells * sizeof v->cells[0]);
         v->seq = seq;
         v->explicit_time = put->explicit_time;
@@ -417,7 +417,7 @@ static varve_status judge_keys(const struct oracle_batch *batch, bool in_batch, 
         if (in_batch ? !repeats_in_batch(batch, i) : row_of(put->table, put->values) == NULL)
             continue;
         if (rows == NULL) {
-            rows = grown(NULL, batch->n);
+            rows = oracle_grown(NULL, batch->n);
             memset(rows, 0, batch->n);
         }
         rows[i] = 1;
@@ -451,296 +451,4 @@ varve_status oracle_commit(struct oracle *oracle, const struct oracle_batch *bat
         *known = (struct oracle_origin){batch->origin, batch->epoch, batch->last};
     }
     return VARVE_OK;
-}
-
-/* --------------------------------------------------------------------------------------- Scans */
-
-static bool holds(const struct oracle_schema *schema, const varve_predicate *p,
-                  const varve_value *value)
-{
-    const struct oracle_column *column = &schema->columns[p->column];
-    int order;
-
-    if (value->presence != VARVE_SET)
-        return false;
-    if (column->type == VARVE_DOUBLE && value->as.f64 == 0 && p->value.as.f64 == 0)
-        order = 0;
-    else if (column->type == VARVE_FLOAT && value->as.f32 == 0 && p->value.as.f32 == 0)
-        order = 0;
-    else
-        order = oracle_compare(column, value, &p->value);
-    switch (p->op) {
-    case VARVE_EQ:
-        return order == 0;
-    case VARVE_NE:
-        return order != 0;
-    case VARVE_LT:
-        return order < 0;
-    case VARVE_LE:
-        return order <= 0;
-    case VARVE_GT:
-        return order > 0;
-    default:
-        return order >= 0;
-    }
-}
-
-static bool is_asked(const struct oracle_schema *schema, const varve_scan *scan,
-                     const varve_value *key)
-{
-    const int64_t time = key[schema->n_partition].as.i64;
-    bool listed = scan->n_partitions == 0;
-
-    if ((scan->flags & VARVE_SCAN_FROM) != 0 && time < scan->from)
-        return false;
-    if ((scan->flags & VARVE_SCAN_TO) != 0 && time >= scan->to)
-        return false;
-    if (scan->key_from != NULL && compare_partitions(schema, key, scan->key_from) < 0)
-        return false;
-    if (scan->key_to != NULL && compare_partitions(schema, key, scan->key_to) >= 0)
-        return false;
-    for (uint64_t i = 0; i < scan->n_partitions && !listed; i++)
-        listed = compare_partitions(schema, key, scan->partitions + i * schema->n_partition) == 0;
-    return listed;
-}
-
-/* All columns of a row that the scan asks for; false if it does not. */
-static bool read_row(const struct oracle_table *table, const struct oracle_row *row, uint64_t seq,
-                     const varve_scan *scan, varve_value *values)
-{
-    const struct oracle_schema *schema = &table->schema;
-    struct oracle_cell cells[ORACLE_COLUMNS_MAX + 1];
-
-    if (!is_asked(schema, scan, row->key) || !row_at(schema, row, seq, cells))
-        return false;
-    memcpy(values, row->key, schema->first_value * sizeof *values);
-    for (uint32_t i = schema->first_value; i < schema->n_columns; i++) {
-        const struct oracle_cell *cell = &cells[1 + i - schema->first_value];
-        values[i] = cell->value;
-        values[i].presence = cell->state == ORACLE_LIVE ? VARVE_SET : VARVE_NULL;
-    }
-    for (uint32_t i = 0; i < scan->n_predicates; i++)
-        if (!holds(schema, &scan->predicates[i], &values[scan->predicates[i].column]))
-            return false;
-    return true;
-}
-
-static varve_value *result_row(struct oracle_result *result)
-{
-    if (result->n_rows == result->capacity) {
-        result->capacity = result->capacity * 2 + 64;
-        result->values =
-            grown(result->values, result->capacity * ORACLE_COLUMNS_MAX * sizeof *result->values);
-    }
-    return result->values + result->n_rows++ * result->n_columns;
-}
-
-static bool is_reverse(const struct oracle_schema *schema, const varve_scan *scan)
-{
-    const bool declared = (scan->flags & VARVE_SCAN_DECLARED_ORDER) != 0;
-    return (scan->flags & VARVE_SCAN_REVERSE) != 0 || (declared && schema->time_descending);
-}
-
-void oracle_scan(const struct oracle_table *table, uint64_t seq, const varve_scan *scan,
-                 struct oracle_result *result)
-{
-    const struct oracle_schema *schema = &table->schema;
-    const bool reverse = is_reverse(schema, scan);
-    varve_value values[ORACLE_COLUMNS_MAX];
-    const varve_value *last = NULL;
-    uint64_t in_partition = 0;
-
-    result->n_rows = 0;
-    result->n_columns = scan->n_columns > 0 ? scan->n_columns : schema->n_columns;
-    for (size_t i = 0; i < table->n_rows; i++) {
-        const struct oracle_row *row = table->rows[reverse ? table->n_rows - 1 - i : i];
-        if (scan->limit > 0 && result->n_rows == scan->limit)
-            break;
-        if (!read_row(table, row, seq, scan, values))
-            continue;
-        if (last == NULL || compare_partitions(schema, last, row->key) != 0)
-            in_partition = 0;
-        last = row->key;
-        if (scan->limit_per_partition > 0 && in_partition++ >= scan->limit_per_partition)
-            continue;
-        varve_value *out = result_row(result);
-        for (uint32_t c = 0; c < result->n_columns; c++)
-            out[c] = values[scan->n_columns > 0 ? scan->columns[c] : c];
-    }
-}
-
-uint64_t oracle_rows(const struct oracle_table *table, uint64_t seq)
-{
-    struct oracle_cell cells[ORACLE_COLUMNS_MAX + 1];
-    uint64_t n = 0;
-
-    for (size_t i = 0; i < table->n_rows; i++)
-        n += row_at(&table->schema, table->rows[i], seq, cells);
-    return n;
-}
-
-/* ---------------------------------------------------------------------------------- Aggregates */
-
-struct group {
-    varve_value head[ORACLE_COLUMNS_MAX]; /* partition, bucket */
-    uint64_t rows;
-    struct aggregate {
-        uint64_t count;
-        oracle_i128 sum;
-        struct oracle_sum real;
-        varve_value min, max, first, last;
-        int64_t first_time, last_time;
-    } of[ORACLE_AGGREGATES_MAX];
-};
-
-static void aggregate_add(struct aggregate *a, const struct oracle_column *column,
-                          const varve_value *value, int64_t time)
-{
-    if (value->presence != VARVE_SET)
-        return;
-    if (column->type == VARVE_DOUBLE || column->type == VARVE_FLOAT)
-        oracle_sum_add(&a->real,
-                       column->type == VARVE_FLOAT ? (double)value->as.f32 : value->as.f64);
-    else if (column->type != VARVE_TEXT && column->type != VARVE_BLOB && column->type != VARVE_UUID)
-        a->sum += value->as.i64;
-    if (a->count == 0 || oracle_compare(column, value, &a->min) < 0)
-        a->min = *value;
-    if (a->count == 0 || oracle_compare(column, value, &a->max) > 0)
-        a->max = *value;
-    if (a->count == 0 || time < a->first_time) { /* rows come in order of key */
-        a->first = *value;
-        a->first_time = time;
-    }
-    if (a->count == 0 || time >= a->last_time) {
-        a->last = *value;
-        a->last_time = time;
-    }
-    a->count++;
-}
-
-static varve_value answer(const struct group *g, const varve_aggregate *asked, uint32_t i,
-                          const struct oracle_column *column)
-{
-    const struct aggregate *a = &g->of[i];
-    varve_value v = {.presence = VARVE_SET, .type = VARVE_BIGINT, .scale = column->scale};
-    const bool real = column->type == VARVE_DOUBLE || column->type == VARVE_FLOAT;
-
-    if (asked->function == VARVE_COUNT_ROWS || asked->function == VARVE_COUNT) {
-        v.as.i64 = (int64_t)(asked->function == VARVE_COUNT ? a->count : g->rows);
-        return v;
-    }
-    if (a->count == 0)
-        return (varve_value){.presence = VARVE_NULL};
-    switch (asked->function) {
-    case VARVE_SUM:
-        v.type = real ? VARVE_DOUBLE : VARVE_HUGEINT;
-        if (real) {
-            v.as.f64 = oracle_sum_round(&a->real);
-        } else {
-            v.as.i128.low = (uint64_t)a->sum;
-            v.as.i128.high = (int64_t)(a->sum >> 64);
-        }
-        return v;
-    case VARVE_AVG:
-        v.type = VARVE_DOUBLE;
-        v.as.f64 = real ? oracle_sum_round(&a->real) / (double)a->count
-                        : oracle_ratio(a->sum, a->count,
-                                       column->type == VARVE_DECIMAL ? column->scale : 0);
-        return v;
-    case VARVE_MIN:
-        return a->min;
-    case VARVE_MAX:
-        return a->max;
-    case VARVE_FIRST:
-        return a->first;
-    default:
-        return a->last;
-    }
-}
-
-static int64_t bucket_of(int64_t time, const varve_scan *scan)
-{
-    oracle_i128 from = (oracle_i128)time - scan->origin;
-    oracle_i128 below = from % scan->every;
-
-    below += below < 0 ? scan->every : 0;
-    return (int64_t)(time - below);
-}
-
-struct groups {
-    struct group *items;
-    size_t n, capacity;
-};
-
-/* The group with this head, made where it belongs in the order. */
-static struct group *group_of(struct groups *groups, const struct oracle_schema *schema,
-                              const varve_value *head, uint32_t n_key, bool bucketed)
-{
-    size_t at = groups->n;
-
-    while (at > 0) {
-        const varve_value *other = groups->items[at - 1].head;
-        int rc = n_key > 0 ? compare_partitions(schema, other, head) : 0;
-        if (rc == 0 && bucketed)
-            rc = sign(other[n_key].as.i64, head[n_key].as.i64);
-        if (rc == 0)
-            return &groups->items[at - 1];
-        if (rc < 0)
-            break;
-        at--;
-    }
-    if (groups->n == groups->capacity) {
-        groups->capacity = groups->capacity * 2 + 8;
-        groups->items = grown(groups->items, groups->capacity * sizeof *groups->items);
-    }
-    memmove(groups->items + at + 1, groups->items + at, (groups->n - at) * sizeof *groups->items);
-    groups->n++;
-    memset(&groups->items[at], 0, sizeof groups->items[at]);
-    memcpy(groups->items[at].head, head, (n_key + bucketed) * sizeof *head);
-    return &groups->items[at];
-}
-
-void oracle_aggregate(const struct oracle_table *table, uint64_t seq, const varve_scan *scan,
-                      struct oracle_result *result)
-{
-    const struct oracle_schema *schema = &table->schema;
-    const bool grouped = (scan->flags & VARVE_SCAN_BY_PARTITION) != 0;
-    const bool bucketed = scan->every > 0;
-    const uint32_t n_key = grouped ? schema->n_partition : 0;
-    struct groups groups = {0};
-    varve_value values[ORACLE_COLUMNS_MAX], head[ORACLE_COLUMNS_MAX] = {0};
-
-    if (!grouped && !bucketed)
-        (void)group_of(&groups, schema, head, 0, false);
-    for (size_t i = 0; i < table->n_rows; i++) {
-        if (!read_row(table, table->rows[i], seq, scan, values))
-            continue;
-        const int64_t time = values[schema->n_partition].as.i64;
-        memcpy(head, values, n_key * sizeof *head);
-        head[n_key] = values[schema->n_partition];
-        if (bucketed)
-            head[n_key].as.i64 = bucket_of(time, scan);
-        struct group *g = group_of(&groups, schema, head, n_key, bucketed);
-        g->rows++;
-        for (uint32_t a = 0; a < scan->n_aggregates; a++)
-            aggregate_add(&g->of[a], &schema->columns[scan->aggregates[a].column],
-                          &values[scan->aggregates[a].column], time);
-    }
-    result->n_rows = 0;
-    result->n_columns = n_key + bucketed + scan->n_aggregates;
-    for (size_t i = 0; i < groups.n && (scan->limit == 0 || i < scan->limit); i++) {
-        const size_t at = is_reverse(schema, scan) ? groups.n - 1 - i : i;
-        varve_value *out = result_row(result);
-        memcpy(out, groups.items[at].head, (n_key + bucketed) * sizeof *out);
-        for (uint32_t a = 0; a < scan->n_aggregates; a++)
-            out[n_key + bucketed + a] = answer(&groups.items[at], &scan->aggregates[a], a,
-                                               &schema->columns[scan->aggregates[a].column]);
-    }
-    free(groups.items);
-}
-
-void oracle_result_free(struct oracle_result *result)
-{
-    free(result->values);
-    *result = (struct oracle_result){0};
 }

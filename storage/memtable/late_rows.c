@@ -94,7 +94,6 @@ static void merge(const struct varve_memtable_view *view, const struct varve_lat
 static void sort(struct varve_late_rows *late, const struct varve_memtable_view *view)
 {
     struct varve_late_row *rows = late->rows;
-    struct varve_late_row *scratch = late->rows + late->capacity;
     const uint32_t n = late->n;
     const uint32_t base = 16;
     uint32_t i = 1;
@@ -103,6 +102,7 @@ static void sort(struct varve_late_rows *late, const struct varve_memtable_view 
         i++;
     if (i >= n)
         return; /* the common case */
+    struct varve_late_row *scratch = late->rows + late->capacity;
     for (i = 0; i < n; i += base)
         insertion_sort(view, rows + i, n - i < base ? n - i : base);
     for (uint64_t width = base; width < n; width *= 2) {

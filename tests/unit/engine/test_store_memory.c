@@ -16,12 +16,13 @@ START_TEST(tables_that_fill_evenly_share_the_budget)
     char name[8];
 
     sim_store_create(&s, 1);
+    s.options.memtable_bytes = 512u << 10;
     sim_store_open(&s);
     for (int t = 0; t < 8; t++) {
         (void)snprintf(name, sizeof name, "t%d", t);
         sim_store_table(&s, name, "upsert");
     }
-    for (int round = 0; round < 60; round++) {
+    for (int round = 0; round < 24; round++) {
         for (int t = 0; t < 8; t++) {
             (void)snprintf(name, sizeof name, "t%d", t);
             const varve_status rc = sim_store_put(&s, name, round, (int64_t)round * ROWS, ROWS,
@@ -34,7 +35,7 @@ START_TEST(tables_that_fill_evenly_share_the_budget)
     ck_assert_uint_le(stats.memtable_bytes, 2 * s.options.memtable_bytes);
     for (int t = 0; t < 8; t++) {
         (void)snprintf(name, sizeof name, "t%d", t);
-        ck_assert_int_eq(sim_store_count(&s, name), 60 * ROWS);
+        ck_assert_int_eq(sim_store_count(&s, name), 24 * ROWS);
     }
     sim_store_destroy(&s);
 }
@@ -50,13 +51,13 @@ START_TEST(log_that_cannot_be_freed_causes_no_flush)
     s.options.wal_segment_bytes = 0;
     sim_store_open(&s);
     sim_store_table(&s, "t", "upsert");
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 100; i++) {
         ck_assert_int_eq(sim_store_put(&s, "t", i, 0, 100, VARVE_POLICY_OS), VARVE_OK);
         sim_store_work(&s);
     }
     const varve_stats stats = sim_store_stats(&s);
     ck_assert_uint_le(stats.flushes, 1 + stats.bytes_given / (1u << 20));
-    ck_assert_int_eq(sim_store_count(&s, "t"), 30000);
+    ck_assert_int_eq(sim_store_count(&s, "t"), 10000);
     sim_store_destroy(&s);
 }
 END_TEST
@@ -71,16 +72,16 @@ START_TEST(smallest_memory_takes_much_data)
     s.options.wal_segment_bytes = 1u << 20;
     sim_store_open(&s);
     sim_store_table(&s, "t", "upsert");
-    for (int i = 0; i < 400; i++) {
+    for (int i = 0; i < 120; i++) {
         const varve_status rc =
             sim_store_put(&s, "t", i % 7, (int64_t)i * 1000, 1000, VARVE_POLICY_DEFAULT);
         ck_assert_msg(rc == VARVE_OK, "commit %d: %s: %s", i, varve_status_name(rc), s.err.message);
     }
-    ck_assert_int_eq(sim_store_count(&s, "t"), 400000);
+    ck_assert_int_eq(sim_store_count(&s, "t"), 120000);
     ck_assert_uint_le(sim_store_stats(&s).memory_peak, s.options.memory_limit);
     sim_store_close(&s);
     sim_store_open(&s);
-    ck_assert_int_eq(sim_store_count(&s, "t"), 400000);
+    ck_assert_int_eq(sim_store_count(&s, "t"), 120000);
     sim_store_destroy(&s);
 }
 END_TEST
@@ -142,9 +143,10 @@ START_TEST(full_disk_refuses_commits_until_there_is_room)
     struct sim_store s;
 
     sim_store_create(&s, 5);
+    s.options.memtable_bytes = 512u << 10;
     sim_store_open(&s);
     sim_store_table(&s, "t", "upsert");
-    varve_sim_set_capacity(s.sim, varve_sim_used(s.sim) + (3u << 20));
+    varve_sim_set_capacity(s.sim, varve_sim_used(s.sim) + (2u << 20));
     int accepted = fill_disk(&s);
     ck_assert_int_gt(accepted, 10);
     for (int i = 0; i < 20; i++) { /* what a flush frees is used again */
@@ -178,6 +180,7 @@ START_TEST(flush_that_finds_no_room_holds_commits_back_and_goes_on)
     int accepted = 0;
 
     sim_store_create(&s, 6);
+    s.options.memtable_bytes = 256u << 10;
     s.options.wal_segment_bytes = 64u << 20;
     sim_store_open(&s);
     sim_store_table(&s, "t", "upsert");

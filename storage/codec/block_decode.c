@@ -20,7 +20,7 @@ static varve_status corrupt(varve_error *err, const char *what)
 }
 
 typedef void row_fn(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
-                    int64_t base, int64_t *out);
+                    int64_t base, uint64_t divisor, int64_t *out);
 
 /* FOR in lanes: n >= 128 rows in the block. */
 static void decode_for_rows(row_fn *rows, uint32_t lanes, const struct varve_block *block,
@@ -32,16 +32,16 @@ static void decode_for_rows(row_fn *rows, uint32_t lanes, const struct varve_blo
     if (first % lanes != 0) {
         const uint32_t skip = first % lanes;
         const uint32_t take = n < lanes - skip ? n : lanes - skip;
-        rows(packed, block->width, first / lanes, 1, block->base, part);
+        rows(packed, block->width, first / lanes, 1, block->base, block->divisor, part);
         memcpy(out, part + skip, take * sizeof *out);
         first += take;
         out += take;
         n -= take;
     }
     const uint32_t whole = n / lanes;
-    rows(packed, block->width, first / lanes, whole, block->base, out);
+    rows(packed, block->width, first / lanes, whole, block->base, block->divisor, out);
     if (n % lanes != 0) {
-        rows(packed, block->width, first / lanes + whole, 1, block->base, part);
+        rows(packed, block->width, first / lanes + whole, 1, block->base, block->divisor, part);
         memcpy(out + (size_t)whole * lanes, part, n % lanes * sizeof *out);
     }
 }
@@ -54,7 +54,7 @@ static void decode_bit_string(const struct varve_block *block, uint32_t first, u
 
     varve_unpack_u64(block->payload.data, first, n, block->width, part);
     for (uint32_t j = 0; j < n; j++)
-        out[j] = (int64_t)((uint64_t)block->base + part[j]);
+        out[j] = (int64_t)((uint64_t)block->base + block->divisor * part[j]);
 }
 
 static void decode_for(const struct varve_kernels *k, const struct varve_block *block,
@@ -76,7 +76,7 @@ static uint64_t segment_start(const struct varve_block *block, uint32_t segment)
 
     if (segment > 0)
         varve_unpack_u64(block->extra.data, segment - 1, 1, block->width2, &restart);
-    return (uint64_t)block->base + (rows - 1) * (uint64_t)block->step + restart;
+    return (uint64_t)block->base + (rows - 1) * (uint64_t)block->step + block->divisor * restart;
 }
 
 /* Scan residuals of rows [first, first + n), first at a segment's start. */
@@ -116,6 +116,17 @@ static void scan_rows64(const struct varve_kernels *k, const struct varve_block 
     }
 }
 
+/* Residuals of rows [first, first + n) in lanes, times the divisor. */
+static void unpack_products(const struct varve_kernels *k, const struct varve_block *block,
+                            uint32_t first, uint32_t n, uint64_t *out)
+{
+    const uint32_t lanes = block->width <= 32 ? VARVE_ROW32 : VARVE_ROW64;
+    row_fn *rows = block->width <= 32 ? k->for32_i64 : k->for64_i64;
+
+    rows(block->payload.data, block->width, first / lanes, (n + lanes - 1) / lanes, 0,
+         block->divisor, (int64_t *)out);
+}
+
 /* Rows from a segment's start: first % 128 == 0. */
 static void decode_dfor_aligned(const struct varve_kernels *k, const struct varve_block *block,
                                 uint32_t first, uint32_t n, int64_t *out)
@@ -128,14 +139,15 @@ static void decode_dfor_aligned(const struct varve_kernels *k, const struct varv
     assert(first % VARVE_SEGMENT_ROWS == 0);
     if (block->n < VARVE_BLOCK_DENSE_ROWS) {
         varve_unpack_u64(block->payload.data, first, n, block->width, residual.u64);
+        for (uint32_t j = 0; j < n; j++)
+            residual.u64[j] *= block->divisor;
         scan_rows64(k, block, first, n, residual.u64, out);
-    } else if (block->width <= 32) {
+    } else if (block->width <= 32 && block->divisor == 1) {
         k->unpack_u32(block->payload.data, block->width, first / VARVE_ROW32,
                       (n + VARVE_ROW32 - 1) / VARVE_ROW32, residual.u32);
         scan_rows32(k, block, first, n, residual.u32, out);
     } else {
-        k->unpack_u64(block->payload.data, block->width, first / VARVE_ROW64,
-                      (n + VARVE_ROW64 - 1) / VARVE_ROW64, residual.u64);
+        unpack_products(k, block, first, n, residual.u64);
         scan_rows64(k, block, first, n, residual.u64, out);
     }
 }

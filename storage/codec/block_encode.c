@@ -3,7 +3,8 @@
  *
  * A column is first made plain: integers widened to int64, the cells that are not live filled with
  * the live value before them (the first live one at the start), so that they widen no packing. One
- * pass of statistics then gives the exact size of every candidate; nothing is sampled or tried out.
+ * pass of statistics then gives the exact size of every candidate; nothing is tried out. Only whether
+ * to look for a common divisor is guessed from a few rows (common_divisor.c).
  */
 #include <assert.h>
 #include <string.h>
@@ -18,6 +19,7 @@ struct plan {
     uint8_t width; /* FOR, RLE */
     uint8_t delta_width;
     uint8_t restart_width;
+    uint64_t divisor; /* FOR, DFOR; 1: none */
     size_t size;
 };
 
@@ -27,13 +29,21 @@ static size_t zigzag_size(int64_t value)
     return bits == 0 ? 1 : (bits + 6) / 7;
 }
 
-/* The sum of residuals before segment k, for k = 1 .. restarts; returns the width they need. */
-static uint32_t restart_bases(const int64_t *values, uint32_t n, int64_t step, uint64_t *bases)
+static size_t varint_size(uint64_t value)
+{
+    return value == 0 ? 1 : (varve_bit_length(value) + 6) / 7;
+}
+
+/* The sum of residuals before segment k, in units of `divisor`, for k = 1 .. restarts; returns the
+ * width they need. */
+static uint32_t restart_bases(const int64_t *values, uint32_t n, int64_t step, uint64_t divisor,
+                              uint64_t *bases)
 {
     uint64_t all = 0;
     for (uint32_t k = 1; k <= varve_block_restarts(n); k++) {
         const uint32_t last = k * VARVE_SEGMENT_ROWS - 1;
-        bases[k - 1] = (uint64_t)values[last] - (uint64_t)values[0] - last * (uint64_t)step;
+        const uint64_t sum = (uint64_t)values[last] - (uint64_t)values[0] - last * (uint64_t)step;
+        bases[k - 1] = divisor == 1 ? sum : sum / divisor;
         all |= bases[k - 1];
     }
     return varve_bit_length(all);
@@ -55,7 +65,7 @@ static struct plan plan_ints(const int64_t *values, uint32_t n, uint8_t lane, ui
     const uint64_t delta_range = (uint64_t)stats->delta_max - (uint64_t)stats->delta_min;
     const uint32_t runs = stats->changes + 1;
     uint64_t bases[VARVE_VECTOR_ROWS / VARVE_SEGMENT_ROWS];
-    struct plan plan = {.size = SIZE_MAX};
+    struct plan plan = {.divisor = 1, .size = SIZE_MAX};
 
     if (range == 0) {
         plan.codec = VARVE_CODEC_CONST;
@@ -63,7 +73,7 @@ static struct plan plan_ints(const int64_t *values, uint32_t n, uint8_t lane, ui
     }
     plan.width = (uint8_t)varve_bit_length(range);
     plan.delta_width = (uint8_t)varve_bit_length(delta_range);
-    plan.restart_width = (uint8_t)restart_bases(values, n, stats->delta_min, bases);
+    plan.restart_width = (uint8_t)restart_bases(values, n, stats->delta_min, 1, bases);
     const size_t first = zigzag_size(values[0]) + zigzag_size(stats->delta_min);
     if (delta_range == 0)
         consider(&plan, VARVE_CODEC_CONST_DELTA, first);
@@ -80,9 +90,96 @@ static struct plan plan_ints(const int64_t *values, uint32_t n, uint8_t lane, ui
     return plan;
 }
 
-/* Pack offsets of `size` bytes in all; `deltas` chooses what they are offsets of. */
+/* FOR with a common divisor, if that is smaller than what is planned. */
+static void plan_divided_for(struct plan *plan, uint32_t n, const struct varve_int_stats *stats,
+                             uint64_t divisor)
+{
+    const uint64_t range = (uint64_t)stats->max - (uint64_t)stats->min;
+    const uint32_t width = varve_bit_length(range / divisor);
+    const size_t size =
+        1 + zigzag_size(stats->min) + varint_size(divisor) + varve_block_packed_size(n, width);
+
+    if (size >= plan->size || !varve_block_divisor_fits(stats->min, divisor, width))
+        return;
+    plan->codec = VARVE_CODEC_FOR;
+    plan->width = (uint8_t)width;
+    plan->divisor = divisor;
+    plan->size = size;
+}
+
+static void plan_divided_dfor(struct plan *plan, const int64_t *values, uint32_t n,
+                              const struct varve_int_stats *stats, uint64_t divisor)
+{
+    const uint64_t range = (uint64_t)stats->delta_max - (uint64_t)stats->delta_min;
+    const uint32_t width = varve_bit_length(range / divisor);
+    uint64_t bases[VARVE_VECTOR_ROWS / VARVE_SEGMENT_ROWS];
+    const uint32_t restart_width = restart_bases(values, n, stats->delta_min, divisor, bases);
+    const size_t size =
+        2 + zigzag_size(values[0]) + zigzag_size(stats->delta_min) + varint_size(divisor) +
+        varve_pack_size(varve_block_restarts(n), restart_width) + varve_block_packed_size(n, width);
+
+    if (size >= plan->size || !varve_block_divisor_fits(stats->delta_min, divisor, width))
+        return;
+    plan->codec = VARVE_CODEC_DFOR;
+    plan->delta_width = (uint8_t)width;
+    plan->restart_width = (uint8_t)restart_width;
+    plan->divisor = divisor;
+    plan->size = size;
+}
+
+/*
+ * What divides the values' offsets divides the deltas' too, so those are searched only where the
+ * values have no divisor. The limits keep differences and the sums of residuals below 2^64, so that
+ * quotients of them are exact.
+ */
+static void plan_divided(const struct varve_kernels *k, const int64_t *values, uint32_t n,
+                         const struct varve_int_stats *stats, struct plan *plan)
+{
+    const uint64_t range = (uint64_t)stats->max - (uint64_t)stats->min;
+    const uint64_t delta_range = (uint64_t)stats->delta_max - (uint64_t)stats->delta_min;
+    uint64_t divisor = 1;
+
+    if (range >= VARVE_DIVIDED_RANGE_MAX)
+        return;
+    divisor = varve_common_divisor(k, values, n, stats->min, false, range);
+    if (divisor > 1)
+        plan_divided_for(plan, n, stats, divisor);
+    if (delta_range >= (uint64_t)1 << 53)
+        return;
+    if (divisor == 1)
+        divisor = varve_common_divisor(k, values, n, stats->delta_min, true, delta_range);
+    if (divisor > 1)
+        plan_divided_dfor(plan, values, n, stats, divisor);
+}
+
+/* The offsets of n values, or with `deltas` of their deltas, from `base`, in units of `divisor`. */
+static void offsets_u64(const struct varve_kernels *k, const int64_t *values, uint32_t n,
+                        int64_t base, bool deltas, uint64_t divisor, uint64_t *out)
+{
+    (deltas ? k->delta_u64 : k->residual_u64)(values, n, base, out);
+    if (divisor != 1) {
+        const struct varve_divider by = varve_divider_of(divisor);
+        k->divide_u64(out, n, by.shift, by.inverse, out);
+    }
+}
+
+static void offsets_u32(const struct varve_kernels *k, const int64_t *values, uint32_t n,
+                        int64_t base, bool deltas, uint64_t divisor, uint32_t *out)
+{
+    _Alignas(64) uint64_t wide[VARVE_VECTOR_ROWS];
+
+    if (divisor == 1) {
+        (deltas ? k->delta_u32 : k->residual_u32)(values, n, base, out);
+    } else {
+        offsets_u64(k, values, n, base, deltas, divisor, wide);
+        k->narrow_i32((const int64_t *)wide, n, (int32_t *)out);
+    }
+}
+
+/* Pack what the codec packs: `deltas` and `divisor` as above. */
 static void write_packed(const struct varve_kernels *k, const int64_t *values, uint32_t n,
-                         uint32_t width, int64_t base, bool deltas, struct varve_buffer *out)
+                         uint32_t width, int64_t base, bool deltas, uint64_t divisor,
+                         struct varve_buffer *out)
 {
     _Alignas(64) union {
         uint32_t u32[VARVE_VECTOR_ROWS];
@@ -95,7 +192,7 @@ static void write_packed(const struct varve_kernels *k, const int64_t *values, u
         return;
     if (n < VARVE_BLOCK_DENSE_ROWS || width > 32) {
         const uint32_t rows = (n + VARVE_ROW64 - 1) / VARVE_ROW64;
-        (deltas ? k->delta_u64 : k->residual_u64)(values, n, base, residual.u64);
+        offsets_u64(k, values, n, base, deltas, divisor, residual.u64);
         memset(residual.u64 + n, 0, (rows * VARVE_ROW64 - n) * sizeof *residual.u64);
         memset(at, 0, size);
         if (n < VARVE_BLOCK_DENSE_ROWS)
@@ -104,7 +201,7 @@ static void write_packed(const struct varve_kernels *k, const int64_t *values, u
             k->pack_u64(residual.u64, rows, width, at);
     } else {
         const uint32_t rows = (n + VARVE_ROW32 - 1) / VARVE_ROW32;
-        (deltas ? k->delta_u32 : k->residual_u32)(values, n, base, residual.u32);
+        offsets_u32(k, values, n, base, deltas, divisor, residual.u32);
         memset(residual.u32 + n, 0, (rows * VARVE_ROW32 - n) * sizeof *residual.u32);
         memset(at, 0, size);
         k->pack_u32(residual.u32, rows, width, at);
@@ -148,13 +245,15 @@ static void write_dfor(const struct varve_kernels *k, const int64_t *values, uin
 {
     uint64_t bases[VARVE_VECTOR_ROWS / VARVE_SEGMENT_ROWS];
 
-    (void)restart_bases(values, n, step, bases);
+    (void)restart_bases(values, n, step, plan->divisor, bases);
     varve_write_u8(out, plan->delta_width);
     varve_write_u8(out, plan->restart_width);
     varve_write_zigzag(out, values[0]);
     varve_write_zigzag(out, step);
+    if (plan->divisor != 1)
+        varve_write_varint(out, plan->divisor);
     write_bit_string(out, bases, varve_block_restarts(n), plan->restart_width);
-    write_packed(k, values, n, plan->delta_width, step, true, out);
+    write_packed(k, values, n, plan->delta_width, step, true, plan->divisor, out);
 }
 
 static void write_raw_ints(const struct varve_kernels *k, const int64_t *values, uint32_t n,
@@ -176,9 +275,13 @@ void varve_ints_encode(const struct varve_kernels *k, const int64_t *values, uin
                        uint8_t lane, uint8_t block_flags, uint32_t encode_flags,
                        const struct varve_int_stats *stats, struct varve_buffer *out)
 {
-    const struct plan plan = plan_ints(values, n, lane, encode_flags, stats);
+    struct plan plan = plan_ints(values, n, lane, encode_flags, stats);
     const size_t start = out->size;
 
+    if (plan.codec != VARVE_CODEC_CONST && plan.codec != VARVE_CODEC_CONST_DELTA)
+        plan_divided(k, values, n, stats, &plan);
+    if (plan.divisor != 1)
+        block_flags |= VARVE_BLOCK_HAS_DIVISOR;
     varve_block_header_write(out, plan.codec, lane, block_flags, n);
     switch (plan.codec) {
     case VARVE_CODEC_CONST:
@@ -191,7 +294,9 @@ void varve_ints_encode(const struct varve_kernels *k, const int64_t *values, uin
     case VARVE_CODEC_FOR:
         varve_write_u8(out, plan.width);
         varve_write_zigzag(out, stats->min);
-        write_packed(k, values, n, plan.width, stats->min, false, out);
+        if (plan.divisor != 1)
+            varve_write_varint(out, plan.divisor);
+        write_packed(k, values, n, plan.width, stats->min, false, plan.divisor, out);
         break;
     case VARVE_CODEC_RLE:
         write_rle(values, n, &plan, stats->min, out);

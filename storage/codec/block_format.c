@@ -65,6 +65,14 @@ size_t varve_block_packed_size(uint32_t n, uint32_t width)
     return (size_t)((rows * width + bits - 1) / bits) * 128;
 }
 
+bool varve_block_divisor_fits(int64_t base, uint64_t divisor, uint32_t width)
+{
+    const uint64_t most = width == 0 ? 0 : UINT64_MAX >> (64 - width);
+    const uint64_t room = (uint64_t)INT64_MAX - (uint64_t)base;
+
+    return most == 0 || divisor <= room / most;
+}
+
 size_t varve_block_text_max(uint32_t n)
 {
     return n == 1 ? VARVE_BLOCK_TEXT_MAX_ONE : VARVE_VECTOR_BYTES_MAX;
@@ -74,7 +82,7 @@ void varve_block_header_write(struct varve_buffer *out, uint8_t codec, uint8_t l
                               uint32_t n)
 {
     assert(n >= 1 && n <= VARVE_VECTOR_ROWS);
-    assert((lane & 0xf) == lane && (flags & 3) == flags);
+    assert((lane & 0xf) == lane && (flags & 7) == flags);
     varve_write_u8(out, codec);
     varve_write_u8(out, (uint8_t)(lane | flags << 4));
     varve_write_u16(out, (uint16_t)n);
@@ -87,13 +95,16 @@ static varve_status read_header(struct varve_reader *r, uint8_t lane, uint32_t n
     block->codec = varve_read_u8(r);
     const uint8_t form = varve_read_u8(r);
     block->lane = form & 0xf;
-    block->flags = form >> 4;
+    block->flags = form >> 4 & 3;
+    block->divisor = (form >> 4 & VARVE_BLOCK_HAS_DIVISOR) != 0 ? 0 : 1; /* 0: to be read */
     block->n = varve_read_u16(r);
     if (r->failed)
         return corrupt(err, "cut short");
     if (block->n != n || n < 1 || n > VARVE_VECTOR_ROWS)
         return corrupt(err, "row count");
-    if (block->flags > 3 || block->flags == VARVE_BLOCK_HAS_DELETED)
+    if (form >> 7 != 0 || block->flags == VARVE_BLOCK_HAS_DELETED)
+        return corrupt(err, "flags");
+    if (block->divisor == 0 && block->codec != VARVE_CODEC_FOR && block->codec != VARVE_CODEC_DFOR)
         return corrupt(err, "flags");
     if (block->lane != (block->codec == VARVE_CODEC_DICT ? VARVE_LANE_I32 : lane))
         return corrupt(err, "lane");
@@ -113,6 +124,17 @@ static int64_t read_value(struct varve_reader *r, uint8_t lane, bool *sound)
     const int64_t value = varve_read_zigzag(r);
     *sound = *sound && varve_lane_holds(lane, value);
     return value;
+}
+
+/* The divisor, where the flags announced one; `base` is what its multiples are added to. */
+static void read_divisor(struct varve_reader *r, struct varve_block *block, int64_t base,
+                         bool *sound)
+{
+    if (block->divisor != 0)
+        return;
+    block->divisor = varve_read_varint(r);
+    *sound = *sound && block->divisor >= 2 &&
+             varve_block_divisor_fits(base, block->divisor, block->width);
 }
 
 static void read_rle(struct varve_reader *r, struct varve_block *block, bool *sound)
@@ -142,6 +164,7 @@ static void read_dfor(struct varve_reader *r, struct varve_block *block, bool *s
     block->width2 = read_width(r, sound);
     block->base = read_value(r, block->lane, sound);
     block->step = varve_read_zigzag(r);
+    read_divisor(r, block, block->step, sound);
     const size_t extra = varve_pack_size(varve_block_restarts(block->n), block->width2);
     const size_t packed = varve_block_packed_size(block->n, block->width);
     block->extra = varve_read_bytes(r, extra);
@@ -174,6 +197,7 @@ static varve_status read_simple(struct varve_reader *r, struct varve_block *bloc
         sound = sound && integer;
         block->width = read_width(r, &sound);
         block->base = read_value(r, block->lane, &sound);
+        read_divisor(r, block, block->base, &sound);
         block->payload = varve_read_bytes(r, varve_block_packed_size(block->n, block->width));
         break;
     case VARVE_CODEC_DFOR:

@@ -9,8 +9,9 @@
  *   Header, 4 bytes
  *     offset  size  field
  *          0     1  codec     enum varve_codec
- *          1     1  form      bits 0-3 lane (enum varve_lane), bits 4-5 flags (enum
- *                             varve_block_flags; HAS_DELETED only with HAS_ABSENT), bits 6-7 zero
+ *          1     1  form      bits 0-3 lane (enum varve_lane), bits 4-6 flags (enum
+ *                             varve_block_flags; HAS_DELETED only with HAS_ABSENT, HAS_DIVISOR
+ *                             only in FOR and DFOR), bit 7 zero
  *          2     2  n         rows, 1 .. 1024
  *
  *   Codec part. "Integers" are the lanes I8 .. I64, and base and first lie in the lane's range;
@@ -25,16 +26,19 @@
  *                  Residual 0 is 0; residual j is value j - value (j - 1) - step. Restart k (1 ..
  *                  (n - 1) / 128) is the sum of the residuals below row 128 k, so that
  *                  value j = first + j * step + restart (j / 128) + the segment's residuals up to j.
+ *                  With HAS_DIVISOR a varint divisor, 2 or more, follows base (FOR) or step (DFOR),
+ *                  and what is packed counts in it: offsets, residuals and restarts are divisor
+ *                  times what stands. base (step) + divisor * (2^width - 1) is at most 2^63 - 1.
  *     RLE          u16 runs (1 .. n). Integers: u8 width (0 .. 64), zigzag base. The last row + 1 of
  *                  each run but the last, which ends at n: a bit string of bitlen(n - 1) each,
  *                  increasing. Integers: a bit string of the runs' offsets from base, width bits
  *                  each. F32, F64, B16: the runs' values.
- *     DICT         a block of lane I32, same n, no flags, codec RAW .. RLE: the codes. The outer
+ *     DICT         a block of lane I32, same n, no states, codec RAW .. RLE: the codes. The outer
  *                  lane is I32 too.
  *     DECIMAL      lane DEC: a block of the mantissas (I64), then one of the scales (I8); both
- *                  codec RAW .. RLE, same n, no flags.
+ *                  codec RAW .. RLE, same n, no states.
  *     TEXT         lane BYTES: varint raw size, a block of lane I32 (codec RAW .. RLE, same n, no
- *                  flags) of the end of each value in the text, then the text.
+ *                  states) of the end of each value in the text, then the text.
  *     TEXT_LZ4     the same with varint stored size after the raw size, and the text as one LZ4
  *     TEXT_ZSTD    block or one zstd frame that states its content size.
  *   Raw text is at most 1 MiB, or 16 MiB when n = 1. Stored sizes are below raw sizes.
@@ -52,7 +56,8 @@
  *   A row that is deleted is not live. RUNS is written when it is smaller than BITS.
  *
  * Where a choice of codec is open, the writer takes the fewest bytes, and of equals the first of
- * CONST, CONST_DELTA, RAW, FOR, RLE, DFOR. Readers accept any.
+ * CONST, CONST_DELTA, RAW, FOR, RLE, DFOR, FOR with a divisor, DFOR with a divisor
+ * (common_divisor.c says which divisors it looks for). Readers accept any.
  *
  * Changing anything above takes a new codec id, a new folder in tests/golden/block/, and a decoder
  * that still reads what version 1 wrote.
@@ -86,12 +91,14 @@ static inline uint32_t varve_block_restarts(uint32_t n)
 {
     return (n - 1) / 128;
 }
+/* Whether base + divisor * (2^width - 1) is at most 2^63 - 1. */
+bool varve_block_divisor_fits(int64_t base, uint64_t divisor, uint32_t width);
 size_t varve_block_text_max(uint32_t n);
 
 void varve_block_header_write(struct varve_buffer *out, uint8_t codec, uint8_t lane, uint8_t flags,
                               uint32_t n);
 
-/* Open a block that stands inside another: no flags, and codec RAW .. RLE. */
+/* Open a block that stands inside another: no states, and codec RAW .. RLE. */
 varve_status varve_block_open_inner(struct varve_span in, uint8_t lane, uint32_t n,
                                     struct varve_block *ret_block, varve_error *err);
 

@@ -42,6 +42,23 @@ void varve_ints_widen(const struct varve_kernels *k, uint8_t lane, const void *v
 uint32_t varve_gather_live(const void *values, uint32_t size, const uint64_t *live, uint32_t n,
                            void *out);
 
+/* Dividing by multiplying: a multiple x of `divisor` has the quotient (x >> shift) * inverse. */
+struct varve_divider {
+    uint64_t divisor;
+    uint64_t inverse; /* of the divisor's odd part, modulo 2^64 */
+    uint32_t shift;
+};
+
+#define VARVE_DIVISOR_ROWS_MIN 32u /* below this many rows no divisor is sought */
+#define VARVE_DIVIDED_RANGE_MAX (UINT64_C(1) << 62)
+
+struct varve_divider varve_divider_of(uint64_t divisor); /* divisor > 0 */
+/* The greatest common divisor of the offsets value - base, or with `deltas` of the offsets
+ * value j - value (j - 1) - base (j > 0), which are at most `range` < VARVE_DIVIDED_RANGE_MAX and
+ * not all 0. 1 when there is none, when 2, 3, 5 and 7 are no factors of it, or when n is small. */
+uint64_t varve_common_divisor(const struct varve_kernels *k, const int64_t *values, uint32_t n,
+                              int64_t base, bool deltas, uint64_t range);
+
 /* Write the header and the codec's part of integers that are all live. */
 void varve_ints_encode(const struct varve_kernels *k, const int64_t *values, uint32_t n,
                        uint8_t lane, uint8_t block_flags, uint32_t encode_flags,

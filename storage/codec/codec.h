@@ -64,8 +64,9 @@ enum varve_codec {
 
 /* In files. */
 enum varve_block_flags {
-    VARVE_BLOCK_HAS_ABSENT = 1, /* a live bitmap stands in the block: not every cell is live */
-    VARVE_BLOCK_HAS_DELETED = 2 /* a deleted bitmap too (deleted cells are not live) */
+    VARVE_BLOCK_HAS_ABSENT = 1,  /* a live bitmap stands in the block: not every cell is live */
+    VARVE_BLOCK_HAS_DELETED = 2, /* a deleted bitmap too (deleted cells are not live) */
+    VARVE_BLOCK_HAS_DIVISOR = 4  /* FOR, DFOR: a common divisor of what is packed stands in it */
 };
 
 /* Values in memory, decoded. Buffers are 64-byte aligned and padded to 64 bytes when ours. */
@@ -113,13 +114,14 @@ varve_status varve_block_encode(const struct varve_lanes *in, uint32_t flags,
 struct varve_block {
     uint8_t lane;
     uint8_t codec;
-    uint8_t flags;
+    uint8_t flags;  /* of enum varve_block_flags, those of states */
     uint8_t width;  /* bits a value, packed codecs */
     uint8_t width2; /* bits of a run end (RLE) or of a restart base (DFOR) */
     uint16_t runs;  /* RLE */
     uint32_t n;
-    int64_t base; /* FOR, DFOR, CONST (integers), CONST_DELTA: first */
-    int64_t step; /* CONST_DELTA; DFOR: least delta */
+    int64_t base;     /* FOR, DFOR, CONST (integers), CONST_DELTA: first */
+    int64_t step;     /* CONST_DELTA; DFOR: least delta */
+    uint64_t divisor; /* FOR, DFOR: what a packed value is multiplied by; else 1 */
     struct varve_span payload;
     struct varve_span extra; /* a codec's second part (run ends, offsets, scales, DFOR bases) */
     struct varve_span live;  /* stored bitmaps, or empty */

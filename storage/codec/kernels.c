@@ -86,8 +86,37 @@ static void unpack_u32(const uint8_t *packed, uint32_t width, uint32_t row, uint
         unpack_row32(packed, width, row + r, out + (size_t)r * VARVE_ROW32);
 }
 
-static void for32_i64(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
-                      int64_t base, int64_t *out)
+/* Times a divisor of 33 bits or more: the product in halves, as vectors multiply 32 bits by 32. */
+static void for32_wide(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
+                       int64_t base, uint64_t divisor, int64_t *out)
+{
+    const uint32_t low = (uint32_t)divisor, high = (uint32_t)(divisor >> 32);
+    uint32_t part[VARVE_ROW32] = {0};
+
+    for (uint32_t r = 0; r < rows; r++, out += VARVE_ROW32) {
+        if (width > 0)
+            unpack_row32(packed, width, row + r, part);
+        for (uint32_t l = 0; l < VARVE_ROW32; l++)
+            out[l] = (int64_t)((uint64_t)base + (uint64_t)part[l] * low +
+                               ((uint64_t)part[l] * high << 32));
+    }
+}
+
+static void for32_times(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
+                        int64_t base, uint32_t divisor, int64_t *out)
+{
+    uint32_t part[VARVE_ROW32] = {0};
+
+    for (uint32_t r = 0; r < rows; r++, out += VARVE_ROW32) {
+        if (width > 0)
+            unpack_row32(packed, width, row + r, part);
+        for (uint32_t l = 0; l < VARVE_ROW32; l++)
+            out[l] = (int64_t)((uint64_t)base + (uint64_t)part[l] * divisor);
+    }
+}
+
+static void for32_plain(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
+                        int64_t base, int64_t *out)
 {
     uint32_t part[VARVE_ROW32] = {0};
 
@@ -99,21 +128,32 @@ static void for32_i64(const uint8_t *packed, uint32_t width, uint32_t row, uint3
     }
 }
 
-static void for32_i32(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
-                      int64_t base, int32_t *out)
+static void for32_i64(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
+                      int64_t base, uint64_t divisor, int64_t *out)
 {
-    uint32_t part[VARVE_ROW32] = {0};
+    if (divisor == 1)
+        for32_plain(packed, width, row, rows, base, out);
+    else if (divisor <= UINT32_MAX)
+        for32_times(packed, width, row, rows, base, (uint32_t)divisor, out);
+    else
+        for32_wide(packed, width, row, rows, base, divisor, out);
+}
 
-    for (uint32_t r = 0; r < rows; r++, out += VARVE_ROW32) {
+static void for64_times(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
+                        int64_t base, uint64_t divisor, int64_t *out)
+{
+    uint64_t part[VARVE_ROW64] = {0};
+
+    for (uint32_t r = 0; r < rows; r++, out += VARVE_ROW64) {
         if (width > 0)
-            unpack_row32(packed, width, row + r, part);
-        for (uint32_t l = 0; l < VARVE_ROW32; l++)
-            out[l] = (int32_t)((uint32_t)base + part[l]);
+            unpack_row64(packed, width, row + r, part);
+        for (uint32_t l = 0; l < VARVE_ROW64; l++)
+            out[l] = (int64_t)((uint64_t)base + part[l] * divisor);
     }
 }
 
-static void for64_i64(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
-                      int64_t base, int64_t *out)
+static void for64_plain(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
+                        int64_t base, int64_t *out)
 {
     uint64_t part[VARVE_ROW64] = {0};
 
@@ -125,11 +165,20 @@ static void for64_i64(const uint8_t *packed, uint32_t width, uint32_t row, uint3
     }
 }
 
+static void for64_i64(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
+                      int64_t base, uint64_t divisor, int64_t *out)
+{
+    if (divisor == 1)
+        for64_plain(packed, width, row, rows, base, out);
+    else
+        for64_times(packed, width, row, rows, base, divisor, out);
+}
+
 /* By way of the row of its own that the other has: the compiler vectorises that one only. */
 static void unpack_u64(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
                        uint64_t *out)
 {
-    for64_i64(packed, width, row, rows, 0, (int64_t *)out);
+    for64_plain(packed, width, row, rows, 0, (int64_t *)out);
 }
 
 static void pack_u32(const uint32_t *in, uint32_t rows, uint32_t width, uint8_t *out)
@@ -396,6 +445,26 @@ static void delta_u64(const int64_t *restrict in, uint32_t n, int64_t step, uint
         out[j] = (uint64_t)in[j] - (uint64_t)in[j - 1] - (uint64_t)step;
 }
 
+static void divide_u64(const uint64_t *in, uint32_t n, uint32_t shift, uint64_t inverse,
+                       uint64_t *out)
+{
+    for (uint32_t j = 0; j < n; j++)
+        out[j] = (in[j] >> shift) * inverse;
+}
+
+static void divided_bits(const uint64_t *in, uint32_t n, uint32_t shift, uint64_t inverse,
+                         uint64_t *ret_in, uint64_t *ret_products)
+{
+    uint64_t any = 0, products = 0;
+
+    for (uint32_t j = 0; j < n; j++) {
+        any |= in[j];
+        products |= (in[j] >> shift) * inverse;
+    }
+    *ret_in = any;
+    *ret_products = products;
+}
+
 static void f64_compare_keys(const double *restrict in, uint32_t n, int64_t *restrict out)
 {
     for (uint32_t j = 0; j < n; j++)
@@ -454,7 +523,6 @@ const struct varve_kernels VARVE_KERNELS = {
     .unpack_u32 = unpack_u32,
     .unpack_u64 = unpack_u64,
     .for32_i64 = for32_i64,
-    .for32_i32 = for32_i32,
     .for64_i64 = for64_i64,
     .pack_u32 = pack_u32,
     .pack_u64 = pack_u64,
@@ -478,6 +546,8 @@ const struct varve_kernels VARVE_KERNELS = {
     .residual_u64 = residual_u64,
     .delta_u32 = delta_u32,
     .delta_u64 = delta_u64,
+    .divide_u64 = divide_u64,
+    .divided_bits = divided_bits,
     .f64_compare_keys = f64_compare_keys,
     .compare_i64 = compare_i64,
 };

@@ -55,13 +55,11 @@ struct varve_kernels {
                        uint32_t *out);
     void (*unpack_u64)(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
                        uint64_t *out);
-    /* The same plus `base`, as the values themselves. */
+    /* The same times `divisor` plus `base`, as the values themselves. */
     void (*for32_i64)(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
-                      int64_t base, int64_t *out);
-    void (*for32_i32)(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
-                      int64_t base, int32_t *out);
+                      int64_t base, uint64_t divisor, int64_t *out);
     void (*for64_i64)(const uint8_t *packed, uint32_t width, uint32_t row, uint32_t rows,
-                      int64_t base, int64_t *out);
+                      int64_t base, uint64_t divisor, int64_t *out);
     /* `out` is zeroed and of packed size; `in` holds rows x lanes values below 2^width. */
     void (*pack_u32)(const uint32_t *in, uint32_t rows, uint32_t width, uint8_t *out);
     void (*pack_u64)(const uint64_t *in, uint32_t rows, uint32_t width, uint8_t *out);
@@ -92,6 +90,13 @@ struct varve_kernels {
     void (*residual_u64)(const int64_t *in, uint32_t n, int64_t base, uint64_t *out);
     void (*delta_u32)(const int64_t *in, uint32_t n, int64_t step, uint32_t *out);
     void (*delta_u64)(const int64_t *in, uint32_t n, int64_t step, uint64_t *out);
+
+    /* (in >> shift) * inverse, modulo 2^64: of all values, or of all the bits that occur in `in`
+     * and in the products. `out` may be `in`. */
+    void (*divide_u64)(const uint64_t *in, uint32_t n, uint32_t shift, uint64_t inverse,
+                       uint64_t *out);
+    void (*divided_bits)(const uint64_t *in, uint32_t n, uint32_t shift, uint64_t inverse,
+                         uint64_t *ret_in, uint64_t *ret_products);
 
     /* Keys for comparison: NaN all one and greatest, -0.0 as 0.0. */
     void (*f64_compare_keys)(const double *in, uint32_t n, int64_t *out);

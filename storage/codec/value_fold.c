@@ -224,6 +224,11 @@ void varve_fold_lanes(struct varve_fold *fold, uint32_t want, const struct varve
     varve_fold_lanes_with(varve_kernels_get(), fold, want, in, first, n);
 }
 
+static int64_t packed_value(const struct varve_block *block, uint64_t packed)
+{
+    return (int64_t)((uint64_t)block->base + block->divisor * packed);
+}
+
 /* Whole rows of 32 that are packed in 32-bit words fold without becoming int64 first. */
 static void fold_packed(const struct varve_kernels *k, const struct varve_block *block,
                         uint32_t first, uint32_t n, struct varve_fold *fold)
@@ -236,12 +241,12 @@ static void fold_packed(const struct varve_kernels *k, const struct varve_block 
     k->unpack_u32(block->payload.data, block->width, row, end - row, offsets);
     const uint32_t *at = offsets + first % VARVE_ROW32;
     k->u32_range(at, n, &range);
-    range.min += block->base;
-    range.max += block->base;
-    range.sum += (varve_i128)block->base * n;
+    range.min = packed_value(block, (uint64_t)range.min);
+    range.max = packed_value(block, (uint64_t)range.max);
+    range.sum = (varve_i128)block->base * n + range.sum * (varve_i128)block->divisor;
     if (!fold->has_first)
-        fold->first.i64 = block->base + at[0];
-    fold->last.i64 = block->base + at[n - 1];
+        fold->first.i64 = packed_value(block, at[0]);
+    fold->last.i64 = packed_value(block, at[n - 1]);
     fold->has_first = true;
     fold->count += n;
     fold_int_range(fold, &range);
@@ -250,11 +255,12 @@ static void fold_packed(const struct varve_kernels *k, const struct varve_block 
 /* Sums of offsets from the base are sums of values only if no value wraps. */
 static bool folds_packed(const struct varve_block *block, uint32_t first, uint32_t n)
 {
-    return block->codec == VARVE_CODEC_FOR && block->n >= VARVE_BLOCK_DENSE_ROWS &&
-           block->width <= 32 && block->flags == 0 && varve_lane_holds(block->lane, block->base) &&
-           first + n <= block->n && n > 0 && block->base <= INT64_MAX - (int64_t)UINT32_MAX &&
-           varve_lane_holds(block->lane,
-                            block->base + (int64_t)(((uint64_t)1 << block->width) - 1));
+    if (block->codec != VARVE_CODEC_FOR || block->n < VARVE_BLOCK_DENSE_ROWS || block->width > 32 ||
+        block->flags != 0 || first + n > block->n || n == 0)
+        return false;
+    return varve_block_divisor_fits(block->base, block->divisor, block->width) &&
+           varve_lane_holds(block->lane, block->base) &&
+           varve_lane_holds(block->lane, packed_value(block, ((uint64_t)1 << block->width) - 1));
 }
 
 static varve_status fold_text(const struct varve_block *block, uint32_t first, uint32_t n,

@@ -177,6 +177,38 @@ static void bench_ints(struct bench *b)
     report(b, "encode DFOR 5, zone", encode);
 }
 
+/* Multiples of a divisor: prices of a tick size. */
+static void bench_divided(struct bench *b)
+{
+    static const uint32_t widths[] = {16, 40};
+    char what[64];
+
+    b->want = VARVE_FOLD_SUM | VARVE_FOLD_MIN | VARVE_FOLD_MAX;
+    for (uint32_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        fill_random(b, widths[i], 0);
+        for (uint32_t j = 0; j < ROWS; j++)
+            b->values[j] *= 10000;
+        load(b, VARVE_LANE_I64);
+        (void)snprintf(what, sizeof what, "block decode FOR %u x 10^4 -> i64", widths[i]);
+        report(b, what, decode);
+        (void)snprintf(what, sizeof what, "block fold FOR %u x 10^4", widths[i]);
+        report(b, what, fold);
+        (void)snprintf(what, sizeof what, "encode FOR %u x 10^4, zone", widths[i]);
+        report(b, what, encode);
+    }
+    fill_random(b, 5, 0);
+    for (uint32_t j = 0; j < ROWS; j++)
+        b->values[j] = b->values[j] * 10000 + (j == 0 ? 0 : b->values[j - 1]);
+    load(b, VARVE_LANE_I64);
+    report(b, "block decode DFOR 5 x 10^4 -> i64", decode);
+    report(b, "encode DFOR 5 x 10^4, zone", encode);
+    b->encode_flags |= VARVE_ENCODE_LOG;
+    report(b, "encode DFOR 5 x 10^4, log", encode);
+    fill_random(b, 16, 0);
+    report(b, "encode FOR 16, log", encode);
+    b->encode_flags = VARVE_ENCODE_ZONE;
+}
+
 static void bench_floats(struct bench *b)
 {
     for (uint32_t j = 0; j < ROWS; j++) {
@@ -205,6 +237,7 @@ int main(void)
     varve_exact_reset(&b->fsum);
     bench_kernels(b);
     bench_ints(b);
+    bench_divided(b);
     bench_floats(b);
     varve_buffer_free(&b->out);
     free(b);

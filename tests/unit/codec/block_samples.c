@@ -37,6 +37,10 @@ static int64_t int_of(enum sample_shape shape, uint32_t row, int64_t before, str
         return row % 97 == 0 ? (int64_t)varve_rng_next(rng) : before;
     case SHAPE_RANDOM:
         return (int64_t)varve_rng_next(rng);
+    case SHAPE_TICKS:
+        return 77 + 300 * (int64_t)varve_rng_below(rng, 100);
+    case SHAPE_LADDER:
+        return before + 1000 * (int64_t)varve_rng_below(rng, 9) + 7;
     case SHAPE_EXTREMES:
     case SHAPE_COUNT:
         break;
@@ -121,6 +125,8 @@ static uint32_t text_size(enum sample_shape shape, uint32_t row, struct varve_rn
     case SHAPE_NARROW:
     case SHAPE_RUNS:
     case SHAPE_RANDOM:
+    case SHAPE_TICKS:
+    case SHAPE_LADDER:
     case SHAPE_COUNT:
         break;
     }
@@ -205,6 +211,21 @@ void sample_fill_width(struct sample *s, uint32_t width, int64_t base, uint32_t 
         s->values[j] = (uint64_t)base + (varve_rng_next(&rng) & mask);
     s->values[n / 2] = (uint64_t)base + mask;
     s->values[0] = (uint64_t)base;
+}
+
+void sample_fill_multiples(struct sample *s, uint64_t divisor, uint64_t most, int64_t base,
+                           uint32_t n, uint64_t seed)
+{
+    struct varve_rng rng;
+
+    varve_rng_seed(&rng, seed);
+    memset(s, 0, sizeof *s);
+    s->in = (struct varve_lanes){.lane = VARVE_LANE_I64, .n = n, .values = s->values};
+    for (uint32_t j = 0; j < n; j++)
+        s->values[j] = (uint64_t)base + varve_rng_below(&rng, most + 1) * divisor;
+    s->values[0] = (uint64_t)base;
+    s->values[1] = (uint64_t)base + divisor;
+    s->values[n - 1] = (uint64_t)base + most * divisor;
 }
 
 bool sample_is_live(const struct sample *s, uint32_t row)

@@ -17,6 +17,8 @@ enum sample_shape {
     SHAPE_RUNS,     /* long runs */
     SHAPE_RANDOM,   /* any bits */
     SHAPE_EXTREMES, /* the edges of the type in turn */
+    SHAPE_TICKS,    /* multiples of 300 above an odd number */
+    SHAPE_LADDER,   /* a climb by multiples of 1,000 and an odd number */
     SHAPE_COUNT
 };
 
@@ -46,6 +48,10 @@ void sample_fill(struct sample *s, uint8_t lane, enum sample_shape shape, uint32
                  enum sample_state states, uint64_t seed);
 /* Random integers that need exactly `width` bits above `base` (lane I64; n > 1 unless width 0). */
 void sample_fill_width(struct sample *s, uint32_t width, int64_t base, uint32_t n, uint64_t seed);
+/* Random multiples of `divisor` from `base` on, up to `most` times it (lane I64, n > 2): the first
+ * two rows are `base` and base + divisor, the last base + most * divisor. */
+void sample_fill_multiples(struct sample *s, uint64_t divisor, uint64_t most, int64_t base,
+                           uint32_t n, uint64_t seed);
 bool sample_is_live(const struct sample *s, uint32_t row);
 
 /* The row counts at which layouts change. */

@@ -30,7 +30,7 @@ static const struct {
     {I8, 2, 6, -4, 0, {12, I8, 2, 0, 7, 8}},       /* a codec of a later version */
     {I8, 2, 6, -4, 0, {1, 0, 2, 0, 7, 8}},         /* no lane */
     {I8, 2, 6, -4, 0, {1, 2, 2, 0, 7, 8}},         /* another lane */
-    {I8, 2, 6, -4, 0, {1, I8 | 0x40, 2, 0, 7, 8}}, /* reserved bit */
+    {I8, 2, 6, -4, 0, {1, I8 | 0x40, 2, 0, 7, 8}}, /* a divisor of RAW */
     {I8, 2, 6, -4, 0, {1, I8 | 0x80, 2, 0, 7, 8}}, /* reserved bit */
     {I8, 2, 6, -4, 0, {1, I8, 3, 0, 7, 8}},        /* another row count */
     {I8, 2, 6, -4, 0, {1, I8, 2, 1, 7, 8}},        /* another row count */
@@ -52,6 +52,45 @@ static const struct {
     {I8, 2, 9, 0, 0, {5, I8, 2, 0, 4, 0, 0, 0, 0x20}},
     {I8, 2, 24, -4, 0, {5, I8, 2, 0, 65, 0, 0, 0}},      /* width */
     {I8, 2, 9, -4, 0, {5, I8, 2, 0, 4, 65, 0, 0, 0x20}}, /* width of restarts */
+    /* HAS_DIVISOR: its codecs, its value, its room */
+    {I8, 2, 8, 0, 0, {4, I8 | 0x40, 2, 0, 4, 0, 2, 0x21}},
+    {I8, 2, 6, -4, 0, {2, I8 | 0x40, 2, 0, 0, 2}},                 /* of CONST */
+    {I8, 2, 7, -4, 0, {3, I8 | 0x40, 2, 0, 2, 2, 2}},              /* of CONST_DELTA */
+    {I8, 4, 11, -4, 0, {6, I8 | 0x40, 4, 0, 2, 0, 1, 0, 2, 2, 2}}, /* of RLE */
+    {I8, 2, 8, -4, 0, {4, I8 | 0xc0, 2, 0, 4, 0, 2, 0x21}},        /* reserved bit */
+    {I8, 2, 8, -4, 0, {4, I8 | 0x40, 2, 0, 4, 0, 0, 0x21}},        /* 0 */
+    {I8, 2, 8, -4, 0, {4, I8 | 0x40, 2, 0, 4, 0, 1, 0x21}},        /* 1 */
+    {I8, 2, 9, -4, 0, {4, I8 | 0x40, 2, 0, 4, 0, 0x82, 0, 0x21}},  /* not canonical */
+    {I8, 2, 6, -4, 0, {4, I8 | 0x40, 2, 0, 4, 0}},                 /* none */
+    {I64,
+     2,
+     17,
+     0,
+     0, /* 2^63 - 31 + 2 * 15 */
+     {4, I64 | 0x40, 2, 0, 4, 0xc2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 0x21}},
+    {I64,
+     2,
+     17,
+     -4,
+     0, /* one more */
+     {4, I64 | 0x40, 2, 0, 4, 0xc4, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 0x21}},
+    {I8, 2, 10, 0, 0, {5, I8 | 0x40, 2, 0, 4, 0, 0, 0, 2, 0x20}},
+    {I8, 2, 10, -4, 0, {5, I8 | 0x40, 2, 0, 4, 0, 0, 0, 0, 0x20}}, /* 0 */
+    {I8, 2, 10, -4, 0, {5, I8 | 0x40, 2, 0, 4, 0, 0, 0, 1, 0x20}}, /* 1 */
+    {I64,
+     2,
+     19,
+     0,
+     0, /* a step of 2^63 - 31 */
+     {5, I64 | 0x40, 2, 0, 4, 0, 0, 0xc2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2,
+      0x20}},
+    {I64,
+     2,
+     19,
+     -4,
+     0, /* one more */
+     {5, I64 | 0x40, 2, 0, 4, 0, 0, 0xc4, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2,
+      0x20}},
     /* RLE of four rows: ends of two bits */
     {I8, 4, 10, 0, 0, {6, I8, 4, 0, 2, 0, 1, 0, 0x02, 0x02}},
     {I8, 4, 9, -4, 0, {6, I8, 4, 0, 0, 0, 1, 0, 0}},              /* no runs */
@@ -206,12 +245,15 @@ START_TEST(damaged_blocks_stay_within_bounds) /* loop test: _i is the lane */
     ck_assert_ptr_nonnull(s);
     varve_heap_init(&heap, NULL, UINT64_MAX);
     varve_buffer_init(&out, &heap);
-    for (int shape = 0; shape < SHAPE_EXTREMES; shape++) {
+    for (int shape = 0; shape < SHAPE_COUNT; shape++) {
         for (uint32_t r = 0; r < sizeof rows / sizeof *rows; r++) {
             const enum sample_state states = r == 2   ? STATES_DELETED
                                              : r == 1 ? STATES_GAP
                                                       : STATES_ALL;
-            if (rows[r] == 300 && shape != SHAPE_NARROW && shape != SHAPE_WALK)
+            if (shape == SHAPE_EXTREMES)
+                continue;
+            if (rows[r] == 300 && shape != SHAPE_NARROW && shape != SHAPE_WALK &&
+                shape < SHAPE_EXTREMES)
                 continue;
             sample_fill(s, (uint8_t)_i, (enum sample_shape)shape, rows[r], states, 5);
             varve_buffer_clear(&out);

@@ -193,8 +193,9 @@ END_TEST
 START_TEST(shapes_take_the_codec_made_for_them)
 {
     static const uint8_t want[SHAPE_COUNT] = {
-        VARVE_CODEC_CONST, VARVE_CODEC_CONST_DELTA, VARVE_CODEC_FOR, VARVE_CODEC_DFOR,
-        VARVE_CODEC_RLE,   VARVE_CODEC_RAW,         VARVE_CODEC_RAW};
+        VARVE_CODEC_CONST, VARVE_CODEC_CONST_DELTA, VARVE_CODEC_FOR,
+        VARVE_CODEC_DFOR,  VARVE_CODEC_RLE,         VARVE_CODEC_RAW,
+        VARVE_CODEC_RAW,   VARVE_CODEC_FOR,         VARVE_CODEC_DFOR};
     struct varve_heap heap;
     struct sample *s = malloc(sizeof *s);
 
@@ -209,6 +210,106 @@ START_TEST(shapes_take_the_codec_made_for_them)
     sample_fill(s, VARVE_LANE_BYTES, SHAPE_NARROW, 1024, STATES_ALL, 3);
     ck_assert_int_ge(check_sample(s, 0, &heap), VARVE_CODEC_TEXT_LZ4);
     ck_assert_int_eq(check_sample(s, VARVE_ENCODE_LOG, &heap), VARVE_CODEC_TEXT);
+    free(s);
+}
+END_TEST
+
+/* The divisor of the block that the sample becomes. */
+static uint64_t divisor_of(const struct sample *s, uint32_t flags, struct varve_heap *heap)
+{
+    struct varve_buffer out;
+    struct varve_block block;
+
+    check_sample(s, flags, heap);
+    varve_buffer_init(&out, heap);
+    ck_assert_int_eq(varve_block_encode(&s->in, flags, &out, NULL, NULL), 0);
+    ck_assert_int_eq(varve_block_open(varve_buffer_span(&out), s->in.lane, s->in.n, &block, NULL),
+                     0);
+    varve_buffer_free(&out);
+    return block.divisor;
+}
+
+START_TEST(common_divisors_are_found)
+{
+    static const uint64_t divisors[] = {2,
+                                        3,
+                                        6,
+                                        10,
+                                        49,
+                                        64,
+                                        1000,
+                                        22 * 13,
+                                        1000000,
+                                        UINT64_C(0xfffffffe),
+                                        UINT64_C(1) << 32,
+                                        UINT64_C(6000000000000),
+                                        UINT64_C(1) << 45,
+                                        UINT64_C(3814697265625) /* 5^18 */};
+    static const int64_t bases[] = {0, -1, INT64_MIN, INT64_C(1) << 40};
+    static const uint32_t rows[] = {32, 33, 127, 128, 720, 1023, 1024};
+    struct varve_heap heap;
+    struct sample *s = malloc(sizeof *s);
+
+    ck_assert_ptr_nonnull(s);
+    varve_heap_init(&heap, NULL, UINT64_MAX);
+    for (uint32_t d = 0; d < sizeof divisors / sizeof *divisors; d++) {
+        const uint64_t most = d % 2 == 0 ? 50000 : 90;
+        for (uint32_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+            sample_fill_multiples(s, divisors[d], most, bases[(d + r) % 4], rows[r], d * 31 + r);
+            ck_assert_uint_eq(divisor_of(s, r % 2 == 0 ? 0 : VARVE_ENCODE_LOG, &heap), divisors[d]);
+        }
+        /* The running sums: their deltas have the divisor, and a step that is no multiple. Where a
+         * delta needs more than 53 bits, none is sought. */
+        for (uint32_t j = 1; j < 1024; j++)
+            s->values[j] += s->values[j - 1] - (uint64_t)bases[(d + 6) % 4] + 1;
+        const uint64_t found = divisors[d] * most < UINT64_C(1) << 53 ? divisors[d] : 1;
+        ck_assert_uint_eq(divisor_of(s, 0, &heap), found);
+    }
+    free(s);
+}
+END_TEST
+
+/* Wherever the row stands that does not fit the guess made from a few. */
+START_TEST(a_single_row_shrinks_the_divisor)
+{
+    struct varve_heap heap;
+    struct sample *s = malloc(sizeof *s);
+
+    ck_assert_ptr_nonnull(s);
+    varve_heap_init(&heap, NULL, UINT64_MAX);
+    for (uint32_t row = 1; row < 1023; row += row % 64 == 62 ? 1 : 31) {
+        sample_fill_multiples(s, 1000, 100000, -5, 1024, row);
+        s->values[row] += 20;
+        ck_assert_uint_eq(divisor_of(s, 0, &heap), 20);
+        s->values[row] -= 19;
+        ck_assert_uint_eq(divisor_of(s, VARVE_ENCODE_LOG, &heap), 1);
+    }
+    free(s);
+}
+END_TEST
+
+/* Ranges and bases at which products would leave 64 bits are packed without a divisor. */
+START_TEST(divisors_at_the_edge_of_int64)
+{
+    struct varve_heap heap;
+    struct sample *s = malloc(sizeof *s);
+
+    ck_assert_ptr_nonnull(s);
+    varve_heap_init(&heap, NULL, UINT64_MAX);
+    /* 7 multiples fill three bits: base + 7 * 1000 is the last that fits. */
+    sample_fill_multiples(s, 1000, 7, INT64_MAX - 7000, 500, 1);
+    ck_assert_uint_eq(divisor_of(s, 0, &heap), 1000);
+    /* 5 multiples need three bits too, and 7 of them do not fit. */
+    sample_fill_multiples(s, 1000, 5, INT64_MAX - 5000, 500, 1);
+    ck_assert_uint_ne(divisor_of(s, 0, &heap), 0);
+    sample_fill_multiples(s, UINT64_C(1) << 60, 3, INT64_MIN, 500, 1);
+    ck_assert_uint_eq(divisor_of(s, 0, &heap), UINT64_C(1) << 60);
+    for (uint64_t most = 4; most < 16; most++) {
+        sample_fill_multiples(s, UINT64_C(1) << 60, most, INT64_MIN, 500, 1);
+        check_sample(s, 0, &heap);
+        sample_fill_multiples(s, UINT64_C(7) << 57, most, INT64_MIN, 500, 1);
+        check_sample(s, 0, &heap);
+    }
     free(s);
 }
 END_TEST
@@ -314,6 +415,9 @@ int main(void)
                         VARVE_LANE_BYTES + 1);
     tcase_add_test(tcase, every_width_comes_back);
     tcase_add_test(tcase, shapes_take_the_codec_made_for_them);
+    tcase_add_test(tcase, common_divisors_are_found);
+    tcase_add_test(tcase, a_single_row_shrinks_the_divisor);
+    tcase_add_test(tcase, divisors_at_the_edge_of_int64);
     tcase_add_test(tcase, dictionary_codes_open_for_any_lane);
     tcase_add_test(tcase, text_above_the_limit_is_refused);
     tcase_add_loop_test(tcase, no_memory_is_reported_and_leaks_nothing, VARVE_LANE_I8,

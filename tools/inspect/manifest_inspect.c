@@ -267,7 +267,7 @@ static varve_status gather(struct manifest_inspection *m, uint32_t first, uint64
     for (uint32_t i = 0; i < pages_of(size); i++) {
         uint8_t page[VARVE_PAGE_SIZE];
         struct varve_page_trailer trailer;
-        enum varve_page_class class;
+        enum varve_page_class class = VARVE_PAGE_ZERO;
         if (first + i >= m->n_pages)
             return VARVE_OK;
         const varve_status rc = read_page(m, first + i, page, &class, &trailer);
@@ -317,7 +317,7 @@ static varve_status read_edit(struct manifest_inspection *m, uint32_t page_no,
 {
     uint8_t page[VARVE_PAGE_SIZE];
     struct varve_page_trailer trailer;
-    enum varve_page_class class;
+    enum varve_page_class class = VARVE_PAGE_ZERO;
     bool valid;
     varve_status rc = read_page(m, page_no, page, &class, &trailer);
 

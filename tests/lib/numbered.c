@@ -49,19 +49,19 @@ static uint32_t fill_pad(uint64_t i, uint32_t row, uint32_t pad, char *out)
 
 varve_status numbered_create(varve_store *store, varve_error *err)
 {
-    const varve_status rc = varve_table_create(
-        store,
-        "CREATE TABLE a (p int, ts timestamp, seq int, batch_no bigint, n int, hash bigint, pad text, "
-        "PRIMARY KEY (p, ts, seq))",
-        err);
+    const varve_status rc = varve_table_create(store,
+                                               "CREATE TABLE a (p int, ts timestamp, seq int, "
+                                               "batch_no bigint, n int, hash bigint, pad text, "
+                                               "PRIMARY KEY (p, ts, seq))",
+                                               err);
 
-    return rc < 0
-               ? rc
-               : varve_table_create(store,
-                                    "CREATE TABLE b (p int, ts timestamp, seq int, batch_no bigint, "
-                                    "n int, hash bigint, pad text, PRIMARY KEY (p, ts, seq)) "
-                                    "WITH duplicates = 'keep'",
-                                    err);
+    return rc < 0 ? rc
+                  : varve_table_create(
+                        store,
+                        "CREATE TABLE b (p int, ts timestamp, seq int, batch_no bigint, "
+                        "n int, hash bigint, pad text, PRIMARY KEY (p, ts, seq)) "
+                        "WITH duplicates = 'keep'",
+                        err);
 }
 
 varve_status numbered_open(varve_store *store, uint32_t pad, struct numbered *numbered,

@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tests/lib/text_line.h"
 #include "tests/model/model_rig.h"
+
+#define QUESTION_TEXT_MAX 512u
 
 #define LIST_MAX 6
 
@@ -68,14 +71,15 @@ static const char *describe(const struct question *q, char *out)
 {
     const varve_scan *s = &q->scan;
 
-    (void)sprintf(out,
-                  "flags %x, columns %u, partitions %" PRIu64 "%s%s, from %" PRId64 ", to %" PRId64
-                  ", predicates %u (column %u op %u), limit %" PRIu64 "/%" PRIu64 ", every %" PRId64
-                  ", aggregates %u%s",
-                  s->flags, s->n_columns, s->n_partitions, s->key_from ? ", from a key" : "",
-                  s->key_to ? ", to a key" : "", s->from, s->to, s->n_predicates,
-                  q->predicates[0].column, q->predicates[0].op, s->limit, s->limit_per_partition,
-                  s->every, s->n_aggregates, s->snapshot ? ", in a snapshot" : "");
+    out[0] = '\0';
+    text_append(out, QUESTION_TEXT_MAX,
+                "flags %x, columns %u, partitions %" PRIu64 "%s%s, from %" PRId64 ", to %" PRId64
+                ", predicates %u (column %u op %u), limit %" PRIu64 "/%" PRIu64 ", every %" PRId64
+                ", aggregates %u%s",
+                s->flags, s->n_columns, s->n_partitions, s->key_from ? ", from a key" : "",
+                s->key_to ? ", to a key" : "", s->from, s->to, s->n_predicates,
+                q->predicates[0].column, q->predicates[0].op, s->limit, s->limit_per_partition,
+                s->every, s->n_aggregates, s->snapshot ? ", in a snapshot" : "");
     return out;
 }
 
@@ -99,7 +103,7 @@ static bool compare_rows(struct model_rig *rig, struct model_table *table,
                          const varve_batch_view *view, uint64_t first,
                          const struct judged_column *columns, const struct question *q)
 {
-    char question[512], want_text[96], got_text[96];
+    char question[QUESTION_TEXT_MAX], want_text[96], got_text[96];
 
     for (uint32_t r = 0; r < view->rows; r++) {
         if (first + r >= rig->want.n_rows) {
@@ -128,7 +132,7 @@ static void compare(struct model_rig *rig, struct model_table *table, varve_curs
     varve_error err = {0};
     varve_status rc;
     uint64_t rows = 0;
-    char question[512];
+    char question[QUESTION_TEXT_MAX];
 
     while ((rc = varve_cursor_next(cursor, &view, &err)) == VARVE_OK) {
         if (view->n_columns != rig->want.n_columns || view->rows == 0 || view->rows > 1024) {
@@ -281,7 +285,7 @@ static bool compare_groups(struct model_rig *rig, struct model_table *table,
                            const struct question *q)
 {
     const struct oracle_schema *schema = &table->oracle->schema;
-    char question[512], want_text[96], got_text[96];
+    char question[QUESTION_TEXT_MAX], want_text[96], got_text[96];
 
     for (uint32_t r = 0; r < view->rows; r++)
         for (uint32_t c = 0; c < rig->want.n_columns && first + r < rig->want.n_rows; c++) {
@@ -338,7 +342,7 @@ void model_aggregate(struct model_rig *rig)
     varve_error err = {0};
     varve_status rc;
     uint64_t seq, rows = 0;
-    char question[512];
+    char question[QUESTION_TEXT_MAX];
     struct model_table *table = pick(rig, &q, &seq);
 
     if (table == NULL)

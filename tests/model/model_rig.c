@@ -190,7 +190,7 @@ static void create_table(struct model_rig *rig, struct model_table *table)
 {
     struct oracle_schema schema;
     varve_error err = {0};
-    char text[2048], name[16];
+    char text[RANDOM_SCHEMA_TEXT_MAX], name[16];
 
     (void)snprintf(name, sizeof name, "t%" PRIu64, rig->tables_made++);
     random_schema(&rig->random, name, &schema, text);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/lib/text_line.h"
+
 #define POOL_BYTES (1u << 17)
 
 static const uint8_t value_types[] = {
@@ -94,31 +96,33 @@ static void write_text(const struct oracle_schema *schema, uint8_t unit, char *o
 {
     static const char *const units[] = {"", "s", "ms", "us", "ns"};
     static const char *const rules[] = {"", "upsert", "keep", "first", "error"};
-    size_t at = (size_t)sprintf(out, "CREATE TABLE %s (", schema->name);
+    const size_t size = RANDOM_SCHEMA_TEXT_MAX;
     bool stamps = false;
 
+    out[0] = '\0';
+    text_append(out, size, "CREATE TABLE %s (", schema->name);
     for (uint32_t i = 0; i < schema->n_columns; i++) {
         const struct oracle_column *c = &schema->columns[i];
-        at += (size_t)sprintf(out + at, "%s %s", c->name, type_name(c->type));
+        text_append(out, size, "%s %s", c->name, type_name(c->type));
         if (c->precision > 0)
-            at += (size_t)sprintf(out + at, "(%d, %d)", c->precision, c->scale);
-        at += (size_t)sprintf(out + at, ", ");
+            text_append(out, size, "(%d, %d)", c->precision, c->scale);
+        text_append(out, size, ", ");
         stamps |= c->type == VARVE_TIMESTAMP;
     }
-    at += (size_t)sprintf(out + at, "PRIMARY KEY ((");
+    text_append(out, size, "PRIMARY KEY ((");
     for (uint32_t i = 0; i < schema->first_value; i++)
-        at += (size_t)sprintf(out + at, "%s%s", schema->columns[i].name,
-                              i + 1 == schema->n_partition   ? "), "
-                              : i + 1 == schema->first_value ? "))"
-                                                             : ", ");
-    at += (size_t)sprintf(out + at, " WITH CLUSTERING ORDER BY (");
+        text_append(out, size, "%s%s", schema->columns[i].name,
+                    i + 1 == schema->n_partition   ? "), "
+                    : i + 1 == schema->first_value ? "))"
+                                                   : ", ");
+    text_append(out, size, " WITH CLUSTERING ORDER BY (");
     for (uint32_t i = schema->n_partition; i < schema->first_value; i++)
-        at += (size_t)sprintf(out + at, "%s %s%s", schema->columns[i].name,
-                              schema->columns[i].descending ? "DESC" : "ASC",
-                              i + 1 == schema->first_value ? ")" : ", ");
-    at += (size_t)sprintf(out + at, " AND duplicates = '%s'", rules[schema->duplicates]);
+        text_append(out, size, "%s %s%s", schema->columns[i].name,
+                    schema->columns[i].descending ? "DESC" : "ASC",
+                    i + 1 == schema->first_value ? ")" : ", ");
+    text_append(out, size, " AND duplicates = '%s'", rules[schema->duplicates]);
     if (stamps)
-        (void)sprintf(out + at, " AND clustering_unit = '%s'", units[unit]);
+        text_append(out, size, " AND clustering_unit = '%s'", units[unit]);
 }
 
 void random_schema(struct random_rows *random, const char *name, struct oracle_schema *schema,

@@ -29,7 +29,9 @@ void random_rows_free(struct random_rows *random);
 uint64_t random_below(struct random_rows *random, uint64_t bound);
 bool random_chance(struct random_rows *random, unsigned percent);
 
-/* A table of this name, and its CREATE TABLE text (at most 2,048 bytes). */
+#define RANDOM_SCHEMA_TEXT_MAX 2048u
+
+/* A table of this name, and its CREATE TABLE text (RANDOM_SCHEMA_TEXT_MAX bytes). */
 void random_schema(struct random_rows *random, const char *name, struct oracle_schema *schema,
                    char *text);
 /* A value for a column; `key`: from few ones. Always SET. */

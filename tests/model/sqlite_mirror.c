@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/lib/text_line.h"
+
 struct sqlite_mirror {
     struct oracle_schema schema;
     sqlite3 *db;
@@ -41,19 +43,20 @@ static void make_table(struct sqlite_mirror *mirror)
     for (uint32_t i = 0; i < schema->n_columns; i++) {
         const bool turned =
             i > schema->n_partition && schema->columns[i].descending != schema->time_descending;
-        sprintf(create + strlen(create), "c%u, ", i);
-        sprintf(insert + strlen(insert), "?%u%s", i + 1, i + 1 < schema->n_columns ? ", " : ")");
+        text_append(create, sizeof create, "c%u, ", i);
+        text_append(insert, sizeof insert, "?%u%s", i + 1, i + 1 < schema->n_columns ? ", " : ")");
         if (i < schema->first_value)
-            sprintf(key + strlen(key), "c%u%s%s", i, turned ? " DESC" : "",
-                    i + 1 < schema->first_value ? ", " : "");
+            text_append(key, sizeof key, "c%u%s%s", i, turned ? " DESC" : "",
+                        i + 1 < schema->first_value ? ", " : "");
         else /* a parameter of its own says whether the cell was given at all */
-            sprintf(update + strlen(update), "%sc%u = CASE WHEN ?%u THEN excluded.c%u ELSE c%u END",
-                    i > schema->first_value ? ", " : "", i, schema->n_columns + i + 1, i, i);
+            text_append(update, sizeof update,
+                        "%sc%u = CASE WHEN ?%u THEN excluded.c%u ELSE c%u END",
+                        i > schema->first_value ? ", " : "", i, schema->n_columns + i + 1, i, i);
     }
-    sprintf(create + strlen(create), "PRIMARY KEY (%s)) WITHOUT ROWID", key);
-    sprintf(insert + strlen(insert), " ON CONFLICT DO UPDATE SET %s", update);
-    sprintf(range + strlen(range), "c%u >= ?1 AND c%u < ?2 ORDER BY %s", schema->n_partition,
-            schema->n_partition, key);
+    text_append(create, sizeof create, "PRIMARY KEY (%s)) WITHOUT ROWID", key);
+    text_append(insert, sizeof insert, " ON CONFLICT DO UPDATE SET %s", update);
+    text_append(range, sizeof range, "c%u >= ?1 AND c%u < ?2 ORDER BY %s", schema->n_partition,
+                schema->n_partition, key);
     need(mirror, sqlite3_exec(mirror->db, create, NULL, NULL, NULL), SQLITE_OK);
     mirror->insert = prepared(mirror, insert);
     mirror->range = prepared(mirror, range);

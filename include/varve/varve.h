@@ -369,9 +369,10 @@ VARVE_API varve_status varve_batch_put_columns(varve_batch *batch, const varve_t
 
 /*
  * Say where the batch comes from, so that a retry is harmless: a batch whose `last` is not above
- * what `origin` (> 0) has had applied under the same or a later `epoch` changes nothing and
- * succeeds; one that only begins below it is applied whole in 'upsert' tables and refused in
- * others (EEXISTS). An older epoch is refused (ESTALE).
+ * what `origin` (> 0) has had applied changes nothing and succeeds, whatever its epoch; sequence
+ * numbers go on over epochs. One that only begins below it is applied whole in 'upsert' tables and
+ * refused in others (EEXISTS). One that would bring something new under an older epoch than the
+ * origin's last is refused (ESTALE).
  */
 VARVE_API varve_status varve_batch_set_origin(varve_batch *batch, uint32_t origin, uint32_t epoch,
                                               uint64_t first, uint64_t last, varve_error *err);

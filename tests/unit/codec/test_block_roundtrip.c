@@ -246,7 +246,7 @@ START_TEST(common_divisors_are_found)
                                         UINT64_C(1) << 45,
                                         UINT64_C(3814697265625) /* 5^18 */};
     static const int64_t bases[] = {0, -1, INT64_MIN, INT64_C(1) << 40};
-    static const uint32_t rows[] = {32, 33, 127, 128, 720, 1023, 1024};
+    static const uint32_t rows[] = {32, 127, 128, 1023};
     struct varve_heap heap;
     struct sample *s = malloc(sizeof *s);
 
@@ -260,8 +260,8 @@ START_TEST(common_divisors_are_found)
         }
         /* The running sums: their deltas have the divisor, and a step that is no multiple. Where a
          * delta needs more than 53 bits, none is sought. */
-        for (uint32_t j = 1; j < 1024; j++)
-            s->values[j] += s->values[j - 1] - (uint64_t)bases[(d + 6) % 4] + 1;
+        for (uint32_t j = 1; j < 1023; j++)
+            s->values[j] += s->values[j - 1] - (uint64_t)bases[(d + 3) % 4] + 1;
         const uint64_t found = divisors[d] * most < UINT64_C(1) << 53 ? divisors[d] : 1;
         ck_assert_uint_eq(divisor_of(s, 0, &heap), found);
     }
@@ -277,7 +277,7 @@ START_TEST(a_single_row_shrinks_the_divisor)
 
     ck_assert_ptr_nonnull(s);
     varve_heap_init(&heap, NULL, UINT64_MAX);
-    for (uint32_t row = 1; row < 1023; row += row % 64 == 62 ? 1 : 31) {
+    for (uint32_t row = 1; row < 1023; row += 93) {
         sample_fill_multiples(s, 1000, 100000, -5, 1024, row);
         s->values[row] += 20;
         ck_assert_uint_eq(divisor_of(s, 0, &heap), 20);

@@ -129,11 +129,13 @@ uint64_t varve_sim_room(const struct varve_sim *sim, const struct varve_sim_inod
 
 uint64_t varve_sim_split(struct varve_sim *sim, uint64_t size)
 {
-    const uint64_t sectors = size / VARVE_SIM_SECTOR_SIZE;
+    const uint64_t pages = size / VARVE_SIM_PAGE_SIZE;
 
-    if (sectors < 2 || varve_rng_below(&sim->rng, 256) >= sim->options.split_chance)
+    /* A process that dies in the middle of a write leaves each page of it old or new: the kernel
+     * copies a page, or hands it to the disk, as a whole. Torn pages are the power cut's. */
+    if (pages < 2 || varve_rng_below(&sim->rng, 256) >= sim->options.split_chance)
         return 0;
-    return (1 + varve_rng_below(&sim->rng, sectors - 1)) * VARVE_SIM_SECTOR_SIZE;
+    return (1 + varve_rng_below(&sim->rng, pages - 1)) * VARVE_SIM_PAGE_SIZE;
 }
 
 uint64_t varve_sim_partial(struct varve_sim *sim, uint64_t size)

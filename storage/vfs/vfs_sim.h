@@ -58,7 +58,7 @@ struct varve_sim_options {
     uint64_t seed;
     uint64_t capacity;     /* bytes; what does not fit is ENOSPC; 0: no limit */
     uint32_t direct_align; /* of DIRECT files, and checked; 0: direct I/O is not supported */
-    uint32_t split_chance; /* in 256: a write of more than a sector is two operations to a crash */
+    uint32_t split_chance; /* in 256: a write of more than a page is two operations to a crash */
     int64_t wall_us;       /* the clock at the start */
     uint32_t op_us;        /* every operation takes so long */
     bool keep_trace;       /* for varve_sim_trace_at(); the trace hash is always there */

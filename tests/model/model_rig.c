@@ -51,7 +51,7 @@ static void open_store(struct model_rig *rig)
 
     varve_options_init(&options, sizeof options);
     options.flags = VARVE_OPEN_CREATE;
-    options.memory_limit = 16u << 20;
+    options.memory_limit = 64u << 20;
     options.memtable_bytes = (uint64_t)32768 << random_below(&rig->random, 4);
     options.cache_bytes = 128u << 10;
     options.max_wal_bytes = 1u << 20;

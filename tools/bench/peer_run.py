@@ -132,7 +132,7 @@ class Server:
             ready = self.process.next_line(time.monotonic() + SERVER_START_SECONDS)
             if ready is None:
                 raise PeerFailure('its server did not start')
-        except PeerFailure:
+        except BaseException:  # also when this program is told to end
             self.stop()
             raise
         self.seconds = ready['seconds']

@@ -158,26 +158,23 @@ def serve(folder, options):
     with open(os.path.join(folder, 'node.pid'), 'w', encoding='ascii') as file:
         file.write(str(node.pid))
     try:
+        threading.Thread(target=end_when_told, args=(node,), daemon=True).start()
         while not answers():
             if node.poll() is not None or time.monotonic() - started > START_SECONDS:
                 sys.exit(f'cassandra: the node did not start, see {folder}/output.log')
             time.sleep(0.05)
         say(event='ready', seconds=time.monotonic() - started)
-        wait_for_the_end(node)
+        node.wait()
     finally:
         stop(node)
 
 
-def wait_for_the_end(node):
-    """Of standard input, or of the node."""
-    def listen():
-        if sys.stdin.readline().strip() == 'kill':
-            node.kill()
-        else:
-            node.terminate()
-
-    threading.Thread(target=listen, daemon=True).start()
-    node.wait()
+def end_when_told(node):
+    """When standard input says so, or ends."""
+    if sys.stdin.readline().strip() == 'kill':
+        node.kill()
+    else:
+        node.terminate()
 
 
 def stop(node):

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/varve/plain_number.h"
+
 #define NO_MEMORY "out of memory"
 
 static const int64_t powers_of_ten[19] = {1,
@@ -90,44 +92,6 @@ void column_buffer_free(struct column_buffer *buffer)
 
 /* -------------------------------------------------------------------------------- Fast parsing */
 
-/* A plain number: [-] digits [. digits], at most 18 digits in all. */
-struct plain_number {
-    uint64_t mantissa;
-    int digits; /* behind the point */
-    bool negative;
-    bool point;
-};
-
-static bool plain_number_parse(const char *text, size_t size, struct plain_number *ret)
-{
-    const bool negative = size > 1 && *text == '-';
-    const char *const end = text + size;
-    const char *point = NULL;
-    uint64_t mantissa = 0;
-
-    text += negative;
-    if (text == end || end - text > 19)
-        return false;
-    const char *const begin = text;
-    for (; text < end; text++) {
-        const unsigned digit = (unsigned char)*text - (unsigned)'0';
-        if (digit <= 9)
-            mantissa = mantissa * 10 + digit;
-        else if (*text == '.' && point == NULL)
-            point = text;
-        else
-            return false;
-    }
-    const ptrdiff_t digits = end - begin - (point != NULL);
-    if (digits == 0 || digits > 18)
-        return false;
-    *ret = (struct plain_number){.mantissa = mantissa,
-                                 .digits = point == NULL ? 0 : (int)(end - point - 1),
-                                 .negative = negative,
-                                 .point = point != NULL};
-    return true;
-}
-
 static bool fast_decimal(struct column_buffer *buffer, uint32_t row, const struct plain_number *p)
 {
     const varve_column_info *info = buffer->info;
@@ -135,8 +99,7 @@ static bool fast_decimal(struct column_buffer *buffer, uint32_t row, const struc
 
     if (info->precision > 0) {
         const int zeros = info->scale - p->digits;
-        const uint64_t limit = (uint64_t)powers_of_ten[info->precision];
-        if (zeros < 0 || mantissa >= limit / (uint64_t)powers_of_ten[zeros])
+        if (zeros < 0 || mantissa >= (uint64_t)powers_of_ten[info->precision - zeros])
             return false; /* perhaps it fits all the same: the library decides */
         mantissa *= (uint64_t)powers_of_ten[zeros];
     } else {
@@ -170,7 +133,7 @@ static bool fast_parse(struct column_buffer *buffer, uint32_t row, const char *t
 {
     struct plain_number p;
 
-    if (!plain_number_parse(text, size, &p))
+    if (buffer->width == 0 || !plain_number_parse(text, size, &p))
         return false;
     const int64_t number = p.negative ? -(int64_t)p.mantissa : (int64_t)p.mantissa;
     switch (buffer->info->type) {
@@ -186,6 +149,9 @@ static bool fast_parse(struct column_buffer *buffer, uint32_t row, const char *t
     case VARVE_INT:
         ((int32_t *)buffer->values)[row] = (int32_t)number;
         return !p.point && number >= INT32_MIN && number <= INT32_MAX;
+    case VARVE_TIMESTAMP:
+        ((int64_t *)buffer->values)[row] = number;
+        return !p.point && time_shape_is_plain(&buffer->shape, number);
     default:
         return false;
     }
@@ -303,12 +269,23 @@ static const char *general_parse(struct column_buffer *buffer, uint32_t row, con
     return fault;
 }
 
+bool column_buffer_take_number(struct column_buffer *buffer, uint32_t row, const char *text,
+                               size_t size)
+{
+    assert(row < buffer->capacity);
+    if (!fast_parse(buffer, row, text, size))
+        return false;
+    buffer->present[row] = 1;
+    return true;
+}
+
 const char *column_buffer_parse(struct column_buffer *buffer, uint32_t row, const char *text,
                                 size_t size, varve_error *err)
 {
     const uint8_t type = buffer->info->type;
 
-    assert(row < buffer->capacity);
+    if (column_buffer_take_number(buffer, row, text, size))
+        return NULL;
     if (type == VARVE_TEXT && is_ascii(text, size))
         return put_bytes(buffer, row, text, size) ? NULL : NO_MEMORY;
     if (type == VARVE_TIMESTAMP || type == VARVE_DATE) {
@@ -320,10 +297,6 @@ const char *column_buffer_parse(struct column_buffer *buffer, uint32_t row, cons
         if (type == VARVE_DATE && (value.as.i64 > INT32_MAX || value.as.i64 < INT32_MIN))
             return "the date is out of range";
         return column_buffer_put(buffer, row, &value) ? NULL : NO_MEMORY;
-    }
-    if (fast_parse(buffer, row, text, size)) {
-        buffer->present[row] = 1;
-        return NULL;
     }
     return general_parse(buffer, row, text, size, err);
 }
@@ -338,17 +311,16 @@ size_t column_buffer_bytes(const struct column_buffer *buffer, uint32_t rows)
 varve_array column_buffer_array(struct column_buffer *buffer, uint32_t first, uint32_t n)
 {
     varve_array array = {.column = buffer->column, .flags = VARVE_ARRAY_UNSET};
-    bool all = true;
 
     assert(first + n <= buffer->capacity);
-    memset(buffer->validity, 0, n / 8 + 1);
-    for (uint32_t i = 0; i < n; i++) {
-        const unsigned present = buffer->present[first + i];
-        all &= present != 0;
-        buffer->validity[i / 8] = (uint8_t)(buffer->validity[i / 8] | present << (i % 8));
-    }
-    if (!all)
+    if (memchr(buffer->present + first, 0, n) != NULL) {
+        memset(buffer->validity, 0, n / 8 + 1);
+        for (uint32_t i = 0; i < n; i++) {
+            const unsigned present = buffer->present[first + i];
+            buffer->validity[i / 8] = (uint8_t)(buffer->validity[i / 8] | present << (i % 8));
+        }
         array.validity = buffer->validity;
+    }
     if (buffer->width == 0) {
         array.values = buffer->bytes;
         array.offsets = buffer->offsets + first;

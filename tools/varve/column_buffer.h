@@ -43,6 +43,10 @@ bool column_buffer_init(struct column_buffer *buffer, const varve_column_info *i
                         uint32_t column, uint32_t capacity);
 void column_buffer_free(struct column_buffer *buffer); /* zeroed is fine */
 
+/* Put the value of `text` at `row` if it is a plain number that means the same in this column as it
+ * would to column_buffer_parse(); most fields are. False: nothing happened, ask that. */
+bool column_buffer_take_number(struct column_buffer *buffer, uint32_t row, const char *text,
+                               size_t size);
 /* Put the value of `text` at `row`. NULL, or what is wrong (`err` is scratch). */
 const char *column_buffer_parse(struct column_buffer *buffer, uint32_t row, const char *text,
                                 size_t size, varve_error *err);

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "tools/varve/command.h"
+#include "tools/varve/commit_lane.h"
 #include "tools/varve/progress_line.h"
 #include "tools/varve/reject_file.h"
 
@@ -27,12 +28,12 @@ struct origin {
 };
 
 struct import_loader {
-    varve_store *store;
     varve_table *table;
     const varve_schema *schema;
     const struct import_options *options;
     struct reject_file rejects;
-    varve_batch *batch;
+    struct commit_lane lane;
+    bool refusing; /* a commit may be refused for a row: the next waits for it */
 
     const char *file;
     struct import_plan plan;
@@ -64,10 +65,10 @@ struct import_loader *import_loader_new(varve_store *store, varve_table *table,
         (void)no_memory();
         return NULL;
     }
-    loader->store = store;
     loader->table = table;
     loader->options = options;
     loader->schema = varve_table_schema(table);
+    loader->refusing = varve_schema_duplicates(loader->schema) == VARVE_DUPLICATES_ERROR;
     loader->rejects.wanted = options->rejects;
     loader->rejects.table = varve_schema_table_name(loader->schema);
     const uint32_t n = varve_schema_columns(loader->schema);
@@ -82,7 +83,7 @@ struct import_loader *import_loader_new(varve_store *store, varve_table *table,
         (void)no_memory();
         goto fail;
     }
-    if (varve_batch_new(store, &loader->batch, &err) < 0) {
+    if (commit_lane_init(&loader->lane, store, options->policy, &err) < 0) {
         (void)tool_failure(&err, "import");
         goto fail;
     }
@@ -105,7 +106,7 @@ void import_loader_free(struct import_loader *loader)
 {
     if (loader == NULL)
         return;
-    varve_batch_free(loader->batch);
+    commit_lane_free(&loader->lane);
     import_plan_free(&loader->plan);
     free_buffers(loader);
     free(loader->buffers);
@@ -137,27 +138,17 @@ static int reject(struct import_loader *loader, uint64_t line, const char *reaso
 
 /* ------------------------------------------------------------------------------------- Batches */
 
-static varve_status put_rows(struct import_loader *loader, uint32_t first, uint32_t n,
-                             varve_error *err)
+static varve_status put_rows(struct import_loader *loader, varve_batch *batch, uint32_t first,
+                             uint32_t n, varve_error *err)
 {
     uint32_t n_arrays = 0;
 
     for (uint32_t i = 0; i < loader->plan.n_columns; i++)
         if (loader->buffers[i].info != NULL)
             loader->arrays[n_arrays++] = column_buffer_array(&loader->buffers[i], first, n);
-    return varve_batch_put_columns(loader->batch, loader->table,
+    return varve_batch_put_columns(batch, loader->table,
                                    loader->plan.constant_partition ? loader->partition : NULL,
                                    loader->arrays, n_arrays, n, NULL, err);
-}
-
-static varve_status commit_rows(struct import_loader *loader, uint32_t first, uint32_t n,
-                                varve_error *err)
-{
-    varve_batch_clear(loader->batch);
-    varve_status rc = put_rows(loader, first, n, err);
-    if (rc >= 0)
-        rc = varve_commit(loader->store, loader->batch, loader->options->policy, NULL, err);
-    return rc;
 }
 
 /* Whether the failure is about rows, so that fewer or other rows may succeed. */
@@ -165,6 +156,24 @@ static bool is_refusal(const varve_error *err)
 {
     return err->status == VARVE_EEXISTS || err->status == VARVE_ETYPE ||
            err->status == VARVE_ELIMIT || err->status == VARVE_ESTALE;
+}
+
+/* `ret_refused`: it failed for the sake of these rows. */
+static varve_status commit_rows(struct import_loader *loader, uint32_t first, uint32_t n,
+                                bool *ret_refused, varve_error *err)
+{
+    varve_batch *batch;
+    varve_status rc = commit_lane_batch(&loader->lane, &batch, err);
+
+    *ret_refused = false;
+    if (rc < 0)
+        return rc;
+    rc = put_rows(loader, batch, first, n, err);
+    if (rc >= 0)
+        rc = loader->refusing ? commit_lane_run(&loader->lane, batch, err)
+                              : commit_lane_start(&loader->lane, batch, err);
+    *ret_refused = rc < 0 && is_refusal(err);
+    return rc;
 }
 
 static int reject_row(struct import_loader *loader, uint32_t row, const varve_error *err)
@@ -177,7 +186,7 @@ static int reject_row(struct import_loader *loader, uint32_t row, const varve_er
                   origin[1].begin - origin->begin);
 }
 
-/* Commit the rows that wait. */
+/* Start to commit the rows that wait. */
 static int flush_rows(struct import_loader *loader)
 {
     uint32_t at = 0;
@@ -186,16 +195,16 @@ static int flush_rows(struct import_loader *loader)
         varve_error err = {.status = VARVE_OK};
         const uint32_t left = loader->rows - at;
         const uint32_t n = left < loader->batch_rows ? left : loader->batch_rows;
-        const varve_status rc = commit_rows(loader, at, n, &err);
+        bool refused;
+        const varve_status rc = commit_rows(loader, at, n, &refused, &err);
         if (rc >= 0) {
             at += n;
-            loader->counts->rows += n;
             loader->batch_rows = n < ROWS_MAX / 2 ? loader->batch_rows * 2 : ROWS_MAX;
             if (loader->batch_rows > ROWS_MAX)
                 loader->batch_rows = ROWS_MAX;
             continue;
         }
-        if (!is_refusal(&err))
+        if (!refused)
             return tool_failure(&err, loader->file);
         if (n == 1) { /* this row and no other */
             if (reject_row(loader, at, &err) != TOOL_OK)
@@ -252,6 +261,9 @@ static const char *take_column(struct import_loader *loader, const struct csv_re
         return fault != NULL ? fault : column_buffer_parse(buffer, loader->rows, text, size, err);
     }
     const struct csv_field *field = &record->fields[plan->field];
+    if (!loader->options->nulls_given && /* or a number may stand for no value */
+        column_buffer_take_number(buffer, loader->rows, field->text, field->size))
+        return NULL;
     if (!import_field_is_null(loader->options, field, plan->info->type)) {
         const char *text = field->text;
         size_t size = field->size;
@@ -330,6 +342,16 @@ static int make_buffers(struct import_loader *loader)
     return TOOL_OK;
 }
 
+/* Wait for the commits of this file, also if something went wrong that has been said. */
+static int drain(struct import_loader *loader, int code)
+{
+    varve_error err = {.status = VARVE_OK};
+
+    if (commit_lane_drain(&loader->lane, &err) >= 0 || code != TOOL_OK)
+        return code;
+    return tool_failure(&err, loader->file);
+}
+
 static int load_records(struct import_loader *loader, struct csv_reader *reader,
                         struct text_input *input)
 {
@@ -345,7 +367,7 @@ static int load_records(struct import_loader *loader, struct csv_reader *reader,
             progress_line_show(&loader->progress, records, text_input_position(input));
     }
     /* What was read before a failure is good: it is committed. */
-    const int flushed = code == TOOL_OK ? flush_rows(loader) : code;
+    const int flushed = drain(loader, code == TOOL_OK ? flush_rows(loader) : code);
     progress_line_end(&loader->progress);
     loader->counts->blank_lines += csv_reader_blank_lines(reader);
     if (flushed == TOOL_OK && result == CSV_FAILED) {
@@ -376,8 +398,10 @@ int import_loader_file(struct import_loader *loader, const char *file, struct im
     code = import_plan_make(&loader->plan, loader->schema, loader->options, reader, loader->file);
     if (code == TOOL_OK)
         code = make_buffers(loader);
+    const uint64_t before = commit_lane_rows(&loader->lane);
     if (code == TOOL_OK)
         code = load_records(loader, reader, input);
+    counts->rows += commit_lane_rows(&loader->lane) - before;
 
 done:
     csv_reader_free(reader);

@@ -45,6 +45,23 @@ static bool fail(struct text_input *input, const char *what)
     return false;
 }
 
+/* What read() gives, 0 at the end of the file; < 0: failure. */
+static int64_t read_file(struct text_input *input, uint8_t *out, size_t size)
+{
+    ssize_t n;
+
+    do
+        n = read(input->fd, out, size);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        (void)fail(input, tool_os_text(errno));
+        return -1;
+    }
+    input->file_ended = n == 0;
+    input->position += (uint64_t)n;
+    return n;
+}
+
 /* Read more of the file behind what is left, until there are at least `least` bytes or it ends. */
 static bool fill(struct text_input *input, size_t least)
 {
@@ -54,14 +71,10 @@ static bool fill(struct text_input *input, size_t least)
         input->begin = 0;
     }
     while (input->end < least && !input->file_ended) {
-        const ssize_t n = read(input->fd, input->file + input->end, FILE_BYTES - input->end);
-        if (n < 0 && errno == EINTR)
-            continue;
+        const int64_t n = read_file(input, input->file + input->end, FILE_BYTES - input->end);
         if (n < 0)
-            return fail(input, tool_os_text(errno));
-        input->file_ended = n == 0;
+            return false;
         input->end += (size_t)n;
-        input->position += (uint64_t)n;
     }
     return true;
 }
@@ -176,6 +189,8 @@ int64_t text_input_read(struct text_input *input, uint8_t *out, size_t size)
     while (n == 0) {
         if (input->fault[0] != '\0')
             return -1;
+        if (input->packing == PLAIN && input->begin == input->end && !input->file_ended)
+            return read_file(input, out, size);
         if (input->begin == input->end && !fill(input, 1))
             return -1;
         const bool ended = input->begin == input->end;

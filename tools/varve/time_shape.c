@@ -128,14 +128,28 @@ static void decide_unit(struct time_shape *shape, const struct time_sample *samp
                        unit_names[column->unit]);
 }
 
+/* Only a range without divisions and overflow at its ends: what is outside is looked at in full. */
+static void decide_plain(struct time_shape *shape, const varve_column_info *column)
+{
+    const int64_t second = per_second[column->unit];
+
+    if (column->type != VARVE_TIMESTAMP || (shape->unit != 0 && shape->unit != column->unit))
+        return;
+    shape->plain_min = shape->believable ? 0 : INT64_MIN;
+    shape->plain_max = shape->believable && YEAR_10000_S <= INT64_MAX / second
+                           ? YEAR_10000_S * second - 1
+                           : INT64_MAX;
+}
+
 void time_shape_decide(struct time_shape *shape, const struct time_sample *sample,
                        const varve_column_info *column, uint8_t unit, enum time_order order,
                        char *said, size_t said_size)
 {
-    *shape = (struct time_shape){.order = order};
+    *shape = (struct time_shape){.order = order, .plain_min = 0, .plain_max = -1};
     said[0] = '\0';
     if (column->type == VARVE_TIMESTAMP)
         decide_unit(shape, sample, column, unit, said, said_size);
+    decide_plain(shape, column);
     if (order != TIME_ORDER_AUTO)
         return;
     const bool slash = sample->separator == '/';

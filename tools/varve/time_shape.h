@@ -23,6 +23,7 @@ struct time_shape {
     uint8_t unit;    /* of integers: enum varve_unit; 0: as the column */
     bool believable; /* integers outside the years 1 to 9999 are refused */
     enum time_order order;
+    int64_t plain_min, plain_max; /* integers in this range are the column's value as they stand */
 };
 
 /* What the sample holds. Zero it, add every field, then decide. */
@@ -42,6 +43,11 @@ void time_sample_add(struct time_sample *sample, const char *text, size_t size);
 void time_shape_decide(struct time_shape *shape, const struct time_sample *sample,
                        const varve_column_info *column, uint8_t unit, enum time_order order,
                        char *said, size_t said_size);
+
+static inline bool time_shape_is_plain(const struct time_shape *shape, int64_t number)
+{
+    return number >= shape->plain_min && number <= shape->plain_max;
+}
 
 /* A timestamp or date. NULL, or what is wrong with it (`err` is scratch for it). */
 const char *time_shape_parse(const struct time_shape *shape, const varve_column_info *column,

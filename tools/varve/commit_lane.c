@@ -1,0 +1,126 @@
+/*
+ * commit_lane.c - see commit_lane.h.
+ *
+ * What the store refuses when a commit is started (no memory for it now, a full queue) is committed
+ * by the call that waits. A store without an event descriptor gets every commit that way.
+ */
+#include "tools/varve/commit_lane.h"
+
+#include <assert.h>
+#include <poll.h>
+#include <stdio.h>
+
+varve_status commit_lane_init(struct commit_lane *lane, varve_store *store, varve_policy policy,
+                              varve_error *err)
+{
+    *lane = (struct commit_lane){.store = store, .policy = policy};
+    while (lane->n_idle < COMMIT_LANE_BATCHES) {
+        const varve_status rc = varve_batch_new(store, &lane->idle[lane->n_idle], err);
+        if (rc < 0)
+            return rc;
+        lane->n_idle++;
+    }
+    return VARVE_OK;
+}
+
+/* What became of a commit has no text: a store that has failed gives its own. */
+static varve_status describe(struct commit_lane *lane, const varve_completion *failed,
+                             varve_error *err)
+{
+    varve_batch_clear(failed->batch);
+    const varve_status rc = varve_commit(lane->store, failed->batch, lane->policy, NULL, err);
+    if (rc < 0)
+        return rc;
+    *err = (varve_error){.status = failed->status,
+                         .offset = UINT64_MAX,
+                         .lsn = UINT64_MAX,
+                         .lsn_end = UINT64_MAX,
+                         .row = failed->row};
+    (void)snprintf(err->message, sizeof err->message, "%s", varve_status_text(failed->status));
+    return failed->status;
+}
+
+/* Take back at least one batch. */
+static varve_status reap(struct commit_lane *lane, varve_error *err)
+{
+    varve_completion done[COMMIT_LANE_BATCHES];
+    struct pollfd event = {.fd = varve_event_fd(lane->store), .events = POLLIN};
+    uint32_t n = varve_commit_reap(lane->store, done, COMMIT_LANE_BATCHES);
+    varve_status rc = VARVE_OK;
+
+    assert(lane->n_flying > 0);
+    while (n == 0) {
+        (void)poll(&event, 1, -1);
+        n = varve_commit_reap(lane->store, done, COMMIT_LANE_BATCHES);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        lane->n_flying--;
+        lane->idle[lane->n_idle++] = done[i].batch;
+        if (done[i].status == VARVE_OK)
+            lane->rows += done[i].tag;
+        else if (rc == VARVE_OK)
+            rc = describe(lane, &done[i], err);
+    }
+    return rc;
+}
+
+varve_status commit_lane_drain(struct commit_lane *lane, varve_error *err)
+{
+    varve_status rc = VARVE_OK;
+
+    while (lane->n_flying > 0) { /* all of them, whatever the first failure */
+        varve_error later;
+        const varve_status one = reap(lane, rc < 0 ? &later : err);
+        rc = rc < 0 ? rc : one;
+    }
+    return rc;
+}
+
+void commit_lane_free(struct commit_lane *lane)
+{
+    varve_error err;
+
+    (void)commit_lane_drain(lane, &err);
+    while (lane->n_idle > 0)
+        varve_batch_free(lane->idle[--lane->n_idle]);
+}
+
+varve_status commit_lane_batch(struct commit_lane *lane, varve_batch **ret_batch, varve_error *err)
+{
+    if (lane->n_idle == 0) {
+        const varve_status rc = reap(lane, err);
+        if (rc < 0)
+            return rc;
+    }
+    *ret_batch = lane->idle[lane->n_idle - 1];
+    varve_batch_clear(*ret_batch);
+    return VARVE_OK;
+}
+
+varve_status commit_lane_run(struct commit_lane *lane, varve_batch *batch, varve_error *err)
+{
+    const uint64_t rows = varve_batch_rows(batch);
+    varve_status rc = commit_lane_drain(lane, err);
+
+    if (rc >= 0)
+        rc = varve_commit(lane->store, batch, lane->policy, NULL, err);
+    if (rc >= 0)
+        lane->rows += rows;
+    return rc;
+}
+
+varve_status commit_lane_start(struct commit_lane *lane, varve_batch *batch, varve_error *err)
+{
+    assert(lane->n_idle > 0 && batch == lane->idle[lane->n_idle - 1]);
+    if (varve_event_fd(lane->store) < 0)
+        return commit_lane_run(lane, batch, err);
+    const varve_status rc =
+        varve_commit_start(lane->store, batch, lane->policy, varve_batch_rows(batch), err);
+    if (rc == VARVE_EAGAIN)
+        return commit_lane_run(lane, batch, err);
+    if (rc < 0)
+        return rc;
+    lane->n_idle--;
+    lane->n_flying++;
+    return VARVE_OK;
+}

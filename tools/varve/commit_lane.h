@@ -1,0 +1,52 @@
+/*
+ * commit_lane.h - several commits in flight, in order: while the store logs and syncs one batch, the
+ * next is filled.
+ *
+ * Place.   import_load.c fills batches; this hands them to the store and counts what was committed.
+ *
+ * Invariants
+ *   P1  Batches are committed in the order in which they were started.
+ *   P2  commit_lane_rows() counts acknowledged rows only.
+ *   P3  After a failure nothing is started any more.
+ *
+ * Threads. None; the store's own work meanwhile.
+ */
+#ifndef VARVE_TOOL_COMMIT_LANE_H
+#define VARVE_TOOL_COMMIT_LANE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <varve/varve.h>
+
+#define COMMIT_LANE_BATCHES 4u
+
+struct commit_lane {
+    varve_store *store;
+    varve_policy policy;
+    varve_batch *idle[COMMIT_LANE_BATCHES];
+    uint32_t n_idle, n_flying;
+    uint64_t rows;
+};
+
+/* A failure leaves what commit_lane_free() takes. */
+varve_status commit_lane_init(struct commit_lane *lane, varve_store *store, varve_policy policy,
+                              varve_error *err);
+/* Waits for what is in flight. Zeroed is fine. */
+void commit_lane_free(struct commit_lane *lane);
+
+/* An empty batch; waits until there is one. The lane's again at the next start or run. */
+varve_status commit_lane_batch(struct commit_lane *lane, varve_batch **ret_batch, varve_error *err);
+/* Start to commit that batch. */
+varve_status commit_lane_start(struct commit_lane *lane, varve_batch *batch, varve_error *err);
+/* Commit it and wait, after everything that was started. err->row is told. */
+varve_status commit_lane_run(struct commit_lane *lane, varve_batch *batch, varve_error *err);
+/* Wait for everything that was started. */
+varve_status commit_lane_drain(struct commit_lane *lane, varve_error *err);
+
+static inline uint64_t commit_lane_rows(const struct commit_lane *lane)
+{
+    return lane->rows;
+}
+
+#endif

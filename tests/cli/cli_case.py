@@ -9,7 +9,6 @@ import unittest
 
 PROGRAM = os.environ['VARVE_PROGRAM']
 INGEST = os.environ['VARVE_INGEST']
-FLUSH = os.environ['VARVE_FLUSH'] # writes a store's memtables to files
 ROOT = os.environ['VARVE_ROOT']
 
 OK, NOTHING, USAGE, FAILED, CORRUPT = range(5)
@@ -54,7 +53,7 @@ class CliCase(unittest.TestCase):
         return result
 
     def flush(self, store):
-        subprocess.run([FLUSH, store], cwd=self.folder, check=True)
+        return self.run_varve('flush', store)
 
     def make_readings(self):
         self.run_varve('create', 's', READINGS)

@@ -24,6 +24,18 @@ class Whole(CliCase):
         self.run_varve('stats', 'nowhere', code=FAILED)
         self.run_varve('stats', code=USAGE)
 
+    def test_flush(self):
+        self.make_readings()
+        before = self.run_varve('scan', 's', 'readings').out
+        self.assertIn('s: 4 rows written to files', self.flush('s').err)
+        self.assertIn('s: all rows were in files already', self.flush('s').err)
+        stats = json.loads(self.run_varve('stats', 's', '--json').out)
+        self.assertEqual((stats['memtable_rows'], stats['file_rows']), (0, 4))
+        self.assertEqual(self.run_varve('scan', 's', 'readings').out, before)
+        self.run_varve('flush', code=USAGE)
+        self.run_varve('flush', 's', 'more', code=USAGE)
+        self.run_varve('flush', 'none', code=FAILED)
+
     def test_verify(self):
         self.make_readings()
         self.assertIn('no problem', self.run_varve('verify', 's').err)

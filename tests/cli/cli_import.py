@@ -2,7 +2,9 @@
 
 import csv
 import gzip
+import json
 import os
+import re
 import shutil
 import subprocess
 import unittest
@@ -154,6 +156,63 @@ class Forms(CliCase):
         self.write('empty.csv', '')
         result = self.same('one.csv', 'empty.csv', 'two.csv')
         self.assertIn('all files: 4 rows loaded', result.err)
+
+
+class Flush(CliCase):
+    """--flush: rows stay in memory and log, or go to files."""
+
+    def in_files(self, rows, *arguments):
+        shutil.rmtree(self.path('s'), True)
+        self.run_varve('create', 's', READINGS)
+        text = 'sensor,ts\n' + ''.join(f'a,{i}\n' for i in range(rows))
+        self.run_varve('import', 's', 'readings', '-', *arguments, stdin=text)
+        self.assertEqual(self.run_varve('scan', 's', 'readings', '--agg', 'count').out,
+                         f'count\n{rows}\n')
+        return json.loads(self.run_varve('stats', 's', '--json').out)['file_rows']
+
+    def test_when(self):
+        self.assertEqual(self.in_files(10), 0)
+        self.assertEqual(self.in_files(10, '--flush', 'yes'), 10)
+        self.assertEqual(self.in_files(100000), 100000)
+        self.assertEqual(self.in_files(100000, '--flush', 'no'), 0)
+
+    def test_also_when_rows_were_rejected(self):
+        self.run_varve('create', 's', READINGS)
+        self.run_varve('import', 's', 'readings', '-', '--flush', 'yes', '--rejects', 'bad.csv',
+                       stdin='sensor,ts\na,1\na,x\n', code=FAILED)
+        stats = json.loads(self.run_varve('stats', 's', '--json').out)
+        self.assertEqual(stats['file_rows'], 1)
+
+    def test_mistakes(self):
+        self.run_varve('create', 's', READINGS)
+        result = self.run_varve('import', 's', 'readings', '-', '--flush', 'maybe', code=USAGE)
+        self.assertIn('--flush is auto, yes or no', result.err)
+
+
+class InFlight(CliCase):
+    """Several commits on their way at once."""
+
+    def test_the_last_row_of_a_key_wins_over_many_commits(self):
+        self.run_varve('create', 's', READINGS)
+        text = 'sensor,ts,value\n' + ''.join(f'a,{i % 7},{i}\n' for i in range(300000))
+        self.run_varve('import', 's', 'readings', '-', stdin=text)
+        out = self.run_varve('scan', 's', 'readings', '--columns', 'value').out.split()[1:]
+        last = {i % 7: i for i in range(300000)}
+        self.assertEqual([float(v) for v in out], [float(last[i]) for i in range(7)])
+
+    def test_a_limit_on_the_file_size_stops_and_counts_what_is_durable(self):
+        """The log cannot grow: what was said to be loaded is there."""
+        self.run_varve('create', 's', READINGS)
+        text = 'sensor,ts,note\n' + ''.join(f'a,{i},{i:0300d}\n' for i in range(150000))
+        self.write('data.csv', text)
+        process = subprocess.run(
+            ['prlimit', '--fsize=20000000', cli_case.PROGRAM, 'import', 's', 'readings',
+             'data.csv'], cwd=self.folder, stderr=subprocess.PIPE, check=False)
+        err = process.stderr.decode()
+        self.assertEqual(process.returncode, FAILED, err)
+        loaded = int(re.search(r'data.csv: (\d+) rows loaded', err).group(1))
+        out = self.run_varve('scan', 's', 'readings', '--agg', 'count', code=None).out
+        self.assertGreaterEqual(int(out.split()[1]) if out else 0, loaded)
 
 
 class Rejects(CliCase):

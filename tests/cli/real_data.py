@@ -183,6 +183,7 @@ class RealData(unittest.TestCase):
             out.write(text)
         self.varve('create', 's', data.table)
         _, err = self.varve('import', 's', 't', 'data.csv', '--rejects', 'bad.csv', '--policy', 'os',
+                            '--flush', 'no',
                             *data.arguments, codes=(0, 3))
         names = list(data.columns)
         database = sqlite3.connect(':memory:')
@@ -315,7 +316,7 @@ class RealData(unittest.TestCase):
         seed = int(os.environ.get('VARVE_SEED', '1'))
         self.check_all(data, database, seed)
         before = self.dump_all()
-        subprocess.run([cli_case.FLUSH, 's'], cwd=self.folder, check=True)
+        self.varve('flush', 's')
         self.check_all(data, database, seed + 1)
         self.assertEqual(self.dump_all(), before, 'the same rows from files, after another open')
         self.varve('verify', 's')

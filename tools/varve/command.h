@@ -42,6 +42,7 @@ struct tool_command {
 
 int command_create(int argc, char **argv);
 int command_import(int argc, char **argv);
+int command_flush(int argc, char **argv);
 int command_scan(int argc, char **argv);
 int command_stats(int argc, char **argv);
 int command_verify(int argc, char **argv);
@@ -99,6 +100,9 @@ int tool_finish_output(int code);
 int tool_open_store(const char *path, uint32_t flags, varve_store **ret_store);
 /* TOOL_OK, or TOOL_USAGE with the tables that there are. */
 int tool_open_table(varve_store *store, const char *name, varve_table **ret_table);
+
+/* Write what is in memory to files, and say what that was. `name` is the store's for messages. */
+int tool_flush(varve_store *store, const char *name);
 
 /* A whole number, at most `max`; false: it is none. */
 bool tool_number_parse(const char *text, uint64_t max, uint64_t *ret_number);

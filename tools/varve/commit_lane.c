@@ -23,13 +23,42 @@ varve_status commit_lane_init(struct commit_lane *lane, varve_store *store, varv
     return VARVE_OK;
 }
 
-/* What became of a commit has no text: a store that has failed gives its own. */
-static varve_status describe(struct commit_lane *lane, const varve_completion *failed,
-                             varve_error *err)
+/* Take back what is done; waits for the first. */
+static void reap(struct commit_lane *lane)
 {
-    varve_batch_clear(failed->batch);
-    const varve_status rc = varve_commit(lane->store, failed->batch, lane->policy, NULL, err);
-    if (rc < 0)
+    varve_completion done[COMMIT_LANE_BATCHES];
+    struct pollfd event = {.fd = varve_event_fd(lane->store), .events = POLLIN};
+    uint32_t n = varve_commit_reap(lane->store, done, COMMIT_LANE_BATCHES);
+
+    assert(lane->n_flying > 0);
+    while (n == 0) {
+        (void)poll(&event, 1, -1);
+        n = varve_commit_reap(lane->store, done, COMMIT_LANE_BATCHES);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        lane->n_flying--;
+        if (done[i].status != VARVE_OK) {
+            lane->failed[lane->n_failed++] = done[i];
+            continue;
+        }
+        lane->rows += done[i].tag;
+        lane->overtaken |= lane->n_failed > 0;
+        lane->idle[lane->n_idle++] = done[i].batch;
+    }
+}
+
+/* Without a later commit that succeeded the order is still open: the call that waits tries again,
+ * and says in full what is wrong. */
+static varve_status commit_again(struct commit_lane *lane, const varve_completion *failed,
+                                 varve_error *err)
+{
+    const varve_status rc = lane->overtaken
+                                ? VARVE_END
+                                : varve_commit(lane->store, failed->batch, lane->policy, NULL, err);
+
+    if (rc == VARVE_OK)
+        lane->rows += failed->tag;
+    if (rc != VARVE_END)
         return rc;
     *err = (varve_error){.status = failed->status,
                          .offset = UINT64_MAX,
@@ -40,39 +69,20 @@ static varve_status describe(struct commit_lane *lane, const varve_completion *f
     return failed->status;
 }
 
-/* Take back at least one batch. */
-static varve_status reap(struct commit_lane *lane, varve_error *err)
-{
-    varve_completion done[COMMIT_LANE_BATCHES];
-    struct pollfd event = {.fd = varve_event_fd(lane->store), .events = POLLIN};
-    uint32_t n = varve_commit_reap(lane->store, done, COMMIT_LANE_BATCHES);
-    varve_status rc = VARVE_OK;
-
-    assert(lane->n_flying > 0);
-    while (n == 0) {
-        (void)poll(&event, 1, -1);
-        n = varve_commit_reap(lane->store, done, COMMIT_LANE_BATCHES);
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        lane->n_flying--;
-        lane->idle[lane->n_idle++] = done[i].batch;
-        if (done[i].status == VARVE_OK)
-            lane->rows += done[i].tag;
-        else if (rc == VARVE_OK)
-            rc = describe(lane, &done[i], err);
-    }
-    return rc;
-}
-
 varve_status commit_lane_drain(struct commit_lane *lane, varve_error *err)
 {
     varve_status rc = VARVE_OK;
 
-    while (lane->n_flying > 0) { /* all of them, whatever the first failure */
-        varve_error later;
-        const varve_status one = reap(lane, rc < 0 ? &later : err);
-        rc = rc < 0 ? rc : one;
+    while (lane->n_flying > 0)
+        reap(lane);
+    for (uint32_t i = 0; i < lane->n_failed; i++) {
+        if (rc >= 0)
+            rc = commit_again(lane, &lane->failed[i], err);
+        varve_batch_clear(lane->failed[i].batch);
+        lane->idle[lane->n_idle++] = lane->failed[i].batch;
     }
+    lane->n_failed = 0;
+    lane->overtaken = false;
     return rc;
 }
 
@@ -80,15 +90,18 @@ void commit_lane_free(struct commit_lane *lane)
 {
     varve_error err;
 
-    (void)commit_lane_drain(lane, &err);
+    if (lane->n_flying > 0)
+        (void)commit_lane_drain(lane, &err);
     while (lane->n_idle > 0)
         varve_batch_free(lane->idle[--lane->n_idle]);
 }
 
 varve_status commit_lane_batch(struct commit_lane *lane, varve_batch **ret_batch, varve_error *err)
 {
-    if (lane->n_idle == 0) {
-        const varve_status rc = reap(lane, err);
+    if (lane->n_idle == 0)
+        reap(lane);
+    if (lane->n_failed > 0) {
+        const varve_status rc = commit_lane_drain(lane, err);
         if (rc < 0)
             return rc;
     }

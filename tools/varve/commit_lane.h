@@ -7,7 +7,8 @@
  * Invariants
  *   P1  Batches are committed in the order in which they were started.
  *   P2  commit_lane_rows() counts acknowledged rows only.
- *   P3  After a failure nothing is started any more.
+ *   P3  A commit that fails is tried once more after all others, if none behind it succeeded; a
+ *       failure that is reported is final, and nothing behind it was started after it was known.
  *
  * Threads. None; the store's own work meanwhile.
  */
@@ -25,7 +26,9 @@ struct commit_lane {
     varve_store *store;
     varve_policy policy;
     varve_batch *idle[COMMIT_LANE_BATCHES];
-    uint32_t n_idle, n_flying;
+    varve_completion failed[COMMIT_LANE_BATCHES]; /* in their order */
+    uint32_t n_idle, n_flying, n_failed;
+    bool overtaken; /* a commit behind a failed one succeeded */
     uint64_t rows;
 };
 

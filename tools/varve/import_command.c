@@ -20,7 +20,11 @@ enum {
     OPTION_DELIMITER,
     OPTION_REJECTS,
     OPTION_POLICY,
+    OPTION_FLUSH,
 };
+
+/* From here on, writing files at the end is worth more than it costs. */
+#define FLUSH_ROWS_MIN UINT64_C(100000)
 
 static const struct tool_option options[] = {
     [OPTION_COLUMNS] = {"columns", "LIST",
@@ -49,6 +53,10 @@ static const struct tool_option options[] = {
                         "for records that cannot be taken; default\n"
                         "TABLE.rejects.csv in the current directory"},
     [OPTION_POLICY] = {"policy", "POLICY", "durable_each, durable_group (default), interval or os"},
+    [OPTION_FLUSH] = {"flush", "WHEN",
+                      "yes, no or auto: whether all rows are written to\n"
+                      "table files at the end (auto, the default: if 100,000\n"
+                      "or more were loaded)"},
     {NULL, NULL, NULL},
 };
 
@@ -90,6 +98,19 @@ static bool take_header(struct import_options *o, const char *value)
         o->header = PLAN_HEADER_NO;
     else
         return tool_usage_error("--header is auto, yes or no, not '%s'", value) == TOOL_OK;
+    return true;
+}
+
+static bool take_flush(struct import_options *o, const char *value)
+{
+    if (strcmp(value, "auto") == 0)
+        o->flush = PLAN_FLUSH_AUTO;
+    else if (strcmp(value, "yes") == 0)
+        o->flush = PLAN_FLUSH_YES;
+    else if (strcmp(value, "no") == 0)
+        o->flush = PLAN_FLUSH_NO;
+    else
+        return tool_usage_error("--flush is auto, yes or no, not '%s'", value) == TOOL_OK;
     return true;
 }
 
@@ -157,9 +178,12 @@ static bool take_option(void *ctx, int option, const char *value)
     case OPTION_REJECTS:
         o->rejects = value;
         return true;
+    case OPTION_FLUSH:
+        return take_flush(o, value);
     default:
         return tool_policy_parse(value, &o->policy) ||
-               tool_usage_error("there is no policy '%s'", value) == TOOL_OK;
+               tool_usage_error("--policy is durable_each, durable_group, interval or os, not '%s'",
+                                value) == TOOL_OK;
     }
 }
 
@@ -178,7 +202,7 @@ static void summarise(const char *what, const struct import_counts *counts, doub
              seconds > 0 ? (double)counts->rows / seconds : 0);
 }
 
-static int load_files(struct import_loader *loader, char **files, int n)
+static int load_files(struct import_loader *loader, char **files, int n, uint64_t *ret_rows)
 {
     struct import_counts all = {.rows = 0};
     const double started = progress_now_s();
@@ -195,6 +219,7 @@ static int load_files(struct import_loader *loader, char **files, int n)
         all.nulls += counts.nulls;
         all.blank_lines += counts.blank_lines;
     }
+    *ret_rows = all.rows;
     if (n > 1)
         summarise("all files", &all, progress_now_s() - started);
     if (import_loader_rejects(loader) != NULL)
@@ -205,12 +230,27 @@ static int load_files(struct import_loader *loader, char **files, int n)
     return code == TOOL_OK && all.rejected > 0 ? TOOL_FAILED : code;
 }
 
+/* Whatever was rejected; not after a failure of the store. */
+static int flush_after(varve_store *store, const char *name, const struct import_options *o,
+                       uint64_t rows, int code)
+{
+    varve_stats stats = {.struct_size = sizeof stats};
+
+    varve_get_stats(store, &stats);
+    if (code == TOOL_USAGE || o->flush == PLAN_FLUSH_NO ||
+        (o->flush == PLAN_FLUSH_AUTO && rows < FLUSH_ROWS_MIN) || stats.failed != 0)
+        return code;
+    const int flushed = tool_flush(store, name);
+    return flushed != TOOL_OK ? flushed : code;
+}
+
 int command_import(int argc, char **argv)
 {
     struct import_options *o = calloc(1, sizeof *o);
     varve_store *store = NULL;
     varve_table *table;
     struct import_loader *loader = NULL;
+    uint64_t rows = 0;
     int first, code;
 
     if (o == NULL) {
@@ -227,7 +267,9 @@ int command_import(int argc, char **argv)
     if (code != TOOL_OK)
         goto done;
     loader = import_loader_new(store, table, o);
-    code = loader == NULL ? TOOL_FAILED : load_files(loader, argv + first + 2, argc - first - 2);
+    code = loader == NULL ? TOOL_FAILED
+                          : load_files(loader, argv + first + 2, argc - first - 2, &rows);
+    code = flush_after(store, argv[first], o, rows, code);
 
 done:
     import_loader_free(loader);

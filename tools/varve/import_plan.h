@@ -19,6 +19,12 @@ enum plan_header {
     PLAN_HEADER_NO,
 };
 
+enum plan_flush {
+    PLAN_FLUSH_AUTO,
+    PLAN_FLUSH_YES,
+    PLAN_FLUSH_NO,
+};
+
 /* What the command line says. Borrowed from it. */
 struct import_options {
     const char *columns;    /* --columns, or NULL */
@@ -34,6 +40,7 @@ struct import_options {
     char delimiter; /* 0: detected */
     varve_policy policy;
     const char *rejects; /* or NULL */
+    enum plan_flush flush;
 };
 
 enum plan_source {

@@ -7,69 +7,16 @@
  * seals get generation and the snapshot's hash, edits the hash of what they carry in one page.
  * flags & 8: open to write. Whatever state comes out: its own operations make it again.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz/one_file.h"
 #include "storage/base/checksum.h"
 #include "storage/manifest/manifest_format.h"
 
 #define PAGES_MAX 80u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct varve_file {
-    const uint8_t *bytes;
-    uint64_t size;
-};
-
-struct fuzz_disk {
-    struct varve_vfs vfs; /* first */
-    struct varve_file file;
-};
-
-static int fuzz_open(struct varve_vfs *vfs, const char *name, uint32_t flags,
-                     struct varve_file **ret_file)
-{
-    if (strcmp(name, "MANIFEST-0000000000000002") != 0 || (flags & VARVE_FILE_CREATE) != 0)
-        return -ENOENT;
-    *ret_file = &((struct fuzz_disk *)(void *)vfs)->file;
-    return 0;
-}
-
-static void fuzz_close(struct varve_file *file)
-{
-    (void)file;
-}
-
-static int64_t fuzz_read(struct varve_file *file, void *buffer, size_t size, uint64_t offset)
-{
-    if (offset >= file->size)
-        return 0;
-    const uint64_t left = file->size - offset;
-    const size_t n = left < size ? (size_t)left : size;
-    memcpy(buffer, file->bytes + offset, n);
-    return (int64_t)n;
-}
-
-static int fuzz_stat(struct varve_file *file, struct varve_file_stat *ret)
-{
-    *ret = (struct varve_file_stat){file->size, file->size};
-    return 0;
-}
-
-static int fuzz_list(struct varve_vfs *vfs, varve_vfs_list_fn fn, void *ctx)
-{
-    (void)vfs;
-    return fn(ctx, "MANIFEST-0000000000000002");
-}
-
-static const struct varve_vfs_ops fuzz_ops = {.struct_size = sizeof(struct varve_vfs_ops),
-                                              .open = fuzz_open,
-                                              .close = fuzz_close,
-                                              .read = fuzz_read,
-                                              .stat = fuzz_stat,
-                                              .list = fuzz_list};
 
 /* The state's own operations must make the same state. */
 static void check_version(const struct varve_version *version, struct varve_heap *heap)
@@ -164,7 +111,7 @@ static void repair(uint8_t *bytes, uint32_t pages, uint8_t flags)
 
 static void run_pages(const uint8_t *data, size_t size, uint8_t flags, struct varve_heap *heap)
 {
-    struct fuzz_disk disk = {.vfs = {.ops = &fuzz_ops}};
+    struct one_file disk;
     struct varve_manifest *manifest = NULL;
     uint32_t pages = (uint32_t)((size + VARVE_PAGE_SIZE - 1) / VARVE_PAGE_SIZE);
 
@@ -180,7 +127,7 @@ static void run_pages(const uint8_t *data, size_t size, uint8_t flags, struct va
     memcpy(bytes, data, size);
     if ((flags & 2) != 0)
         repair(bytes, pages, flags);
-    disk.file = (struct varve_file){.bytes = bytes, .size = (uint64_t)pages * VARVE_PAGE_SIZE};
+    one_file_init(&disk, "MANIFEST-0000000000000002", bytes, (uint64_t)pages * VARVE_PAGE_SIZE);
     if (varve_manifest_open(&disk.vfs, heap, (flags & 8) == 0, &manifest, NULL) == VARVE_OK) {
         struct varve_version *version = varve_manifest_version(manifest);
         check_version(version, heap);

@@ -6,10 +6,10 @@
  * flags & 2: each record header that first_record points to gets its crc. flags & 4: cut a rotten
  * tail. Whatever comes out: the records' positions only grow and lie in the payload.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz/one_file.h"
 #include "storage/base/alloc.h"
 #include "storage/base/checksum.h"
 #include "storage/wal/wal_reader.h"
@@ -17,59 +17,6 @@
 #define PAGES_MAX 16u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct varve_file {
-    const uint8_t *bytes;
-    uint64_t size;
-};
-
-struct fuzz_disk {
-    struct varve_vfs vfs; /* first */
-    struct varve_file file;
-};
-
-static int fuzz_open(struct varve_vfs *vfs, const char *name, uint32_t flags,
-                     struct varve_file **ret_file)
-{
-    if (strcmp(name, "0000000000000001.wal") != 0 || (flags & VARVE_FILE_WRITE) != 0)
-        return -ENOENT;
-    *ret_file = &((struct fuzz_disk *)(void *)vfs)->file;
-    return 0;
-}
-
-static void fuzz_close(struct varve_file *file)
-{
-    (void)file;
-}
-
-static int64_t fuzz_read(struct varve_file *file, void *buffer, size_t size, uint64_t offset)
-{
-    if (offset >= file->size)
-        return 0;
-    const uint64_t left = file->size - offset;
-    const size_t n = left < size ? (size_t)left : size;
-    memcpy(buffer, file->bytes + offset, n);
-    return (int64_t)n;
-}
-
-static int fuzz_stat(struct varve_file *file, struct varve_file_stat *ret)
-{
-    *ret = (struct varve_file_stat){file->size, file->size};
-    return 0;
-}
-
-static uint32_t fuzz_align(struct varve_file *file)
-{
-    (void)file;
-    return 0;
-}
-
-static const struct varve_vfs_ops fuzz_ops = {.struct_size = sizeof(struct varve_vfs_ops),
-                                              .open = fuzz_open,
-                                              .close = fuzz_close,
-                                              .read = fuzz_read,
-                                              .stat = fuzz_stat,
-                                              .direct_align = fuzz_align};
 
 static void record_repair(uint8_t *page, const uint8_t uuid[16])
 {
@@ -106,7 +53,7 @@ static void pages_repair(uint8_t *bytes, uint32_t pages, const uint8_t uuid[16],
     }
 }
 
-static void read_all(struct fuzz_disk *disk, struct varve_heap *heap, uint32_t mode, bool cut_rot)
+static void read_all(struct one_file *disk, struct varve_heap *heap, uint32_t mode, bool cut_rot)
 {
     struct varve_wal_listed listed = {.id = 1, .base_lsn = UINT64_MAX, .size = disk->file.size};
     struct varve_wal_reader_options o = {.vfs = &disk->vfs,
@@ -141,7 +88,7 @@ static void read_all(struct fuzz_disk *disk, struct varve_heap *heap, uint32_t m
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct fuzz_disk disk = {.vfs = {.ops = &fuzz_ops}};
+    struct one_file disk;
     struct varve_heap heap;
     uint8_t uuid[16];
 
@@ -160,7 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         varve_put_u64(bytes + 48, 1);                                 /* and id */
         pages_repair(bytes, pages, uuid, data[0]);
     }
-    disk.file = (struct varve_file){.bytes = bytes, .size = (uint64_t)pages * VARVE_PAGE_SIZE};
+    one_file_init(&disk, "0000000000000001.wal", bytes, (uint64_t)pages * VARVE_PAGE_SIZE);
     varve_heap_init(&heap, NULL, 64u << 20);
     read_all(&disk, &heap, VARVE_WAL_RECOVERY, (data[0] & 4) != 0);
     read_all(&disk, &heap, VARVE_WAL_FOLLOW, false);

@@ -271,7 +271,7 @@ static void change_sectors(struct disk_store *d, const struct disk_file *f, bool
         for (int k = 0; k < 2; k++) {
             if (memcmp(f->bytes + s * SECTOR, sources[k], SECTOR) == 0)
                 continue;
-            (void)snprintf(label, sizeof label, "%s: sector %" PRIu64 " %s", f->name, s,
+            (void)snprintf(label, sizeof label, "%.40s: sector %" PRIu64 " %s", f->name, s,
                            k == 0 ? "zeroed" : "swapped");
             (void)varve_sim_overwrite(d->rig.sim, f->name, s * SECTOR, sources[k], SECTOR);
             if (k == 1)

@@ -1,5 +1,5 @@
-"""exports.py ROOT LIBVARVE.SO LIBVARVE.A: the shared library exports what the public headers declare
-VARVE_API and nothing else; no object of the library has writable data.
+"""exports.py ROOT LIBVARVE.SO LIBVARVE.A: the shared library exports everything that the public headers
+declare VARVE_API and nothing else; no object of the library has writable data.
 """
 
 import re
@@ -17,7 +17,8 @@ def declared():
     names = set()
     for path in sources.files('.h'):
         if path.startswith('include/varve/'):
-            for statement in re.findall(r'\bVARVE_API\b([^;{]*)', sources.code(path)):
+            code = re.sub(r'^[ \t]*#(?:.*\\\n)*.*$', '', sources.code(path), flags=re.MULTILINE)
+            for statement in re.findall(r'\bVARVE_API\b([^;{]*)', code):
                 match = re.search(r'(\w+)\s*\(', statement)
                 if match:
                     names.add(match.group(1))
@@ -52,8 +53,11 @@ def writable(archive):
 
 def main():
     shared, archive = sys.argv[2], sys.argv[3]
+    promised, defined = declared(), exported(shared)
     problems = [f'{name} is exported but not declared VARVE_API'
-                for name in sorted(exported(shared) - declared())]
+                for name in sorted(defined - promised)]
+    problems += [f'{name} is declared VARVE_API but the library does not define it'
+                 for name in sorted(promised - defined)]
     sources.finish(problems + writable(archive))
 
 

@@ -11,7 +11,8 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 CLEAN = {
     'meson.build': "foreach module : ['low', 'high']\n",
-    'include/varve/varve.h': 'VARVE_API int varve_one(void);\n',
+    'include/varve/varve.h': '#define VARVE_API \\\n    __attribute__((visibility("default")))\n'
+                             'VARVE_API int varve_one(void);\n',
     'low/low.h': 'int varve_low(void);\n',
     'low/low_int.h': '#include "low/low.h"\n',
     'low/lake.c': '#include <varve/varve.h>\n#include "low/low_int.h"\n',
@@ -21,6 +22,7 @@ CLEAN = {
     'tools/inspect/look.c': '#include "high/x_format.h"\n',
     'tools/main.c': '#include <varve/varve.h>\n',
 }
+ONE = 'int varve_one(void);\nint varve_one(void) { return 1; }\n' # all that CLEAN's header promises
 LONG = '{\n' + '    ;\n' * 99 + '}\n'
 
 # script, a file that replaces or joins the clean tree, what must be said
@@ -51,13 +53,17 @@ OBJECTS = [
      '{ (void)pthread_join(t, 0); }\n', 'pthread_join'),
     ('syscalls', 'storage_base_alloc', '#include <stdlib.h>\nvoid *f(void) { return malloc(9); }\n',
      None),
-    ('exports', 'low_a', 'int varve_one(void);\nint varve_one(void) { return 1; }\n', None),
-    ('exports', 'low_a', 'const int table[2] = {1, 2};\n', 'table is exported'),
-    ('exports', 'low_a', '__attribute__((visibility("hidden"))) int counter = 1;\n', 'writable'),
-    ('exports', 'low_a', 'int *f(void);\n__attribute__((visibility("hidden"))) int *f(void)\n'
+    ('exports', 'low_a', ONE, None),
+    ('exports', 'low_a', ONE + 'const int table[2] = {1, 2};\n', 'table is exported'),
+    ('exports', 'low_a', 'int varve_two(void);\n', 'varve_one is declared VARVE_API but'),
+    ('exports', 'low_a', '__attribute__((visibility("hidden"))) ' + ONE,
+     'varve_one is declared VARVE_API but'),
+    ('exports', 'low_a', ONE + '__attribute__((visibility("hidden"))) int counter = 1;\n',
+     'writable'),
+    ('exports', 'low_a', ONE + 'int *f(void);\n__attribute__((visibility("hidden"))) int *f(void)\n'
      '{ static int n; return &n; }\n', 'writable'),
-    ('exports', 'low_a', '__attribute__((visibility("hidden"))) extern const char *const names[];\n'
-     'const char *const names[] = {"a"};\n', None),
+    ('exports', 'low_a', ONE + '__attribute__((visibility("hidden"))) '
+     'extern const char *const names[];\nconst char *const names[] = {"a"};\n', None),
 ]
 
 

@@ -302,7 +302,7 @@ static int take_record(struct import_loader *loader, const struct csv_record *re
     if (fault != NULL) {
         /* The library's messages name the column already. */
         if (name != NULL && strncmp(fault, "column ", 7) != 0) {
-            (void)snprintf(reason, sizeof reason, "column %.64s: %s", name, fault);
+            (void)snprintf(reason, sizeof reason, "column %.64s: %.300s", name, fault);
             fault = reason;
         }
         return reject(loader, record->line, fault, record->bytes, record->size);

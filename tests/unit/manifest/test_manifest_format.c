@@ -7,6 +7,7 @@
 
 #include "manifest_fixture.h"
 #include "storage/base/checksum.h"
+#include "tests/lib/format_clause.h"
 
 /* ------------------------------------------------------------------------------------- Header */
 
@@ -49,11 +50,7 @@ START_TEST(header_comes_back)
 }
 END_TEST
 
-static const struct {
-    uint32_t offset, width;
-    uint64_t value;
-    varve_status expect;
-} header_clause[] = {
+static const struct format_clause header_clause[] = {
     {0, 1, 'X', VARVE_ECORRUPT}, /* magic */
     {7, 1, 'X', VARVE_ECORRUPT}, /* to its end */
     {8, 2, 0, VARVE_ECORRUPT},   /* major 0 was never written */
@@ -85,8 +82,7 @@ START_TEST(header_each_clause_alone)
     uint8_t bytes[VARVE_MANIFEST_HEADER_SIZE];
 
     varve_manifest_header_encode(&h, bytes);
-    for (uint32_t i = 0; i < header_clause[_i].width; i++)
-        bytes[header_clause[_i].offset + i] = (uint8_t)(header_clause[_i].value >> 8 * i);
+    format_clause_write(&header_clause[_i], bytes);
     ck_assert_int_eq(varve_manifest_header_decode(varve_span_of(bytes, sizeof bytes), &got),
                      header_clause[_i].expect);
 }
@@ -111,11 +107,7 @@ END_TEST
 
 /* --------------------------------------------------------------------------------------- Edit */
 
-static const struct {
-    uint32_t offset, width;
-    uint64_t value;
-    varve_status expect;
-} edit_clause[] = {
+static const struct format_clause edit_clause[] = {
     {0, 4, 0, VARVE_ECORRUPT}, /* no operations */
     {0, 4, 1, VARVE_OK},
     {0, 4, 64u << 20, VARVE_OK},
@@ -134,8 +126,7 @@ START_TEST(edit_each_clause_alone)
     uint8_t bytes[VARVE_MANIFEST_EDIT_SIZE];
 
     varve_manifest_edit_encode(&e, bytes);
-    for (uint32_t i = 0; i < edit_clause[_i].width; i++)
-        bytes[edit_clause[_i].offset + i] = (uint8_t)(edit_clause[_i].value >> 8 * i);
+    format_clause_write(&edit_clause[_i], bytes);
     ck_assert_int_eq(varve_manifest_edit_decode(varve_span_of(bytes, sizeof bytes), &got),
                      edit_clause[_i].expect);
 }

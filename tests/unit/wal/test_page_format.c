@@ -12,6 +12,7 @@
 #include "storage/base/bytes.h"
 #include "storage/base/checksum.h"
 #include "storage/wal/page_format.h"
+#include "tests/lib/format_clause.h"
 
 #define TRAILER VARVE_PAGE_PAYLOAD
 
@@ -192,11 +193,7 @@ START_TEST(a_page_of_another_place_is_rot)
 END_TEST
 
 /* One row a clause of VALID; after the damage both checksums are made again. */
-static const struct {
-    uint32_t offset, width;
-    uint32_t value;
-    enum varve_page_class expect;
-} clause[] = {
+static const struct format_clause clause[] = {
     {TRAILER + 44, 2, 4033, VARVE_PAGE_ROT},   /* used beyond the payload */
     {TRAILER + 46, 2, 32, VARVE_PAGE_ROT},     /* a flag that is not known */
     {TRAILER + 46, 2, 4 | 8, VARVE_PAGE_ROT},  /* two control flags */
@@ -218,10 +215,7 @@ START_TEST(each_clause_alone)
     uint8_t page[VARVE_PAGE_SIZE];
 
     page_make(page, &good);
-    if (clause[_i].width == 2)
-        varve_put_u16(page + clause[_i].offset, (uint16_t)clause[_i].value);
-    else
-        varve_put_u32(page + clause[_i].offset, clause[_i].value);
+    format_clause_write(&clause[_i], page);
     page_reseal(page);
     ck_assert_int_eq(classify(page), clause[_i].expect);
 }

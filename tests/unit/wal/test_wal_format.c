@@ -7,6 +7,7 @@
 
 #include "storage/base/checksum.h"
 #include "storage/wal/wal_format.h"
+#include "tests/lib/format_clause.h"
 
 static const uint8_t uuid[16] = {9, 8, 7, 6, 5, 4, 3, 2, 1, 2, 3, 4, 5, 6, 7, 8};
 
@@ -60,11 +61,7 @@ START_TEST(header_comes_back)
 }
 END_TEST
 
-static const struct {
-    uint32_t offset, width;
-    uint64_t value;
-    varve_status expect;
-} header_clause[] = {
+static const struct format_clause header_clause[] = {
     {0, 1, 'X', VARVE_ECORRUPT},                  /* magic */
     {8, 2, 0, VARVE_ECORRUPT},                    /* major 0 was never written */
     {8, 2, 2, VARVE_EVERSION},                    /* major of a newer version */
@@ -92,8 +89,7 @@ START_TEST(header_each_clause_alone)
     uint8_t bytes[VARVE_WAL_HEADER_SIZE];
 
     varve_wal_header_encode(&h, bytes);
-    for (uint32_t i = 0; i < header_clause[_i].width; i++)
-        bytes[header_clause[_i].offset + i] = (uint8_t)(header_clause[_i].value >> 8 * i);
+    format_clause_write(&header_clause[_i], bytes);
     ck_assert_int_eq(varve_wal_header_decode(varve_span_of(bytes, sizeof bytes), &got),
                      header_clause[_i].expect);
 }
@@ -253,11 +249,7 @@ START_TEST(record_of_another_place_or_with_any_bit_flipped_is_refused)
 }
 END_TEST
 
-static const struct {
-    uint32_t offset, width;
-    uint64_t value;
-    varve_status expect;
-} record_clause[] = {
+static const struct format_clause record_clause[] = {
     {4, 4, (16u << 20) + 1, VARVE_ECORRUPT}, /* payload too large */
     {4, 4, 16u << 20, VARVE_OK},
     {4, 4, 0, VARVE_ECORRUPT},  /* a hash without a payload */
@@ -286,8 +278,7 @@ START_TEST(record_each_clause_alone)
     uint8_t bytes[VARVE_WAL_RECORD_OVERHEAD];
 
     const uint32_t size = varve_wal_record_encode(&r, uuid, bytes);
-    for (uint32_t i = 0; i < record_clause[_i].width; i++)
-        bytes[record_clause[_i].offset + i] = (uint8_t)(record_clause[_i].value >> 8 * i);
+    format_clause_write(&record_clause[_i], bytes);
     record_reseal(bytes, size);
     ck_assert_int_eq(varve_wal_record_decode(varve_span_of(bytes, size), uuid, 5000, &got),
                      record_clause[_i].expect);

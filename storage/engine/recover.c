@@ -241,15 +241,8 @@ static varve_status replay_record(varve_store *store, const struct varve_wal_rec
         return replay_schema(store, payload, err);
     case VARVE_WAL_TABLE_DROP:
         return replay_drop(store, payload, err);
-    case VARVE_WAL_NOOP:
+    default: /* NOOP: the reader refuses a log that holds a type of any other kind */
         return VARVE_OK;
-    default:
-        varve_error_set(err, VARVE_EVERSION, NULL, VARVE_NO_OFFSET,
-                        "the log holds a record of type %u, which this version cannot apply",
-                        record->type);
-        if (err != NULL)
-            err->lsn = record->lsn;
-        return VARVE_EVERSION;
     }
 }
 
@@ -323,6 +316,7 @@ static varve_status open_reader(varve_store *store, const struct varve_version *
         .mode = mode,
         .cut_rot = store->options.wal_tail == VARVE_WAL_TAIL_CUT,
         .salvage = (store->options.flags & VARVE_OPEN_SALVAGE) != 0,
+        .writes = !store->read_only,
         .segments = list,
         .n_segments = n,
         .durable_lsn = version->durable_lsn,

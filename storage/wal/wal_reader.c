@@ -27,6 +27,17 @@ static varve_status bad_record(struct varve_wal_reader *r, const struct varve_wa
     return VARVE_END;
 }
 
+/* Whether this version can apply such a record. What it cannot is refused in the first pass, before
+ * recovery changes anything. */
+static bool record_is_known(const struct varve_wal_record *record)
+{
+    const uint8_t transformed = VARVE_WAL_COMPRESSED | VARVE_WAL_ENCRYPTED;
+
+    return record->group == 0 && (record->flags & transformed) == 0 &&
+           (record->type == VARVE_WAL_DATA || record->type == VARVE_WAL_SCHEMA ||
+            record->type == VARVE_WAL_TABLE_DROP || record->type == VARVE_WAL_NOOP);
+}
+
 static varve_status record_header(struct varve_wal_reader *r, const struct varve_wal_cursor *start,
                                   struct varve_wal_record *ret_record, varve_error *err)
 {
@@ -46,8 +57,7 @@ static varve_status record_header(struct varve_wal_reader *r, const struct varve
     rc = varve_wal_record_decode(varve_span_of(bytes, size), l->uuid, start->lsn, ret_record);
     if (rc == VARVE_ECORRUPT)
         return bad_record(r, start, "a record's header does not hold");
-    const uint8_t transformed = VARVE_WAL_COMPRESSED | VARVE_WAL_ENCRYPTED;
-    if (rc == VARVE_OK && (ret_record->group != 0 || (ret_record->flags & transformed) != 0))
+    if (rc == VARVE_OK && !record_is_known(ret_record))
         rc = VARVE_EVERSION;
     if (rc < 0) {
         varve_wal_segment_name(l->id, name);

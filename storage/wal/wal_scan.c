@@ -284,9 +284,12 @@ static varve_status segment_enter(struct varve_wal_reader *r, varve_error *err)
     if (t.flags != VARVE_PAGE_HEADER)
         return chain_broken(r, r->at.segment, "a log segment's header is not a header page");
     rc = varve_wal_header_decode(varve_span_of(page, t.used), &h);
-    if (rc == VARVE_EVERSION) {
+    const bool unknown = rc == VARVE_OK && r->options.writes && h.read_compatible != 0;
+    if (rc == VARVE_EVERSION || unknown) {
         varve_wal_segment_name(r->listed[at->segment].id, name);
-        return varve_error_set(err, rc, name, 0, "a log segment of a newer format");
+        return varve_error_set(err, VARVE_EVERSION, name, 0,
+                               unknown ? "a log segment of a newer version, which can only be read"
+                                       : "a log segment of a newer format");
     }
     if (rc < 0)
         return chain_broken(r, r->at.segment, "a log segment's header does not hold");

@@ -9,6 +9,7 @@ import unittest
 
 PROGRAM = os.environ['VARVE_PROGRAM']
 INGEST = os.environ['VARVE_INGEST']
+NEWER = os.environ['VARVE_NEWER'] # makes a file look as a newer version would have written it
 ROOT = os.environ['VARVE_ROOT']
 
 OK, NOTHING, USAGE, FAILED, CORRUPT = range(5)

@@ -160,6 +160,47 @@ class Inside(CliCase):
                     out.write(data)
 
 
+class Newer(CliCase):
+    """Files that a newer version wrote: said clearly, exit code 3, not taken for damage."""
+
+    COMMANDS = (['scan', 's', 'readings'], ['stats', 's'], ['verify', 's'],
+                ['create', 's', 'CREATE TABLE u (k int, ts timestamp, PRIMARY KEY ((k), ts))'])
+
+    def setUp(self):
+        super().setUp()
+        self.make_readings()
+
+    def make_newer(self, pattern, kind):
+        files = glob.glob(self.path('s/' + pattern))
+        codes = [subprocess.run([cli_case.NEWER, f, str(kind)], check=False).returncode
+                 for f in files]
+        self.assertIn(0, codes) # a segment of the log that was made ahead is none yet
+
+    def test_manifest_and_log(self):
+        for pattern in ('*.wal', 'MANIFEST-*'):
+            with self.subTest(pattern=pattern):
+                self.make_newer(pattern, 1)
+                for command in self.COMMANDS:
+                    result = self.run_varve(*command, code=FAILED)
+                    self.assertIn('newer', result.err)
+                    self.assertIn(pattern.replace('*', ''), result.err)
+
+    def test_sstable(self):
+        self.flush('s')
+        self.make_newer('*.sst', 0)
+        result = self.run_varve('scan', 's', 'readings', code=FAILED)
+        self.assertIn('newer', result.err)
+        self.assertIn('.sst', result.err)
+        result = self.run_varve('dump', 'sst', glob.glob(self.path('s/*.sst'))[0], code=FAILED)
+        self.assertIn('newer', result.err)
+
+    def test_what_only_writers_must_know(self):
+        self.make_newer('MANIFEST-*', 2)
+        self.run_varve('scan', 's', 'readings')
+        result = self.run_varve(*self.COMMANDS[3], code=FAILED)
+        self.assertIn('newer', result.err)
+
+
 class Full(CliCase):
     """A table whose rows are in SSTables."""
 

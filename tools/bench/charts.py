@@ -11,8 +11,8 @@ import figures
 matplotlib.use('svg')
 matplotlib.rcParams.update({'svg.hashsalt': 'varve', 'font.size': 10, 'axes.spines.top': False,
                             'axes.spines.right': False})
-KEYS = ('ingest_1_many', 'ingest_1000', 'ingest_whole', 'size_flushed', 'size_merged', 'slice_p50',
-        'slice_crowd', 'hour_p50', 'hourly_all', 'by_partition', 'total', 'latest', 'reopen')
+KEYS = ('ingest_1_many', 'ingest_1000', 'ingest_whole', 'ingest_flushed', 'size_flushed', 'size_merged', 'slice_p50',
+        'slice_crowd', 'cpu_slice', 'hour_p50', 'hourly_all', 'by_partition', 'total', 'latest', 'reopen')
 LOG_FROM = 10  # ratio of the greatest to the least bar
 OURS, THEIRS = '#1f6fb2', '#9aa5ad'
 NAMES = {'rows/s': 'rows a second', '/s': 'a second', 's': 'time', 'B/row': 'bytes a row'}
@@ -24,8 +24,7 @@ def label_of(value, unit):
 
 
 def title_of(table, measure):
-    group = next(group for group in figures.GROUPS if measure in group.measures)
-    return f'{group.title}, {measure.title}: {table.name}, {table.rows:,} rows'
+    return f'{figures.full_title(measure)}; {table.name}, {table.rows:,} rows'
 
 
 def draw(table, measure, labels, path):

@@ -1,13 +1,12 @@
 """Measures varve beside other engines: the same rows, the same questions, one after the other.
 
-run.sh starts it. Everything that is measured becomes a line of OUT/results.jsonl; figures.py turns
-those into figures and report.py into tables. Answers are compared before any time counts.
+run.sh starts it. plan.py says what there is to do; everything that is measured becomes a line of
+OUT/results.jsonl (results.py); figures.py turns those into figures and report.py into tables. Answers
+are compared (answers.py) before any time counts.
 """
 
 import argparse
 import dataclasses
-import json
-import math
 import os
 import shutil
 import signal
@@ -15,20 +14,20 @@ import subprocess
 import sys
 import time
 
+import answers
 import machine
 import peer_run
+import plan
 import report
+import results
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-QUESTIONS = ('slice', 'hour', 'slice_crowd', 'hourly_one', 'hourly_all', 'by_partition', 'total',
-             'latest', 'scan')
-WHOLE = QUESTIONS[3:]
-SAME_QUESTION = {'first_answer': 'first slice', 'reopen': 'first slice'}
+HOUR = ('slice', 'hour', 'slice_crowd')
+WHOLE = ('hourly_one', 'hourly_all', 'by_partition', 'total', 'latest', 'scan')
 COLD = ('slice', 'hourly_all', 'total')
 COMMITS = ((1, 1), (1, 1024), (100, 1), (1000, 1), (10000, 1))  # rows a commit, writers at once
 LATE_COMMIT = 1000
 AGREEMENT_ROWS = 20000
-TOLERANCE = 1e-9
 PARTITIONS = {'bars': 20, 'listens': 2000}
 
 
@@ -62,6 +61,7 @@ CONFIGURATIONS = (
     cassandra('latest', 'periodic', best=False),
     cassandra('latest', 'batch'),
     cassandra('default', 'periodic', 'zstd', best=False, size_only=True),
+    cassandra('latest', 'periodic', 'zstd', best=False, size_only=True),
 )
 FOLDER_OPTIONS = ('--build', '--out', '--work', '--real')
 NATIVE = ('varve', 'rocksdb', 'sqlite')
@@ -70,19 +70,6 @@ MANY_ROWS, MOST_ROWS = 3_000_000, 30_000_000  # beyond: fewer configurations, fe
 
 class NotRun(Exception):
     """A peer is not there."""
-
-
-class Results:
-    """results.jsonl, written line by line so that a run that is cut short keeps what it has."""
-
-    def __init__(self, path):
-        self.lines = []
-        self.file = open(path, 'w', encoding='utf-8')
-
-    def add(self, **line):
-        self.lines.append(line)
-        self.file.write(json.dumps(line) + '\n')
-        self.file.flush()
 
 
 class DataSets:
@@ -116,17 +103,11 @@ def facts_of(rows_folder):
         return dict(line.split()[:2] for line in file)
 
 
-def differs(answer, reference):
-    return len(answer) != len(reference) or not all(
-        math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
-        for a, b in zip(answer, reference))
-
-
 class Measurement:
     """One configuration of one peer on one set of rows."""
 
-    def __init__(self, arguments, results, configuration, data_sets, log):
-        self.arguments, self.results, self.log = arguments, results, log
+    def __init__(self, arguments, sink, configuration, data_sets, log):
+        self.arguments, self.results, self.log = arguments, sink, log
         self.configuration, self.data_sets = configuration, data_sets
         self.context = {}
         self.server = None
@@ -162,9 +143,12 @@ class Measurement:
 
     def _command(self, command, rows, context, limit=None, **options):
         """Run a command and record what it prints, with `context`; returns the lines."""
+        status(' '.join([command, *(f'{key}={value}' for key, value in options.items()),
+                         *(f'{key} {context[key]}' for key in ('run', 'late') if key in context)]))
         lines, peak = peer_run.run(self._words(command, rows, options), self.log,
                                    limit or self.arguments.limit)
-        known = {key: options[key] for key in ('commit', 'writers', 'threads') if key in options}
+        known = {key: options[key] for key in ('commit', 'writers', 'threads', 'form')
+                 if key in options}
         for line in lines:
             self._record(line, {**context, **known})
         self._record({'measure': 'anonymous_memory', 'command': command, 'peak_bytes': peak},
@@ -209,6 +193,13 @@ class Measurement:
         many = self.facts['many_writers']
         return [(size, writers) for size, writers in COMMITS if writers == 1 or many]
 
+    def forms(self, size):
+        """Row by row, as most peers take them; of the greatest commits also by columns."""
+        if not self.facts.get('columns'):
+            return [{}]
+        columns = [{'form': 'columns'}] if size == COMMITS[-1][0] else []
+        return [{'form': 'rows'}, *columns]
+
     def bulk(self):
         """How the peer loads fastest with every commit on disk."""
         sizes = self.facts.get('commit_sizes')
@@ -216,6 +207,10 @@ class Measurement:
 
     def runs(self):
         return min(self.arguments.runs, 3) if self.facts.get('server') else self.arguments.runs
+
+    def load_runs(self, n):
+        """Of a whole load: fewer where one takes minutes."""
+        return min(self.runs(), 1 if n > MOST_ROWS else 3 if n > MANY_ROWS else self.runs())
 
     def load_whole(self, rows, context, **options):
         """Load every row; refuses a load that the time box cut short."""
@@ -229,14 +224,15 @@ class Measurement:
     def ingest(self, rows):
         """Rows a second for each size of a commit, each run in an empty store."""
         for size, writers in self.commits():
-            for run in range(self.runs()):
-                self.renew()
-                self._command('load', rows, {'phase': 'ingest', 'run': run}, commit=size,
-                              writers=writers, seconds=self.arguments.seconds)
+            for form in self.forms(size):
+                for run in range(self.runs()):
+                    self.renew()
+                    self._command('load', rows, {'phase': 'ingest', 'run': run}, commit=size,
+                                  writers=writers, seconds=self.arguments.seconds, **form)
 
-    def main_load(self, rows):
+    def main_load(self, rows, n):
         """Load everything, again and again for the spread; what is loaded last stays."""
-        for run in range(self.runs()):
+        for run in range(self.load_runs(n)):
             self.renew()
             main, merge = {'phase': 'main', 'run': run}, {'phase': 'merge', 'run': run}
             self.load_whole(rows, main)
@@ -245,11 +241,13 @@ class Measurement:
             self._command('size', rows, merge)
 
     def ask(self, rows):
+        for run in range(self.runs()):  # the store is opened for each
+            self._command('ask', rows, {'phase': 'ask', 'run': run}, threads=1,
+                          seconds=self.arguments.seconds / 3, questions=','.join(HOUR))
         for threads in self.configuration.threads:
-            questions = QUESTIONS if threads == 1 else WHOLE
             self._command('ask', rows, {'phase': 'ask'}, threads=threads, runs=self.runs(),
-                          seconds=self.arguments.seconds, questions=','.join(questions),
-                          limit=self.arguments.limit * len(questions))
+                          seconds=self.arguments.seconds, questions=','.join(WHOLE),
+                          limit=self.arguments.limit * len(WHOLE))
 
     def ask_cold(self, rows):
         """The first answer to a question when no page of the store is cached."""
@@ -318,25 +316,28 @@ class Measurement:
             size, writers = self.bulk()
             context = {'phase': 'agreement'}
             self._command('load', rows, context, seconds=120, commit=size, writers=writers)
-            lines = self._command('ask', rows, context, runs=1, seconds=0,
-                                  questions=','.join(q for q in QUESTIONS if q != 'slice_crowd'))
+            self._command('ask', rows, context, runs=1, seconds=0,
+                          questions=','.join(('slice', 'hour', *WHOLE)))
         finally:
             self.stop()
-        return {line['measure']: line['answer'] for line in lines if 'answer' in line}
 
-    def measure(self, name, n):
+    def measure(self, name, n, part):
+        """One part (plan.py) of what there is to measure."""
         rows = self.data_sets.get(name, n)
         facts = facts_of(rows)
         self.context = {'configuration': self.configuration.label, 'set': name,
                         'rows_total': int(facts['rows']), 'given': int(facts['given'])}
-        self._phases(lambda: self.main_load(rows),
-                     *([] if self.configuration.size_only else
-                       [lambda: self.ask(rows), lambda: self.ask_cold(rows)]))
-        if not self.configuration.size_only and n <= MOST_ROWS:
+        if part == 'ingest':
             self._phases(lambda: self.ingest(rows))
+        elif part == 'kill':
             self._phases(lambda: self.kill(rows))
-            if name != 'real_bars':
-                self._phases(lambda: self.late(name, n))
+        elif part == 'late':
+            self._phases(lambda: self.late(name, n))
+        elif self.configuration.size_only:
+            self._phases(lambda: self.main_load(rows, n))
+        else:
+            self._phases(lambda: self.main_load(rows, n), lambda: self.ask(rows),
+                         lambda: self.ask_cold(rows))
 
     def _phases(self, *phases):
         """Each needs the one before; a failure is recorded, not hidden. Leaves nothing behind."""
@@ -367,7 +368,16 @@ def repeatable(words):
 
 
 def say(text):
+    status('')
     print(f'{time.strftime("%H:%M:%S")} {text}', file=sys.stderr, flush=True)
+
+
+def status(text):
+    """What is being done, on a terminal: a line that is written over."""
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns - 1
+        sys.stderr.write('\r\x1b[K' + (f'    {text}'[:width] if text else ''))
+        sys.stderr.flush()
 
 
 # ---------------------------------------------------------------------------------- Comparison
@@ -376,110 +386,141 @@ class Comparison:
     def __init__(self, arguments):
         self.arguments = arguments
         os.makedirs(arguments.out, exist_ok=True)
-        self.results = Results(os.path.join(arguments.out, 'results.jsonl'))
+        self.path = os.path.join(arguments.out, 'results.jsonl')
+        self.results = results.Results(self.path, arguments.resume)
         self.data_sets = DataSets(arguments)
-        self.references = {}
-        self.wrong = 0
+        self.measurements = {}  # label -> Measurement, of those that are there
 
-    def _chosen(self):
-        return [c for c in CONFIGURATIONS
-                if c.peer in self.arguments.peers and self.arguments.only in c.label]
+    def _settings(self, part):
+        """What else a unit's figures depend on."""
+        known = vars(self.arguments)
+        names = {'agreement': ('sets',), 'late': ('runs', 'seconds', 'slices', 'late')}
+        return {name: known[name]
+                for name in names.get(part, ('runs', 'seconds', 'load_seconds', 'slices'))}
 
-    def _open(self, configuration, log):
-        return Measurement(self.arguments, self.results, configuration, self.data_sets, log)
+    def _fingerprint(self, unit):
+        facts = self.measurements[unit.label].facts
+        return self.results.fingerprint(facts, self._settings(unit.part))
 
-    def _disagree(self, where, label, question, answer, reference):
-        self.wrong += 1
-        reference_of, expected = reference
-        self.results.add(configuration=label, set=where, measure='disagreement', question=question,
-                         answer=answer, reference=expected, reference_of=reference_of)
-        say(f'    {label}, {where}, {question}: answers {answer}, but {reference_of} {expected}')
-
-    def _compare(self, configuration, name, answers):
-        """The first peer's answers are what the others' are held against."""
-        for measure, answer in answers.items():
-            reference = self.references.setdefault((name, measure), (configuration.label, answer))
-            if differs(answer, reference[1]):
-                self._disagree(name, configuration.label, measure, answer, reference)
-
-    def agree(self, log):
-        """Which configurations are there and answer as the others do."""
-        fit = []
-        for configuration in self._chosen():
-            say(f'agreement: {configuration.label}')
-            before = self.wrong
+    def open_all(self, log):
+        """Ask every chosen configuration whether it is there."""
+        for configuration in CONFIGURATIONS:
+            label = configuration.label
+            if configuration.peer not in self.arguments.peers or self.arguments.only not in label:
+                continue
             try:
-                measurement = self._open(configuration, log)
-                self.results.add(configuration=configuration.label, measure='peer',
-                                 **measurement.facts)
-                for name in self.arguments.sets:
-                    if name != 'real_bars':
-                        self._compare(configuration, name, measurement.agreement(name))
-            except (NotRun, peer_run.PeerFailure) as failure:
-                self.results.add(configuration=configuration.label, measure='not_run',
-                                 reason=str(failure))
-                say(f'    not run: {failure}')
+                found = Measurement(self.arguments, self.results, configuration, self.data_sets, log)
+            except NotRun as failure:
+                self.results.add(configuration=label, measure='not_run', reason=str(failure))
+                say(f'not run: {label}: {failure}')
                 continue
-            if self.wrong == before:
-                fit.append(configuration)
-        return fit
+            self.measurements[label] = found
+            self.results.add(configuration=label, measure='peer',
+                             size_only=configuration.size_only, **found.facts)
 
-    def check_answers(self):
-        """Every answer of the measured runs, also those over other sizes and after late rows."""
-        first = {}
-        answered = [line for line in self.results.lines
-                    if 'answer' in line and line.get('phase') not in (None, 'agreement')]
-        for line in answered:
-            question = SAME_QUESTION.get(line['measure'], line['measure'])
-            reference = first.setdefault((line['set'], line['rows_total'], question),
-                                         (line['configuration'], line['answer']))
-            if differs(line['answer'], reference[1]):
-                self._disagree(line['set'], line['configuration'],
-                               f"{question} of {line['rows_total']} rows", line['answer'],
-                               reference)
-
-    def check_reopened(self):
-        """Acknowledged rows that a kill -9 lost. Only `periodic` promises nothing."""
-        for line in [line for line in self.results.lines if line.get('measure') == 'reopen']:
-            if line['rows'] == line['acknowledged']:
-                continue
-            self.wrong += 'periodic' not in line['configuration']
-            self.results.add(configuration=line['configuration'], set=line['set'],
-                             rows_total=line['rows_total'], measure='failure',
-                             reason=f"{line['acknowledged']} rows were acknowledged, "
-                                    f"{line['rows']} are there after kill -9")
+    # ------------------------------------------------------------------------------- Plan
 
     def _wanted(self, configuration, n):
         if n > MOST_ROWS:
             return configuration.peer not in ('cassandra', 'polars')
         return n <= MANY_ROWS or configuration.best
 
-    def measure_all(self, fit, log):
+    def _parts(self, measurement, name, n):
+        if measurement.configuration.size_only or n > MOST_ROWS:
+            return ('main',)
+        if not measurement.facts.get('commits', True):
+            return ('main',)
+        return ('main', 'ingest', 'kill') if name == 'real_bars' else plan.PARTS
+
+    def units(self):
+        """Everything that this command is about, in order; agreement first."""
+        found = [plan.Unit(label, '', AGREEMENT_ROWS, 'agreement') for label in self.measurements]
         for n in self.arguments.rows:
             for name in self.arguments.sets:
-                for configuration in fit:
-                    if not self._wanted(configuration, n):
-                        continue
-                    say(f'{name}, {n} rows: {configuration.label}')
-                    measurement = self._open(configuration, log)
-                    started = time.monotonic()
-                    measurement.measure(name, n)
-                    self.results.add(configuration=configuration.label, set=name, rows_total=n,
-                                     measure='duration', seconds=time.monotonic() - started)
-            self.data_sets.drop()
+                for label, measurement in self.measurements.items():
+                    if self._wanted(measurement.configuration, n):
+                        found += [plan.Unit(label, name, n, part)
+                                  for part in self._parts(measurement, name, n)]
+        return found
+
+    def _estimate(self, unit):
+        past = self.results.past(unit.key)
+        if past is not None:
+            return past['seconds']
+        measurement = self.measurements[unit.label]
+        return plan.estimate(unit, measurement.configuration, measurement.facts, self.arguments)
+
+    def make_plan(self):
+        everything = self.units()
+        todo = [unit for unit in everything
+                if self.results.past(unit.key, self._fingerprint(unit)) is None]
+        progress = plan.Progress([(unit, self._estimate(unit)) for unit in todo])
+        if len(todo) < len(everything):
+            say(f'{len(everything) - len(todo)} of {len(everything)} units are in '
+                f'{self.path} already')
+        for line in progress.lines():
+            say(line)
+        return todo, progress
+
+    # -------------------------------------------------------------------------------- Run
+
+    def _run_unit(self, unit):
+        """A failure of the peer is a result like any other."""
+        measurement = self.measurements[unit.label]
+        with self.results.unit(unit.key, self._fingerprint(unit)):
+            if unit.part != 'agreement':
+                measurement.measure(unit.set, unit.rows, unit.part)
+                return
+            try:
+                for name in self.arguments.sets:
+                    if name != 'real_bars':
+                        measurement.agreement(name)
+            except peer_run.PeerFailure as failure:
+                self.results.add(configuration=unit.label, measure='failure', reason=str(failure))
+                say(f'    {failure}')
+
+    def _unfit(self):
+        """Configurations whose times do not count: they answered wrongly, or not at all."""
+        lines = results.selected(self.results.lines)
+        agreed = {line['unit'] for line in lines
+                  if line['measure'] == 'unit' and line['key'][3] == 'agreement'}
+        lines = [line for line in lines if line.get('unit') in agreed]
+        for line in answers.disagreements(lines):
+            say(f"{line['configuration']}, {line['set']}, {line['question']}: answers "
+                f"{line['answer']}, but {line['reference_of']} {line['reference']}")
+            yield line['configuration']
+        yield from (line['configuration'] for line in lines if line['measure'] == 'failure')
+
+    def _run_all(self, todo, progress):
+        rows, unfit = None, None
+        for unit in todo:
+            if unit.part != 'agreement' and unfit is None:
+                unfit = set(self._unfit())
+            if unfit and unit.label in unfit:
+                progress.skip(unit)
+                continue
+            if rows not in (None, unit.rows):
+                self.data_sets.drop()
+            rows = unit.rows
+            say(progress.head(unit))
+            with progress.timed(unit):
+                self._run_unit(unit)
 
     def run(self):
+        """False: it was interrupted."""
         os.makedirs(self.arguments.work, exist_ok=True)
-        self.results.add(measure='machine', **machine.facts(self.arguments.work))
-        self.results.add(measure='command', words=repeatable(sys.argv[1:]))
-        with open(os.path.join(self.arguments.out, 'peers.log'), 'w', encoding='utf-8') as log:
+        self.results.begin(machine.facts(self.arguments.work), repeatable(sys.argv[1:]))
+        with open(os.path.join(self.arguments.out, 'peers.log'),
+                  'a' if self.arguments.resume else 'w', encoding='utf-8') as log:
             try:
-                self.measure_all(self.agree(log), log)
+                self.open_all(log)
+                self._run_all(*self.make_plan())
+            except KeyboardInterrupt:
+                say('interrupted: the same command with --resume goes on')
+                return False
             finally:
                 shutil.rmtree(self.arguments.work, ignore_errors=True)
-        self.check_answers()
-        self.check_reopened()
-        self.results.file.close()
+        return True
 
 
 def parse_arguments():
@@ -496,6 +537,9 @@ def parse_arguments():
     parser.add_argument('--slices', type=int, default=20000, help='that are chosen; %(default)s')
     parser.add_argument('--late', default='0,1,10,50', help='per cent; %(default)s')
     parser.add_argument('--real', help='a folder of real minute bars (*.csv.zst): adds real_bars')
+    parser.add_argument('--resume', action='store_true',
+                        help='go on with what OUT has: what was measured of the same program, on '
+                             'this machine, with the same settings is not measured again')
     parser.add_argument('--quick', action='store_true',
                         help='a smoke test of this program: three peers, few rows')
     parser.add_argument('--out', default='bench-results', help='%(default)s')
@@ -507,6 +551,9 @@ def parse_arguments():
         arguments.seconds, arguments.load_seconds, arguments.late = 0.4, 30, '10'
         arguments.slices = 1000
     arguments.peers = arguments.peers.split(',')
+    if not arguments.resume and not arguments.quick and os.path.exists(
+            os.path.join(arguments.out, 'results.jsonl')):
+        parser.error(f'{arguments.out} has results: --resume goes on with them, or name another --out')
     unknown = set(arguments.peers) - set(everything)
     if unknown:
         parser.error(f'no such peer: {", ".join(sorted(unknown))}')
@@ -522,13 +569,17 @@ def main():
     arguments = parse_arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended
     comparison = Comparison(arguments)
-    comparison.run()
-    missing = report.write(comparison.results.lines, arguments.out)
-    for line in missing:
+    complete = comparison.run()
+    verdict = report.write(comparison.results.lines, arguments.out)
+    for line in verdict.missing:
         say(f'missing: {line}')
+    for line in verdict.wrong:
+        say(f'wrong: {line}')
     say(f'report: {os.path.join(arguments.out, "BENCHMARKS.md")}')
+    if not complete:
+        sys.exit(130)
     # A quick run must have produced every measure; a full one says in its report what it lacks.
-    if comparison.wrong > 0 or (arguments.quick and missing):
+    if verdict.wrong or (arguments.quick and verdict.missing):
         sys.exit(1)
 
 

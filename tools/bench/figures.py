@@ -4,7 +4,7 @@ values of all runs."""
 import dataclasses
 import statistics
 
-LEAST_SAMPLES = {'p50': 1, 'p99': 100, 'p999': 10000}  # fewer say nothing about the percentile
+LEAST_SAMPLES = {'p50': 1, 'p99': 100, 'p999': 3000}  # fewer say nothing about the percentile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,26 +33,40 @@ GROUPS = (
     Group('Ingest', 'Rows a second, every commit on disk before it counts (`periodic` Cassandra '
           'alone is not: it acknowledges up to ten seconds of rows that a power cut loses). *Whole '
           'set* is the fastest way of each peer. Cassandra has 1,024 requests in flight where '
-          'varve and RocksDB have as many writers; its batches hold 100 rows of one partition.', (
+          'varve and RocksDB have as many writers; its batches hold 100 rows of one partition. varve '
+          'takes rows one by one up to *by columns*, and columns in *whole set*.', (
               Measure('ingest_1_one', '1 row a commit, one writer', 'rows/s', True),
               Measure('ingest_1_many', '1 row a commit, many writers', 'rows/s', True),
               Measure('ingest_100', '100 rows', 'rows/s', True),
               Measure('ingest_1000', '1,000 rows', 'rows/s', True),
               Measure('ingest_10000', '10,000 rows', 'rows/s', True),
+              Measure('ingest_columns', '10,000 rows by columns', 'rows/s', True),
               Measure('ingest_whole', 'whole set', 'rows/s', True),
+              Measure('ingest_flushed', 'whole set, then flushed', 'rows/s', True),
               Measure('first_answer', 'first answer after it', 's'))),
     Group('Size and work', 'Bytes a row of the data files after a flush and after merging (beside '
           'an engine that does not merge: its flushed ones); bytes '
-          'that the process wrote to the disk over bytes given; processor seconds for a million '
-          'rows (Cassandra: of the node alone).', (
+          'that the process wrote to the disk over bytes given; the greatest anonymous memory of the '
+          'process that loads, and the greatest resident size of the one that answers.', (
               Measure('size_flushed', 'flushed', 'B/row'),
               Measure('size_merged', 'merged', 'B/row'),
               Measure('size_other', 'logs and other files', 'B'),
               Measure('amplification', 'written / given, flushed', 'x'),
               Measure('amplification_merged', 'written / given, merged', 'x'),
-              Measure('load_cpu', 'CPU for a million rows', 's'),
               Measure('memory_load', 'peak memory, load', 'B'),
               Measure('memory_ask', 'peak memory, questions', 'B'))),
+    Group('Processor time', 'Seconds of one core: for a million rows, for one answer. Of the process '
+          'that holds the store, with all its threads: Cassandra\'s node alone, without its client, '
+          'so this says what the work costs whatever the way to it.', (
+              Measure('cpu_1_many', 'a million single rows', 's'),
+              Measure('cpu_100', 'in commits of 100', 's'),
+              Measure('load_cpu', 'whole set', 's'),
+              Measure('flush_cpu', 'flushing it', 's'),
+              Measure('cpu_slice', 'a slice', 's'),
+              Measure('cpu_hour', 'an aggregate of an hour', 's'),
+              Measure('cpu_hourly_all', 'hourly, all', 's'),
+              Measure('cpu_total', 'sum of a column', 's'),
+              Measure('cpu_scan', 'all rows', 's'))),
     Group('One hour of one partition', 'All columns of its rows (*slice*), and count and average '
           'of one column (*aggregate*); one client, then 64. *Cold* is the mean of the first 200 '
           'slices after the store was opened without a page of it cached. Cassandra\'s figures have a network '
@@ -79,6 +93,11 @@ GROUPS = (
 # Where varve has no such figure, its figure of another measure says what a user of it has instead.
 INSTEAD = {'size_merged': 'size_flushed', 'amplification_merged': 'amplification'}
 MEASURES = {measure.key: measure for group in GROUPS for measure in group.measures}
+
+
+def full_title(measure):
+    group = next(group for group in GROUPS if measure in group.measures)
+    return f'{group.title}: {measure.title}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,12 +201,17 @@ def _of_load(line):
         if line['phase'] == 'ingest':
             size, writers = line['commit'], line['writers']
             many = ('_many' if writers > 1 else '_one') if size == 1 else ''
-            yield f'ingest_{size}{many}', rate
+            yield ('ingest_columns' if line.get('form') == 'columns' else
+                   f'ingest_{size}{many}'), rate
+            if f'cpu_{size}{many}' in MEASURES and line['rows'] > 0:
+                yield f'cpu_{size}{many}', line['cpu'] / line['rows'] * 1e6
         elif line['phase'] == 'main':
             yield 'ingest_whole', rate
             yield 'load_cpu', line['cpu'] / line['rows'] * 1e6
         elif line['phase'] == 'late':
             yield f"late_ingest_{line['late']}", rate
+    elif line['measure'] == 'flush' and line['phase'] == 'main':
+        yield 'flush_cpu', line['cpu'] / line['rows_total'] * 1e6
     elif line['measure'] == 'first_answer' and line['phase'] == 'main':
         yield 'first_answer', line['seconds']
 
@@ -213,10 +237,13 @@ def _of_answer(line):
     if phase == 'ask':
         if measure in ('slice', 'hour'):
             yield from _percentiles(line, measure)
+            yield f'cpu_{measure}', line['cpu'] / line['n']
         elif measure == 'slice_crowd' and 'n' in line:
             yield measure, line['n'] / line['seconds']
         elif measure in MEASURES and 'seconds' in line:
             yield measure, line['seconds']
+            if f'cpu_{measure}' in MEASURES:
+                yield f'cpu_{measure}', line['cpu']
     elif phase == 'cold' and f'cold_{measure}' in MEASURES:
         yield f'cold_{measure}', line['seconds'] / line.get('n', 1)
     elif phase == 'late' and measure == 'slice':
@@ -237,6 +264,18 @@ def _amplification(lines):
         yield name, rows, label, 'amplification', flushed / by['given']
         if by.get('merge') is not None:
             yield name, rows, label, 'amplification_merged', (flushed + by['merge']) / by['given']
+
+
+def _flushed(lines):
+    """Rows a second of a whole load with its flush, run by run."""
+    parts = {}
+    for line in lines:
+        if line.get('phase') == 'main' and line['measure'] in ('ingest', 'flush'):
+            key = (line['set'], line['rows_total'], line['configuration'], line['run'])
+            parts.setdefault(key, {})[line['measure']] = line['seconds']
+    for (name, rows, label, _), by in parts.items():
+        if len(by) == 2:
+            yield name, rows, label, 'ingest_flushed', rows / sum(by.values())
 
 
 def _unmerged(lines):
@@ -265,24 +304,44 @@ def tables(lines):
                 continue
             full = label if threads == 1 else f'{label}, {threads} threads'
             table(line['set'], line['rows_total']).add(full, threads, key, value)
-    for name, rows, label, key, value in _amplification(lines):
+    for name, rows, label, key, value in (*_amplification(lines), *_flushed(lines)):
         table(name, rows).add(label, 1, key, value)
     return [found[key] for key in sorted(found, key=lambda key: (key[1], key[0]))]
 
 
-def required(facts, late):
-    """The measures that a peer with these facts must have produced."""
-    keys = {key for key in MEASURES if not key.startswith('late_') and key not in
+def _part_of(key):
+    """The part of a measurement (plan.py) that gives it."""
+    if key.startswith('late_'):
+        return 'late'
+    if key == 'reopen':
+        return 'kill'
+    one_size = key.startswith(('ingest_1', 'cpu_1')) or key == 'ingest_columns'
+    return 'ingest' if one_size else 'main'
+
+
+OF_A_LOAD = {'ingest_whole', 'ingest_flushed', 'first_answer', 'size_flushed', 'size_merged',
+             'size_other', 'amplification', 'amplification_merged', 'load_cpu', 'flush_cpu',
+             'memory_load'}
+
+
+def required(facts, late, part):
+    """The measures that this part of a peer with these facts must have produced."""
+    keys = {key for key in MEASURES if _part_of(key) == part and key not in
             ('slice_p99', 'slice_p999', 'hour_p99')}
-    keys |= {m.key for percent in late for m in _late(percent)}
+    if part == 'late':
+        return {m.key for percent in late for m in _late(percent)}
+    if facts.get('size_only'):
+        keys &= OF_A_LOAD
+    if not facts.get('columns'):
+        keys -= {'ingest_columns'}
     if not facts['merges']:
         keys -= {'size_merged', 'amplification_merged'}
     if not facts['many_writers']:
-        keys -= {'ingest_1_many'}
+        keys -= {'ingest_1_many', 'cpu_1_many'}
     if not facts.get('crowd', True):
         keys -= {'slice_crowd'}
     if not facts.get('commits', True):
-        keys -= {key for key in keys if key.startswith(('ingest_1', 'late_'))} | {'reopen'}
+        keys -= {'cpu_100'}
     if facts.get('in_memory'):
         keys -= {'cold_slice', 'cold_hourly_all', 'cold_total'}
     if facts.get('server'):

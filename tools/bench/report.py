@@ -3,11 +3,13 @@
     report.py OUT     once more, from OUT/results.jsonl
 """
 
-import json
+import dataclasses
 import os
 import sys
 
+import answers
 import figures
+import results
 
 try:
     import charts
@@ -109,7 +111,7 @@ def behind_lines(tables):
         mine = (table.figure(table.base(label), measure.key)
                 or table.figure(table.base(label), figures.INSTEAD[measure.key]))
         theirs = table.figure(label, measure.key)
-        lines.append(f'| {measure.title} | {table.name}, {rows_text(table.rows)} | {label} | '
+        lines.append(f'| {figures.full_title(measure)} | {table.name}, {rows_text(table.rows)} | {label} | '
                      f'{amount(theirs.median, measure.unit)} | '
                      f'{amount(mine.median, measure.unit)} | {times(1 / ratio)} |')
     return lines
@@ -144,16 +146,40 @@ def disagreement_lines(lines):
 
 
 def head_lines(lines):
-    machine = of_measure(lines, 'machine')[0]
-    words = ' '.join(of_measure(lines, 'command')[0]['words'])
-    facts = [f'| {name} | {value} |' for name, value in machine.items() if name != 'measure']
+    sittings = of_measure(lines, 'sitting')
+    facts = [f'| {name} | {value} |' for name, value in sittings[-1]['machine'].items()]
+    commands = [f"| {line['at']} | {line['commit']} | {line['machine']['load before']} | "
+                f"`{' '.join(line['words'])}` |" for line in sittings]
     return ['# Benchmarks', '',
             'Made by `sh tools/bench/run.sh`; every line of it can be measured again with the '
             'same command. One engine runs at a time. Each figure is the median of its runs, with '
             'half the distance between the extremes after ±; **bold** says how many times better '
             'varve did with as many threads (below 1: how far it is behind). A dash was not '
             'measured: the engine has no such operation, or too few samples for the percentile.',
-            '', f'Arguments: `{words}`', '', '| machine | |', '|---|---|', *facts]
+            '', '| machine | |', '|---|---|', *facts,
+            '', '| sitting | varve | load before it | arguments |', '|---|---|---|---|', *commands]
+
+
+def origin_lines(lines):
+    """When and at which commit each figure was measured."""
+    found = {}
+    for line in of_measure(lines, 'unit'):
+        label, name, rows, part = line['key']
+        entry = found.setdefault((label, name, rows), ([], set(), set()))
+        entry[0].append(part)
+        entry[1].add(line['at'])
+        entry[2].add(line['commit'])
+    out = ['', '## When it was measured', '',
+           'Of each part the last run that came to its end on this machine. A peer is measured again '
+           'when it, its settings or what drives it has changed; varve also when its own sources '
+           'have.', '', '| configuration | rows | parts | when | commit of varve |',
+           '|---|---|---|---|---|']
+    for (label, name, rows), (parts, when, commits) in found.items():
+        span = min(when) if len(when) == 1 else f'{min(when)} to {max(when)}'
+        where = f'{name}, {rows_text(rows)}' if name else f'{rows_text(rows)} of each set'
+        out.append(f"| {label} | {where} | {', '.join(parts)} | {span} | "
+                   f"{', '.join(sorted(commits))} |")
+    return out
 
 
 def chart_lines(tables, out):
@@ -167,18 +193,34 @@ def chart_lines(tables, out):
 
 
 def missing_measures(lines, tables):
+    """Of every part that was measured, what it should have given and did not."""
     late = sorted({line['late'] for line in lines if 'late' in line})
-    for peer in of_measure(lines, 'peer'):
-        for table in tables:
-            have = set(table.raw.get(peer['configuration'], {}))
-            for key in sorted(figures.required(peer, late) - have):
-                yield f"{peer['configuration']}, {table.name}, {table.rows} rows: {key}"
+    peers = {line['configuration']: line for line in of_measure(lines, 'peer')}
+    by_place = {(table.name, table.rows): table for table in tables}
+    for line in of_measure(lines, 'unit'):
+        label, name, rows, part = line['key']
+        table = by_place.get((name, rows))
+        if part == 'agreement' or label not in peers or table is None:
+            continue
+        have = set(table.raw.get(label, {}))
+        for key in sorted(figures.required(peers[label], late, part) - have):
+            yield f'{label}, {name}, {rows_text(rows)} rows: {key}'
     for line in of_measure(lines, 'not_run') + of_measure(lines, 'failure'):
         yield f"{line['configuration']}: {line['reason']}"
 
 
-def write(lines, out):
-    """Write the report; returns what should be in it and is not."""
+@dataclasses.dataclass
+class Verdict:
+    missing: list  # measures, and peers
+    wrong: list    # answers that differ, and rows that were acknowledged and lost
+
+
+def write(everything, out):
+    """Write the report of all lines of results.jsonl."""
+    lines = results.selected(everything)
+    differing = answers.disagreements(lines)
+    lost = list(answers.lost_rows(lines))
+    lines += differing + lost
     tables = figures.tables(lines)
     text = head_lines(lines) + disagreement_lines(lines) + setting_lines(lines)
     text += ['', '## Figures']
@@ -186,14 +228,16 @@ def write(lines, out):
         for group in figures.GROUPS:
             text += group_lines(table, group)
     text += goal_lines(tables) + behind_lines(tables) + chart_lines(tables, out)
+    text += origin_lines(lines)
     with open(os.path.join(out, 'BENCHMARKS.md'), 'w', encoding='utf-8') as file:
         file.write('\n'.join(text) + '\n')
-    return list(missing_measures(lines, tables))
+    wrong = [f"{line['configuration']}, {line['question']}" for line in differing]
+    wrong += [f"{line['configuration']}: {line['reason']}" for line in lost if line['promised']]
+    return Verdict(list(missing_measures(lines, tables)), wrong)
 
 
 def main():
-    with open(os.path.join(sys.argv[1], 'results.jsonl'), encoding='utf-8') as file:
-        write([json.loads(line) for line in file], sys.argv[1])
+    write(results.read(os.path.join(sys.argv[1], 'results.jsonl')), sys.argv[1])
 
 
 if __name__ == '__main__':

@@ -29,6 +29,7 @@ struct peer_settings {
     const char *compression;
     uint32_t threads; /* that one question may use */
     uint64_t cache_bytes;
+    bool by_rows; /* commit() puts row after row, if the peer takes columns too */
 };
 
 struct peer;        /* an open store */
@@ -50,6 +51,7 @@ struct peer_definition {
     const char *version;
     const char *data_suffix; /* of the files whose size counts as the data's */
     bool parallel;           /* a question can use several threads */
+    bool columns;            /* commit() takes whole columns, unless it is told by_rows */
 
     /* Write what was set, as one line of text without quotes. */
     void (*describe)(FILE *out, const struct peer_settings *settings);

@@ -499,11 +499,12 @@ static bool command_ask(const struct task *task)
 static bool command_describe(const struct task *task)
 {
     (void)printf("{\"peer\": \"%s\", \"version\": \"%s\", \"parallel\": %s, \"merges\": %s, "
-                 "\"many_writers\": %s, \"settings\": \"",
+                 "\"many_writers\": %s, \"columns\": %s, \"settings\": \"",
                  peer_definition.name, peer_definition.version,
                  peer_definition.parallel ? "true" : "false",
                  peer_definition.merge != NULL ? "true" : "false",
-                 peer_definition.commit_single != NULL ? "true" : "false");
+                 peer_definition.commit_single != NULL ? "true" : "false",
+                 peer_definition.columns ? "true" : "false");
     peer_definition.describe(stdout, &task->settings);
     (void)printf("\"}\n");
     return true;
@@ -534,6 +535,8 @@ static bool set_option(struct task *task, const char *key, const char *value)
         task->questions = value;
     else if (strcmp(key, "compression") == 0)
         task->settings.compression = value;
+    else if (strcmp(key, "form") == 0)
+        task->settings.by_rows = strcmp(value, "rows") == 0;
     else if (strcmp(key, "hold") == 0)
         task->hold = strcmp(value, "1") == 0;
     else if (strcmp(key, "warm") == 0)

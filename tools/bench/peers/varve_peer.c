@@ -30,6 +30,7 @@ struct peer {
     varve_table *table;
     varve_batch *batch;
     uint32_t threads;
+    bool by_rows;
     struct text_array names;
     struct text_array texts[PEER_COLUMNS_MAX];
 };
@@ -50,7 +51,7 @@ static void describe(FILE *out, const struct peer_settings *settings)
     (void)settings;
     (void)fprintf(out,
                   "policy durable_group, memory_limit %" PRIu64 " MiB, otherwise default options, "
-                  "commits by columns, one key range a thread",
+                  "whole loads by columns, one key range a thread",
                   MEMORY_BYTES >> 20);
 }
 
@@ -111,6 +112,7 @@ static bool peer_open(const struct peer_settings *settings, const struct peer_ro
     if (peer == NULL)
         return false;
     peer->rows = rows;
+    peer->by_rows = settings->by_rows;
     peer->threads = settings->threads < THREADS_MAX ? settings->threads : THREADS_MAX;
     varve_options_init(&options, sizeof options);
     options.flags = create ? VARVE_OPEN_CREATE : 0;
@@ -203,17 +205,6 @@ static bool fill_batch(struct peer *peer, varve_batch *batch, uint64_t first, ui
     return true;
 }
 
-static bool commit(struct peer *peer, uint64_t first, uint64_t n)
-{
-    varve_error err;
-
-    if (!fill_batch(peer, peer->batch, first, n))
-        return false;
-    if (varve_commit(peer->store, peer->batch, VARVE_POLICY_DURABLE_GROUP, NULL, &err) < 0)
-        return failed("commit", &err);
-    return true;
-}
-
 static void value_of(const struct peer_column *column, uint64_t row, varve_value *ret_value)
 {
     if (column->type == PEER_REAL) {
@@ -238,8 +229,7 @@ static varve_value partition_value(const struct peer_rows *rows, uint32_t partit
     return value;
 }
 
-/* Queue one row as a commit of its own. */
-static bool start_single(struct peer *peer, varve_batch *batch, uint64_t row)
+static bool put_row(struct peer *peer, varve_batch *batch, uint64_t row)
 {
     const struct peer_rows *rows = peer->rows;
     varve_value values[FIRST_COLUMN + PEER_COLUMNS_MAX];
@@ -253,6 +243,36 @@ static bool start_single(struct peer *peer, varve_batch *batch, uint64_t row)
     if (varve_batch_put_row(batch, peer->table, values, FIRST_COLUMN + rows->n_columns, NULL,
                             &err) < 0)
         return failed("put", &err);
+    return true;
+}
+
+static bool fill_by_rows(struct peer *peer, uint64_t first, uint64_t n)
+{
+    bool ok = true;
+
+    for (uint64_t row = first; ok && row < first + n; row++)
+        ok = put_row(peer, peer->batch, row);
+    return ok;
+}
+
+static bool commit(struct peer *peer, uint64_t first, uint64_t n)
+{
+    varve_error err;
+
+    if (!(peer->by_rows ? fill_by_rows(peer, first, n) : fill_batch(peer, peer->batch, first, n)))
+        return false;
+    if (varve_commit(peer->store, peer->batch, VARVE_POLICY_DURABLE_GROUP, NULL, &err) < 0)
+        return failed("commit", &err);
+    return true;
+}
+
+/* Queue one row as a commit of its own. */
+static bool start_single(struct peer *peer, varve_batch *batch, uint64_t row)
+{
+    varve_error err;
+
+    if (!put_row(peer, batch, row))
+        return false;
     if (varve_commit_start(peer->store, batch, VARVE_POLICY_DURABLE_GROUP, row, &err) < 0)
         return failed("start commit", &err);
     return true;
@@ -602,6 +622,7 @@ const struct peer_definition peer_definition = {
     .version = VARVE_VERSION,
     .data_suffix = ".sst",
     .parallel = true,
+    .columns = true,
     .describe = describe,
     .open = peer_open,
     .close = peer_close,

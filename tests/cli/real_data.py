@@ -61,6 +61,26 @@ def klines(name, file, symbol, rows, header=False, always=False):
                lambda r: symbol, fields, lambda r: int(r[0]), 'ms', rows, header)
 
 
+SONG = ('spotify_id text, name text, artists text, daily_rank int, daily_movement int, '
+        'weekly_movement int, country text, snapshot_date timestamp, popularity int, '
+        'is_explicit boolean, duration_ms int, album_name text, album_release_date date, '
+        'danceability double, energy double, key int, loudness double, mode int, '
+        'speechiness double, acousticness double, instrumentalness double, liveness double, '
+        'valence double, tempo double, time_signature int')
+
+
+def songs(name, file, rows):
+    """One row is a rank in the list of a country and a day. Refused: records that are cut short, and
+    the list of all countries, whose key would be an empty text."""
+    return Set(name, file,
+               f"CREATE TABLE t ({SONG}, PRIMARY KEY ((country), snapshot_date, daily_rank)) "
+               "WITH clustering_unit = 's'", [], lambda r: r[6] or None if len(r) == 25 else None,
+               dict(popularity=(8, 'int'), duration_ms=(10, 'int'), loudness=(16, 'double'),
+                    speechiness=(18, 'double'), instrumentalness=(20, 'double'),
+                    tempo=(23, 'double'), name=(1, 'text'), artists=(2, 'text')),
+               lambda r: seconds(r[7], '%Y-%m-%d'), 's', rows)
+
+
 AIR = ['pm25', 'pm10', 'so2', 'no2', 'co', 'o3', 'temp', 'pres', 'dewp', 'rain']
 
 SETS = [
@@ -134,10 +154,21 @@ SETS = [
         "mull double, lufl double, lull double, ot double, PRIMARY KEY ((k), date)) "
         "WITH clustering_unit = 's'", ['--set', 'k=1'], lambda r: '1',
         dict(hufl=(1, 'double'), ot=(7, 'double')), lambda r: seconds(r[0]), 's', 17420),
+    Set('weather', 'sensors/nyc-airport-weather-2013',
+        "CREATE TABLE t (origin text, year int, month int, day int, hour int, temp double, "
+        "dewp double, humid double, wind_dir int, wind_speed double, wind_gust double, "
+        "precip double, pressure double, visib double, time_hour timestamp, "
+        "PRIMARY KEY ((origin), time_hour)) WITH clustering_unit = 's'", [], lambda r: r[0],
+        dict(temp=(5, 'double'), wind_dir=(8, 'int'), wind_speed=(9, 'double'),
+             wind_gust=(10, 'double'), pressure=(12, 'double')),
+        lambda r: seconds(r[14], '%Y-%m-%dT%H:%M:%SZ'), 's', 26115),
+    songs('songs', 'spotify/universal_top_spotify_songs', 4999),
+    songs('tracks', 'spotify/spotify_tracks', 1423),
 ]
 
 # A run that is not full takes these, whole where they are small.
-SHORT = ('btc-2023', 'arb', 'retail', 'trades', 'nab', 'beijing', 'pjme', 'otc')
+SHORT = ('btc-2023', 'arb', 'retail', 'trades', 'nab', 'beijing', 'pjme', 'otc', 'weather',
+         'songs', 'tracks')
 
 PER_SECOND = {'s': 1, 'ms': 1000, 'us': 10**6, 'ns': 10**9}
 

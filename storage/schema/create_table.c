@@ -387,18 +387,20 @@ static varve_status parse_decimal(struct parser *p, struct parsed_column *column
     return take_sign(p, ')', "')'");
 }
 
+static const char type_hint[] = "a type (text, bigint, double, decimal(18, 8), timestamp, ...)";
+
 static varve_status parse_type(struct parser *p, struct parsed_column *column)
 {
     const struct token token = p->token;
     const struct type_word *found = NULL;
 
     if (token.kind != TOKEN_WORD)
-        return expected(p, "a type");
+        return expected(p, type_hint);
     for (size_t i = 0; i < sizeof type_words / sizeof type_words[0]; i++)
         if (is_word(p, type_words[i].word))
             found = &type_words[i];
     if (found == NULL)
-        return expected(p, "a type");
+        return expected(p, type_hint);
     if (found->type == 0)
         return refuse(p, VARVE_EPARSE, token.at, "the type %s %s", found->word, found->refusal);
     column->type = found->type;

@@ -931,8 +931,9 @@ static varve_status vfs_init(struct varve_posix_vfs *vfs, const char *path,
 
     const int fd = open_directory(path, options, &created);
     if (fd == -ENOENT || fd == -ENOTDIR) {
-        (void)varve_error_set(err, VARVE_ENOTFOUND, NULL, VARVE_NO_OFFSET, "no such directory: %s",
-                              path);
+        (void)varve_error_set(err, VARVE_ENOTFOUND, NULL, VARVE_NO_OFFSET,
+                              fd == -ENOENT ? "there is no such directory"
+                                            : "it is not a directory");
         if (err != NULL)
             err->os_code = -fd;
         return VARVE_ENOTFOUND;

@@ -28,8 +28,7 @@ class Help(CliCase):
             text = self.run_varve(command, '--help').out
             self.assertTrue(text.lower().startswith(f'usage: varve {command} '), text)
             self.assertEqual(self.run_varve('help', command).out, text)
-            if command != 'bench': # it measures one version, which it prints with its figures
-                self.assertEqual(self.run_varve(command, '--version').out, version)
+            self.assertEqual(self.run_varve(command, '--version').out, version)
 
     def test_the_manual_has_the_options_of_the_help(self):
         sections = re.split(r'^\.Ss ', manual(), flags=re.M)[1:]
@@ -48,8 +47,12 @@ class Help(CliCase):
         self.run_varve(code=USAGE)
         self.run_varve('nothing', code=USAGE)
         self.run_varve('help', 'nothing', code=USAGE)
-        for command in set(COMMANDS) - {'bench'}:
-            self.run_varve(command, '--nothing', code=USAGE)
+        for command in COMMANDS:
+            result = self.run_varve(command, '--nothing', code=USAGE)
+            self.assertIn(f'varve: {command}: ', result.err)
+        for value in ('--rows=0', '--rows=ten', '--policy=fast', '--policy=os,fast', '--seconds=-1'):
+            self.run_varve('bench', value, code=USAGE)
+        self.run_varve('bench', 'operand', code=USAGE)
 
     def test_a_full_stdout_is_a_failure(self):
         if not os.path.exists('/dev/full'):

@@ -255,6 +255,7 @@ class Rejects(CliCase):
                                           'too many fields: 6', 'note', 'ts', 'ts', 'sensor', 'ts',
                                           'quote', 'quote']):
             self.assertIn(word, reason)
+        self.assertTrue(reasons[0].endswith(": 'one'"), reasons[0])
         self.assertEqual(self.records[0], 'a,2024-01-02,one,1,x')
 
     def test_a_time_far_from_the_others(self):

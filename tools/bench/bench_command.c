@@ -6,7 +6,6 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,10 +14,8 @@
 #include <unistd.h>
 
 #include "tools/bench/store_bench.h"
+#include "tools/varve/command.h"
 
-#define EXIT_OK 0
-#define EXIT_USAGE 2
-#define EXIT_FAILED 3
 #define CHUNK_ROWS UINT64_C(12000000)
 #define MIB (1024.0 * 1024.0)
 
@@ -373,20 +370,20 @@ static int measure_store(const struct bench_options *options)
     varve_error err = {0};
 
     if (!bench_store_open(options->store, options, VARVE_POLICY_DURABLE_GROUP, &store))
-        return EXIT_FAILED;
+        return TOOL_FAILED;
     const varve_status rc = varve_flush(store, &err);
     varve_get_stats(store, &stats);
     varve_close(store);
     if (rc < 0) {
         (void)fprintf(stderr, "varve: flush: %s\n", err.message);
-        return EXIT_FAILED;
+        return TOOL_FAILED;
     }
     bench_report_add(&report, "rows in files", "rows", false)->varve = (double)stats.file_rows;
     bench_report_add(&report, "size on disk", "B/row", true)->varve =
         (double)stats.file_bytes / (double)stats.file_rows;
     bench_report_print(&report, options->json);
     bench_report_free(&report);
-    return EXIT_OK;
+    return TOOL_OK;
 }
 
 static bool asks_questions(const char *only)
@@ -401,13 +398,13 @@ static int run(struct bench *bench)
     const uint64_t chunk = options->rows < options->chunk ? options->rows : options->chunk;
 
     if (!make_folder(options->dir))
-        return EXIT_FAILED;
+        return TOOL_FAILED;
     (void)snprintf(bench->store_path, sizeof bench->store_path, "%s/bench-store", options->dir);
     (void)snprintf(bench->sqlite_path, sizeof bench->sqlite_path, "%s/bench.sqlite", options->dir);
     remove_stores(bench);
     if (!bench_rows_init(&bench->rows, options->workload, chunk)) {
         (void)fprintf(stderr, "varve: no memory for %llu rows\n", (unsigned long long)chunk);
-        return EXIT_FAILED;
+        return TOOL_FAILED;
     }
     if (!options->json) {
         (void)printf("%s, %llu rows, seed %llu; varve %s; SQLite: %s\n", options->workload->name,
@@ -421,13 +418,13 @@ static int run(struct bench *bench)
     const bool ok = (!asks_questions(options->only) || load_and_ask(bench)) && ingest_all(bench);
     remove_stores(bench);
     bench_report_print(&bench->report, options->json);
-    return !ok || bench->report.disagreement ? EXIT_FAILED : EXIT_OK;
+    return !ok || bench->report.disagreement ? TOOL_FAILED : TOOL_OK;
 }
 
 /* ------------------------------------------------------------------------------------ Options */
 
 enum {
-    OPTION_ROWS = 1,
+    OPTION_ROWS,
     OPTION_WORKLOAD,
     OPTION_SEED,
     OPTION_DIR,
@@ -441,55 +438,48 @@ enum {
     OPTION_STORE,
     OPTION_NO_SQLITE,
     OPTION_JSON,
-    OPTION_QUICK,
-    OPTION_HELP
+    OPTION_QUICK
 };
 
-static const struct option long_options[] = {
-    {"rows", required_argument, NULL, OPTION_ROWS},
-    {"workload", required_argument, NULL, OPTION_WORKLOAD},
-    {"seed", required_argument, NULL, OPTION_SEED},
-    {"dir", required_argument, NULL, OPTION_DIR},
-    {"only", required_argument, NULL, OPTION_ONLY},
-    {"policy", required_argument, NULL, OPTION_POLICY},
-    {"seconds", required_argument, NULL, OPTION_SECONDS},
-    {"slices", required_argument, NULL, OPTION_SLICES},
-    {"turns", required_argument, NULL, OPTION_TURNS},
-    {"chunk", required_argument, NULL, OPTION_CHUNK},
-    {"memory", required_argument, NULL, OPTION_MEMORY},
-    {"store", required_argument, NULL, OPTION_STORE},
-    {"no-sqlite", no_argument, NULL, OPTION_NO_SQLITE},
-    {"json", no_argument, NULL, OPTION_JSON},
-    {"quick", no_argument, NULL, OPTION_QUICK},
-    {"help", no_argument, NULL, OPTION_HELP},
-    {NULL, 0, NULL, 0},
+static const struct tool_option options_known[] = {
+    [OPTION_ROWS] = {"rows", "N", "how many rows; default 1000000"},
+    [OPTION_WORKLOAD] = {"workload", "NAME", "bars (default) or listens"},
+    [OPTION_SEED] = {"seed", "N", "of the rows; default 1"},
+    [OPTION_DIR] = {"dir", "DIR",
+                    "where the stores are made, and removed; default\n"
+                    "bench-data"},
+    [OPTION_ONLY] = {"only", "LIST",
+                     "of: load, scan, aggregate, slice, reopen, and ways to\n"
+                     "write: row-1000, row-1000-flight, row-100-flight,\n"
+                     "row-1-flight, column-1000, column-1000-flight,\n"
+                     "column-20000, column-20000-flight"},
+    [OPTION_POLICY] = {"policy", "LIST",
+                       "of: durable_each, durable_group, interval, os;\n"
+                       "default: all"},
+    [OPTION_SECONDS] = {"seconds", "S", "at most for each way to write; default 20"},
+    [OPTION_SLICES] = {"slices", "N", "slices to time; default 10000"},
+    [OPTION_TURNS] = {"turns", "N",
+                      "runs of the hourly aggregates, of which the best\n"
+                      "counts; default 5"},
+    [OPTION_CHUNK] = {"chunk", "N", "rows in memory at a time; default 12000000"},
+    [OPTION_MEMORY] = {"memory", "MIB", "the store's memory limit; default: the library's"},
+    [OPTION_STORE] = {"store", "STORE",
+                      "nothing but this: write all rows of a store to files,\n"
+                      "and print how many bytes a row takes there"},
+    [OPTION_NO_SQLITE] = {"no-sqlite", NULL, "varve alone"},
+    [OPTION_JSON] = {"json", NULL, "one JSON document instead of a table"},
+    [OPTION_QUICK] = {"quick", NULL, "100000 rows and short runs: whether everything works"},
+    {NULL, NULL, NULL},
 };
 
-static void print_help(void)
-{
-    (void)puts(
-        "usage: varve bench [options]\n"
-        "Measure a store, beside SQLite, with generated rows.\n"
-        "  --rows N         rows (default 1000000)\n"
-        "  --workload NAME  bars (default) or listens\n"
-        "  --seed N         of the rows (default 1)\n"
-        "  --dir DIR        where the stores are made, and removed (default bench-data)\n"
-        "  --only LIST      of: load, scan, aggregate, slice, reopen, and ways to write: "
-        "row-1000,\n"
-        "                   row-1000-flight, row-100-flight, row-1-flight, column-1000,\n"
-        "                   column-1000-flight, column-20000, column-20000-flight\n"
-        "  --policy LIST    of: durable_each, durable_group, interval, os (default: all)\n"
-        "  --seconds S      at most for each way to write (default 20)\n"
-        "  --slices N       slices to time (default 10000)\n"
-        "  --turns N        runs of the hourly aggregates, of which the best counts (default 5)\n"
-        "  --chunk N        rows in memory at a time (default 12000000)\n"
-        "  --memory MIB     the store's memory limit (default: the library's)\n"
-        "  --no-sqlite      varve alone\n"
-        "  --store STORE    nothing but this: write all rows of a store to files, and print how\n"
-        "                   many bytes a row takes there\n"
-        "  --json           one JSON document instead of a table\n"
-        "  --quick          100000 rows and short runs: whether everything works");
-}
+static const struct tool_usage usage = {
+    .synopsis = "[OPTIONS]",
+    .about = "Measure a store with generated rows, beside SQLite where it is there: loads, scans,\n"
+             "aggregates, slices, and every way to write under each policy.",
+    .options = options_known,
+    .operands_min = 0,
+    .operands_max = 0,
+};
 
 /* False: not a number from 1 to `most`. */
 static bool parse_number(const char *text, uint64_t most, uint64_t *ret_number)
@@ -504,7 +494,21 @@ static bool parse_number(const char *text, uint64_t most, uint64_t *ret_number)
     return true;
 }
 
-static bool take_option(struct bench_options *options, int option, const char *value)
+/* Every name of a list is one of the policies'. */
+static bool take_policies(struct bench_options *options, const char *value)
+{
+    size_t listed = 0, commas = 0;
+
+    for (uint32_t p = VARVE_POLICY_DURABLE_EACH; p <= BENCH_POLICIES; p++) {
+        options->policies[p] = is_listed(value, policy_names[p]);
+        listed += options->policies[p];
+    }
+    for (const char *at = value; (at = strchr(at, ',')) != NULL; at++)
+        commas++;
+    return listed == commas + 1;
+}
+
+static bool take_value(struct bench_options *options, int option, const char *value)
 {
     uint64_t number = 0;
 
@@ -523,9 +527,7 @@ static bool take_option(struct bench_options *options, int option, const char *v
         options->only = value;
         return true;
     case OPTION_POLICY:
-        for (uint32_t p = VARVE_POLICY_DURABLE_EACH; p <= BENCH_POLICIES; p++)
-            options->policies[p] = is_listed(value, policy_names[p]);
-        return true;
+        return take_policies(options, value);
     case OPTION_SECONDS:
         options->seconds = parse_number(value, 86400, &number) ? (double)number : 0;
         return number > 0;
@@ -557,6 +559,13 @@ static bool take_option(struct bench_options *options, int option, const char *v
     }
 }
 
+static bool take_option(void *ctx, int option, const char *value)
+{
+    return take_value(ctx, option, value) ||
+           tool_usage_error("bench: --%s cannot be '%s'", options_known[option].name, value) ==
+               TOOL_OK;
+}
+
 int command_bench(int argc, char **argv)
 {
     struct bench bench = {
@@ -571,26 +580,12 @@ int command_bench(int argc, char **argv)
                     .policies = {false, true, true, true, true},
                     .sqlite = bench_baseline_available()},
     };
-    int option;
+    int first;
+    int code = tool_options_parse(argc, argv, &usage, take_option, &bench.options, &first);
 
-    optind = 1;
-    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-        if (option == OPTION_HELP) {
-            print_help();
-            return EXIT_OK;
-        }
-        if (option == '?')
-            return EXIT_USAGE;
-        if (!take_option(&bench.options, option, optarg)) {
-            (void)fprintf(stderr, "varve: bench: '%s' is not a value of this option\n", optarg);
-            return EXIT_USAGE;
-        }
-    }
-    if (optind < argc) {
-        (void)fprintf(stderr, "varve: bench takes no operand: '%s'\n", argv[optind]);
-        return EXIT_USAGE;
-    }
-    const int code = bench.options.store != NULL ? measure_store(&bench.options) : run(&bench);
+    if (code >= 0)
+        return code;
+    code = bench.options.store != NULL ? measure_store(&bench.options) : run(&bench);
     bench_source_free(bench.feed.source);
     bench_rows_free(&bench.rows);
     bench_report_free(&bench.report);

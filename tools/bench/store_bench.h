@@ -198,7 +198,4 @@ bool bench_baseline_slices(struct bench_baseline *baseline, const struct bench_r
                            const uint64_t *picks, uint32_t n, double *seconds,
                            struct bench_sum *ret_sum);
 
-/* The command; returns its exit code. */
-int command_bench(int argc, char **argv);
-
 #endif

@@ -189,7 +189,7 @@ static bool take_option(void *ctx, int option, const char *value)
 
 static void summarise(const char *what, const struct import_counts *counts, double seconds)
 {
-    char more[120] = "";
+    char more[200] = "";
 
     if (counts->nulls > 0)
         (void)snprintf(more, sizeof more, ", %" PRIu64 " fields NA or the like taken as no value",
@@ -197,9 +197,11 @@ static void summarise(const char *what, const struct import_counts *counts, doub
     if (counts->blank_lines > 0)
         (void)snprintf(more + strlen(more), sizeof more - strlen(more), ", %" PRIu64 " blank lines",
                        counts->blank_lines);
-    tool_say("%s: %" PRIu64 " rows loaded, %" PRIu64 " rejected%s; %.2f s, %.0f rows/s", what,
-             counts->rows, counts->rejected, more, seconds,
-             seconds > 0 ? (double)counts->rows / seconds : 0);
+    if (counts->rows > 0 && seconds > 0)
+        (void)snprintf(more + strlen(more), sizeof more - strlen(more), "; %.2f s, %.0f rows/s",
+                       seconds, (double)counts->rows / seconds);
+    tool_say("%s: %" PRIu64 " rows loaded, %" PRIu64 " rejected%s", what, counts->rows,
+             counts->rejected, more);
 }
 
 static int load_files(struct import_loader *loader, char **files, int n, uint64_t *ret_rows)
@@ -212,7 +214,7 @@ static int load_files(struct import_loader *loader, char **files, int n, uint64_
         struct import_counts counts = {.rows = 0};
         const double file_started = progress_now_s();
         code = import_loader_file(loader, files[i], &counts);
-        if (code != TOOL_USAGE)
+        if (code == TOOL_OK || counts.rows + counts.rejected > 0)
             summarise(files[i], &counts, progress_now_s() - file_started);
         all.rows += counts.rows;
         all.rejected += counts.rejected;

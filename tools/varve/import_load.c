@@ -278,13 +278,37 @@ static const char *take_column(struct import_loader *loader, const struct csv_re
     return NULL;
 }
 
+/* "column open: this is not a decimal number: 'abc'". The library's messages name the column. */
+static void describe_fault(char *out, size_t size, const char *name, const char *fault,
+                           const struct csv_field *field)
+{
+    const bool named = strncmp(fault, "column ", 7) == 0;
+    const int shown = field == NULL ? 0 : (int)(field->size < 32 ? field->size : 32);
+    char value[48] = "";
+
+    if (shown > 0)
+        (void)snprintf(value, sizeof value, ": '%.*s%s'", shown, field->text,
+                       field->size > 32 ? "..." : "");
+    (void)snprintf(out, size, "%s%.64s%s%.300s%s", named ? "" : "column ", named ? "" : name,
+                   named ? "" : ": ", fault, value);
+}
+
+/* The field that fills a column, if there is one and it is not text, which may be anything. */
+static const struct csv_field *field_of(const struct plan_column *column,
+                                        const struct csv_record *record)
+{
+    if (column->source != PLAN_FIELD || column->info->type == VARVE_TEXT)
+        return NULL;
+    return &record->fields[column->field];
+}
+
 static int take_record(struct import_loader *loader, const struct csv_record *record)
 {
     const struct import_plan *plan = &loader->plan;
     varve_error err;
-    char reason[400];
+    char reason[480];
     const char *fault = record->fault;
-    const char *name = NULL;
+    const struct plan_column *at = NULL;
     size_t bytes = 0;
 
     if (fault == NULL && record->n_fields != plan->n_fields) {
@@ -297,12 +321,11 @@ static int take_record(struct import_loader *loader, const struct csv_record *re
         if (loader->buffers[i].info == NULL)
             continue;
         fault = take_column(loader, record, i, &err);
-        name = plan->columns[i].info->name;
+        at = &plan->columns[i];
     }
     if (fault != NULL) {
-        /* The library's messages name the column already. */
-        if (name != NULL && strncmp(fault, "column ", 7) != 0) {
-            (void)snprintf(reason, sizeof reason, "column %.64s: %.300s", name, fault);
+        if (at != NULL) {
+            describe_fault(reason, sizeof reason, at->info->name, fault, field_of(at, record));
             fault = reason;
         }
         return reject(loader, record->line, fault, record->bytes, record->size);

@@ -104,7 +104,9 @@ static bool take_choice(struct scan_arguments *a, int option, const char *value)
 {
     if (option == OPTION_FORMAT)
         return row_format_parse(value, &a->format) ||
-               tool_usage_error("there is no format '%s'", value) == TOOL_OK;
+               tool_usage_error("--format is table, csv, tsv, json, jsonl, line, markdown or none, "
+                                "not '%s'",
+                                value) == TOOL_OK;
     if (option == OPTION_BY) {
         a->request.by_partition = true;
         return strcmp(value, "partition") == 0 ||

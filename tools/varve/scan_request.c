@@ -156,7 +156,7 @@ static int take_partition(struct scan_request *request, const varve_schema *sche
         return tool_usage_error("--partition '%s': %s", text, record->fault);
     if (record->n_fields != n)
         return tool_usage_error("--partition '%s': %" PRIu32 " values, but the partition key has "
-                                "%" PRIu32 " columns",
+                                "%" PRIu32 " (a value with a comma stands in double quotes)",
                                 text, record->n_fields, n);
     for (uint32_t i = 0; i < n; i++) {
         const struct csv_field *field = &record->fields[i];
@@ -209,8 +209,11 @@ static int take_time(const varve_column_info *time, const char *option, const ch
     varve_error err = {.status = VARVE_OK};
     varve_value value;
 
-    if (varve_value_parse(time, text, strlen(text), NULL, &value, &err) < 0)
-        return tool_request_failure(&err, option);
+    if (varve_value_parse(time, text, strlen(text), NULL, &value, &err) < 0) {
+        char doing[120];
+        (void)snprintf(doing, sizeof doing, "%s '%.80s'", option, text);
+        return tool_request_failure(&err, doing);
+    }
     *ret_time = value.as.i64;
     return TOOL_OK;
 }
@@ -329,9 +332,10 @@ static int take_aggregate(struct scan_request *request, const varve_schema *sche
             strncasecmp(functions[i].name, item, name_size) == 0)
             function = functions[i].function;
     if (function == 0)
-        return tool_usage_error("--agg: there is no function '%.*s' (count, sum, min, max, avg, "
-                                "first, last)",
-                                (int)name_size, item);
+        return tool_usage_error(
+            "--agg: there is no function '%.*s' (count, count(column), and with "
+            "a column sum, min, max, avg, first, last)",
+            (int)name_size, item);
     if (open == NULL && function != VARVE_COUNT)
         return tool_usage_error("--agg: %.*s wants a column in parentheses", (int)size, item);
     if (open != NULL && item[size - 1] != ')')
@@ -391,9 +395,9 @@ static int take_aggregates(struct scan_request *request, const varve_schema *sch
 static int check_together(const struct scan_options *options)
 {
     if (options->agg == NULL && options->every != NULL)
-        return tool_usage_error("--every wants --agg");
+        return tool_usage_error("--every wants --agg, as in --agg count");
     if (options->agg == NULL && options->by_partition)
-        return tool_usage_error("--by partition wants --agg");
+        return tool_usage_error("--by partition wants --agg, as in --agg count");
     if (options->every == NULL && options->origin != NULL)
         return tool_usage_error("--origin wants --every");
     if (options->agg != NULL && options->columns != NULL)

@@ -104,8 +104,10 @@ static int take_literal(struct where *where, const varve_column_info *column, va
     }
     const size_t size = (size_t)(where->copy - text);
     /* A blob is shorter than its text, byte by byte, so it may be parsed in place. */
+    char doing[80];
+    (void)snprintf(doing, sizeof doing, "--where '%.*s'", (int)(size < 40 ? size : 40), text);
     if (varve_value_parse(column, text, size, text, ret, &err) < 0)
-        return tool_request_failure(&err, "--where");
+        return tool_request_failure(&err, doing);
     return TOOL_OK;
 }
 

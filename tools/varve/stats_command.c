@@ -126,8 +126,8 @@ static void print_table(varve_store *store, const varve_table *table)
 
     varve_table_get_stats(store, table, &s);
     (void)printf("Table %s\n", varve_schema_table_name(schema));
-    (void)printf("  %-22s %" PRIu64 " in %" PRIu64 " files, %" PRIu64 " in memory\n", "rows",
-                 s.file_rows, s.files, s.memtable_rows);
+    (void)printf("  %-22s %" PRIu64 " in %" PRIu64 " file%s, %" PRIu64 " in log and memory\n",
+                 "rows", s.file_rows, s.files, s.files == 1 ? "" : "s", s.memtable_rows);
     (void)printf("  %-22s at most %" PRIu64 "\n", "partitions", s.partitions);
     if (s.first_time <= s.last_time) {
         const size_t a = format_time(schema, s.first_time, first, sizeof first);
@@ -150,8 +150,7 @@ static void print_store(varve_store *store, const varve_stats *s)
     (void)printf("  %-22s %" PRIu32 "\n", "files", s->files);
     print_bytes("bytes in files", s->file_bytes);
     print_bytes("log", s->wal_bytes);
-    (void)printf("  %-22s %" PRIu64 "\n", "log durable up to", s->lsn_durable);
-    (void)printf("  %-22s %" PRIu64 "\n", "records replayed", s->recovered_records);
+    (void)printf("  %-22s %" PRIu64 " at open\n", "log records replayed", s->recovered_records);
     if (s->cut_lsn_end > s->cut_lsn)
         (void)printf("  %-22s log range %" PRIu64 " to %" PRIu64 " was never acknowledged\n",
                      "cut at open", s->cut_lsn, s->cut_lsn_end);

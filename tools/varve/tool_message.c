@@ -60,7 +60,8 @@ void tool_failure_text(const varve_error *err, char *out, size_t size)
     if (err->lsn != UINT64_MAX && err->lsn_end != UINT64_MAX && err->lsn_end > err->lsn)
         (void)snprintf(log, sizeof log, ", log range %" PRIu64 " to %" PRIu64, err->lsn,
                        err->lsn_end);
-    if (err->os_code > 0 && strstr(message, tool_os_text(err->os_code)) == NULL)
+    if (err->os_code > 0 && err->status != VARVE_ENOTFOUND &&
+        strstr(message, tool_os_text(err->os_code)) == NULL)
         (void)snprintf(code, sizeof code, ": %s", tool_os_text(err->os_code));
     (void)snprintf(out, size, "%s%s%s%s", message, code, place, log);
 }

@@ -164,7 +164,7 @@ static const struct {
     {"CREATE TABLE t ()", ")", "expected a column or PRIMARY KEY"},
     {"CREATE TABLE t (a)", ")", "expected a type"},
     {"CREATE TABLE t (a 'int'", "'int'", "expected a type"},
-    {"CREATE TABLE t (a integer)", "integer", "expected a type, found integer"},
+    {"CREATE TABLE t (a integer)", "integer", ", found integer"},
     {"CREATE TABLE t (a int", NULL, "expected ',' or ')'"},
     {"CREATE TABLE t (a int,", NULL, "expected a column or PRIMARY KEY"},
     {"CREATE TABLE t (a int,)", ")", "expected a column or PRIMARY KEY"},

@@ -21,7 +21,8 @@ int main(int argc, char **argv)
     if (fseek(file, 0, SEEK_END) == 0 && (size = ftell(file)) > 0 &&
         (bytes = malloc((size_t)size)) != NULL && fseek(file, 0, SEEK_SET) == 0 &&
         fread(bytes, 1, (size_t)size, file) == (size_t)size &&
-        newer_file_change(bytes, (size_t)size, argv[2][0] - '0') && fseek(file, 0, SEEK_SET) == 0)
+        newer_file_change(bytes, (size_t)size, (enum newer_kind)(argv[2][0] - '0')) &&
+        fseek(file, 0, SEEK_SET) == 0)
         good = fwrite(bytes, 1, (size_t)size, file) == (size_t)size;
     free(bytes);
     return fclose(file) == 0 && good ? 0 : 3;

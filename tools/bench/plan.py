@@ -30,12 +30,12 @@ class Unit:
         return f'{where}{self.label}: {self.part}'
 
 
-def _main_seconds(unit, configuration, load, runs, arguments):
+def _main_seconds(configuration, start, load, runs, arguments):
     seconds = runs * 1.5 * load  # with its flush and its merge
     if not configuration.size_only:
         seconds += runs * 0.75 * arguments.seconds
         seconds += len(configuration.threads) * 6 * QUESTION_SHARE * arguments.seconds
-        seconds += 3 * 3 * START_SECONDS
+        seconds += 3 * min(runs, 3) * start  # cold
     return seconds
 
 
@@ -48,7 +48,7 @@ def estimate(unit, configuration, facts, arguments):
     if unit.part == 'agreement':
         return start + len(arguments.sets) * (load + 3 * START_SECONDS)
     if unit.part == 'main':
-        return start + _main_seconds(unit, configuration, load, runs, arguments)
+        return start + _main_seconds(configuration, start, load, runs, arguments)
     if unit.part == 'ingest':  # single rows fill their time box, most others do not
         ways = 3 if server else 5
         return start + runs * ways * (0.5 * min(arguments.seconds, 20 * load) + START_SECONDS)

@@ -28,6 +28,8 @@ def scaled(value):
 
 def amount(value, unit):
     if unit == 's':
+        if value >= 1000:
+            return f'{value:,.0f} s'
         for size, name in ((1, 's'), (1e-3, 'ms'), (1e-6, 'us')):
             if value >= size:
                 return f'{value / size:.3g} {name}'

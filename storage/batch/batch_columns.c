@@ -245,23 +245,34 @@ static varve_value value_at(const struct varve_schema *schema, const varve_array
     return value;
 }
 
-/* Whether rows `row` and `row` - 1 have the same cells, bit for bit, in a key column's array. */
-static bool repeats(const struct varve_schema *schema, const varve_array *array, uint32_t row)
+/* Whether rows `a` and `b` have the same cells, bit for bit, in a key column's array. */
+static bool is_same_cell(const struct varve_schema *schema, const varve_array *array, uint32_t a,
+                         uint32_t b)
 {
     const uint8_t *values = array->values;
     const uint8_t phys = schema->phys[array->column];
-    if (array->validity != NULL && !is_valid(array, row))
-        return false;
     if (phys == VARVE_PHYS_BYTES) {
-        const uint32_t *o = array->offsets + row - 1;
-        const uint32_t size = o[1] - o[0];
-        return o[2] - o[1] == size &&
-               (size == 0 || memcmp(values + o[0], values + o[1], size) == 0);
+        const uint32_t *o = array->offsets;
+        const uint32_t size = o[a + 1] - o[a];
+        return o[b + 1] - o[b] == size &&
+               (size == 0 || memcmp(values + o[a], values + o[b], size) == 0);
     }
     const size_t width = varve_phys_width(phys);
-    if (phys == VARVE_PHYS_DEC && array->scales[row] != array->scales[row - 1])
+    if (phys == VARVE_PHYS_DEC && array->scales[a] != array->scales[b])
         return false;
-    return memcmp(values + row * width, values + (row - 1) * width, width) == 0;
+    return memcmp(values + a * width, values + b * width, width) == 0;
+}
+
+/* Whether row `b` has the key of row `a`, which is known to have one. Bits that differ may mean the
+ * same key: that is for its encoding to say. */
+static bool repeats(const struct columns_put *put, uint32_t a, uint32_t b)
+{
+    for (uint32_t c = 0; c < put->schema->n_partition; c++) {
+        const varve_array *array = put->partition_arrays[c];
+        if (!is_valid(array, b) || !is_same_cell(put->schema, array, a, b))
+            return false;
+    }
+    return true;
 }
 
 /* Number the key of `values`, adding it if need be. `*bytes`: of new keys, in the log. */
@@ -286,15 +297,33 @@ static varve_status number_key(varve_batch *batch, struct varve_batch_section *s
     return VARVE_OK;
 }
 
-/* Number the keys of all rows into section->part, which has room for them. */
+/* Number the key of one row of the arrays. */
+static varve_status number_row(varve_batch *batch, const struct columns_put *put,
+                               struct varve_batch_section *section, uint32_t row, uint32_t *ret_key,
+                               uint64_t *bytes, varve_error *err)
+{
+    varve_value values[VARVE_KEY_COLUMNS_MAX];
+
+    for (uint32_t c = 0; c < put->schema->n_partition; c++)
+        values[c] = value_at(put->schema, put->partition_arrays[c], row);
+    const varve_status rc = number_key(batch, section, values, ret_key, bytes, err);
+    if (rc < 0 && err != NULL)
+        err->row = row;
+    return rc;
+}
+
+/*
+ * Number the keys of all rows into section->part, which has room for them. Only a surprising key
+ * is encoded and looked up: mostly a row has the key of the row before, or the one that followed
+ * that key the last time, as in a live feed of many series.
+ */
 static varve_status number_keys(varve_batch *batch, const struct columns_put *put,
                                 struct varve_batch_section *section, uint64_t *ret_bytes,
                                 varve_error *err)
 {
-    const struct varve_schema *schema = put->schema;
     uint32_t *part = section->part + section->rows.rows.n;
     uint32_t key = 0;
-    varve_value values[VARVE_KEY_COLUMNS_MAX];
+    uint32_t like = 0; /* a guess: the row above that has this one's key */
 
     if (put->partition != NULL) {
         const varve_status rc = number_key(batch, section, put->partition, &key, ret_bytes, err);
@@ -302,21 +331,19 @@ static varve_status number_keys(varve_batch *batch, const struct columns_put *pu
             part[i] = key;
         return rc;
     }
-    for (uint32_t row = 0; row < put->n; row++) {
-        bool same = row > 0;
-        for (uint32_t c = 0; same && c < schema->n_partition; c++)
-            same = repeats(schema, put->partition_arrays[c], row);
-        if (!same) {
-            for (uint32_t c = 0; c < schema->n_partition; c++)
-                values[c] = value_at(schema, put->partition_arrays[c], row);
-            const varve_status rc = number_key(batch, section, values, &key, ret_bytes, err);
-            if (rc < 0) {
-                if (err != NULL)
-                    err->row = row;
+    for (uint32_t row = 0; row < put->n; row++, like++) {
+        if (like < row && repeats(put, like, row)) {
+            key = part[like];
+        } else if (row > 0 && repeats(put, row - 1, row)) {
+            like = row - 1;
+        } else {
+            const varve_status rc = number_row(batch, put, section, row, &key, ret_bytes, err);
+            if (rc < 0)
                 return rc;
-            }
+            like = section->keys.rows[key]; /* of an earlier call: a worse guess, not a wrong one */
         }
         part[row] = key;
+        section->keys.rows[key] = row;
     }
     return VARVE_OK;
 }

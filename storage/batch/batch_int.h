@@ -15,9 +15,11 @@ struct varve_key_set {
     struct varve_arena bytes;
     struct varve_span *spans;
     uint64_t *hashes;
+    uint32_t *rows;  /* scratch of whoever adds: where the key was seen last */
     uint32_t *slots; /* number + 1; 0: empty; a power of two, at most half full */
     size_t spans_capacity;
     size_t hashes_capacity;
+    size_t rows_capacity;
     size_t n_slots;
     uint32_t n;
 };

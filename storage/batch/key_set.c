@@ -22,6 +22,7 @@ void varve_key_set_free(struct varve_key_set *set)
         return;
     varve_free(set->heap, set->spans, set->spans_capacity * sizeof *set->spans);
     varve_free(set->heap, set->hashes, set->hashes_capacity * sizeof *set->hashes);
+    varve_free(set->heap, set->rows, set->rows_capacity * sizeof *set->rows);
     varve_free(set->heap, set->slots, set->n_slots * sizeof *set->slots);
     varve_arena_free(&set->bytes);
     memset(set, 0, sizeof *set);
@@ -79,7 +80,9 @@ uint32_t varve_key_set_add(struct varve_key_set *set, struct varve_span key, uin
     if (!varve_vec_grow(set->heap, (void **)&set->spans, sizeof *set->spans, (size_t)set->n + 1,
                         &set->spans_capacity) ||
         !varve_vec_grow(set->heap, (void **)&set->hashes, sizeof *set->hashes, (size_t)set->n + 1,
-                        &set->hashes_capacity))
+                        &set->hashes_capacity) ||
+        !varve_vec_grow(set->heap, (void **)&set->rows, sizeof *set->rows, (size_t)set->n + 1,
+                        &set->rows_capacity))
         return VARVE_NO_KEY;
     uint8_t *bytes = varve_arena_alloc(&set->bytes, key.size, 1);
     if (bytes == NULL)
@@ -87,6 +90,7 @@ uint32_t varve_key_set_add(struct varve_key_set *set, struct varve_span key, uin
     memcpy(bytes, key.data, key.size);
     set->spans[set->n] = varve_span_of(bytes, key.size);
     set->hashes[set->n] = hash;
+    set->rows[set->n] = 0;
     insert(set, set->n);
     return set->n++;
 }

@@ -47,16 +47,11 @@ static uint32_t extra_bytes(const struct varve_memtable *table, uint32_t capacit
            (want & WANT_WT ? capacity * 8 : 0) + (want & WANT_EXP ? capacity * 4 : 0);
 }
 
-static bool any_clear(const uint64_t *bits, uint32_t first, uint32_t n)
+static bool any_clear(const uint64_t *bits, const uint32_t *rows, uint32_t n)
 {
-    if (bits == NULL)
-        return false;
-    for (uint32_t i = first; i < first + n; i++) {
-        if ((i & 63) == 0 && first + n - i >= 64 && bits[i >> 6] == UINT64_MAX)
-            i += 63;
-        else if (!varve_bit_get(bits, i))
+    for (uint32_t k = 0; bits != NULL && k < n; k++)
+        if (!varve_bit_get(bits, rows[k]))
             return true;
-    }
     return false;
 }
 
@@ -69,21 +64,21 @@ static bool is_missing(const struct varve_section *section, uint32_t column)
 }
 
 static uint32_t want_of(const struct varve_memtable *table, const struct varve_section *section,
-                        uint32_t i, uint32_t n)
+                        const uint32_t *picked, uint32_t n)
 {
     const struct varve_rows *rows = section->rows;
-    uint32_t want = any_clear(rows->marker_live, i, n) ? WANT_STATES : 0;
+    uint32_t want = any_clear(rows->marker_live, picked, n) ? WANT_STATES : 0;
 
     for (uint32_t c = table->layout.first_value; want == 0 && c < table->layout.n_columns; c++)
-        if (is_missing(section, c) || any_clear(rows->columns[c].live, i, n))
+        if (is_missing(section, c) || any_clear(rows->columns[c].live, picked, n))
             want = WANT_STATES;
     if (rows->wt == NULL && rows->wt_uniform != VARVE_WT_COMMIT)
         want |= WANT_WT;
-    for (uint32_t k = i; rows->wt != NULL && k < i + n && !(want & WANT_WT); k++)
-        if (rows->wt[k] != VARVE_WT_COMMIT)
+    for (uint32_t k = 0; rows->wt != NULL && k < n && !(want & WANT_WT); k++)
+        if (rows->wt[picked[k]] != VARVE_WT_COMMIT)
             want |= WANT_WT;
-    for (uint32_t k = i; rows->exp != NULL && k < i + n && !(want & WANT_EXP); k++)
-        if (rows->exp[k] != 0)
+    for (uint32_t k = 0; rows->exp != NULL && k < n && !(want & WANT_EXP); k++)
+        if (rows->exp[picked[k]] != 0)
             want |= WANT_EXP;
     return want;
 }
@@ -275,16 +270,33 @@ static void chunk_link(struct varve_memtable *table, struct varve_mem_partition 
 
 /* ------------------------------------------------------------------------------------ Copying */
 
-static void copy(uint8_t *to, const uint8_t *from, size_t size)
+/* Copy the cells of `n` rows of `width` bytes each: in one piece if the rows follow each other. */
+static void copy(uint8_t *to, const void *cells, uint32_t width, const uint32_t *rows, uint32_t n)
 {
-    if (size == 8) /* a single row of the common width */
-        memcpy(to, from, 8);
+    const uint8_t *from = cells;
+
+    if (width == 8 && n < 4)
+        for (uint32_t k = 0; k < n; k++)
+            memcpy(to + (size_t)k * 8, from + (size_t)rows[k] * 8, 8);
+    else if (rows[n - 1] - rows[0] == n - 1)
+        memcpy(to, from + (size_t)rows[0] * width, (size_t)n * width);
+    else if (width == 8)
+        for (uint32_t k = 0; k < n; k++)
+            memcpy(to + (size_t)k * 8, from + (size_t)rows[k] * 8, 8);
+    else if (width == 4)
+        for (uint32_t k = 0; k < n; k++)
+            memcpy(to + (size_t)k * 4, from + (size_t)rows[k] * 4, 4);
+    else if (width == 1)
+        for (uint32_t k = 0; k < n; k++)
+            to[k] = from[rows[k]];
     else
-        memcpy(to, from, size);
+        for (uint32_t k = 0; k < n; k++)
+            memcpy(to + (size_t)k * width, from + (size_t)rows[k] * width, width);
 }
 
 static void copy_fixed(const struct varve_memtable *table, const struct varve_chunk *chunk,
-                       uint32_t row, const struct varve_section *section, uint32_t i, uint32_t n)
+                       uint32_t row, const struct varve_section *section, const uint32_t *rows,
+                       uint32_t n)
 {
     const struct varve_mem_layout *layout = &table->layout;
     for (uint32_t c = layout->first; c < layout->n_columns; c++) {
@@ -301,9 +313,9 @@ static void copy_fixed(const struct varve_memtable *table, const struct varve_ch
             continue;
         }
         const struct varve_cells *cells = &section->rows->columns[c];
-        copy(to, (const uint8_t *)cells->values + (size_t)i * width, (size_t)n * width);
+        copy(to, cells->values, width, rows, n);
         if (column->phys == VARVE_PHYS_DEC)
-            memcpy(scales, cells->scales + i, n);
+            copy(scales, cells->scales, 1, rows, n);
     }
 }
 
@@ -356,7 +368,8 @@ static void set_state(const struct varve_memtable *table, const struct varve_chu
 }
 
 static void copy_extra(struct varve_memtable *table, const struct varve_chunk *chunk, uint32_t row,
-                       const struct varve_section *section, uint32_t i, uint32_t n, uint32_t want)
+                       const struct varve_section *section, const uint32_t *picked, uint32_t n,
+                       uint32_t want)
 {
     const struct varve_mem_layout *layout = &table->layout;
     const struct varve_rows *rows = section->rows;
@@ -368,24 +381,24 @@ static void copy_extra(struct varve_memtable *table, const struct varve_chunk *c
         const uint32_t states = atomic_load_explicit(&extra->states, memory_order_relaxed);
         for (uint32_t r = 0; rows->marker_live != NULL && r < n; r++)
             set_state(table, chunk, states, 0, row + r,
-                      varve_section_state(section, VARVE_MARKER_COLUMN, i + r));
+                      varve_section_state(section, VARVE_MARKER_COLUMN, picked[r]));
         for (uint32_t c = layout->first_value; c < layout->n_columns; c++) {
             if (!is_missing(section, c) && rows->columns[c].live == NULL)
                 continue;
             for (uint32_t r = 0; r < n; r++)
                 set_state(table, chunk, states, 1 + c - layout->first_value, row + r,
-                          varve_section_state(section, c, i + r));
+                          varve_section_state(section, c, picked[r]));
         }
     }
     if (want & WANT_WT) {
         const uint32_t at = atomic_load_explicit(&extra->wt, memory_order_relaxed);
         int64_t *wt = (int64_t *)(void *)varve_slab_at(&table->slabs, at);
         for (uint32_t r = 0; r < n; r++)
-            wt[row + r] = varve_rows_wt(rows, i + r);
+            wt[row + r] = varve_rows_wt(rows, picked[r]);
     }
     if (want & WANT_EXP) {
         const uint32_t at = atomic_load_explicit(&extra->exp, memory_order_relaxed);
-        memcpy(varve_slab_at(&table->slabs, at) + (size_t)row * 4, rows->exp + i, (size_t)n * 4);
+        copy(varve_slab_at(&table->slabs, at) + (size_t)row * 4, rows->exp, 4, picked, n);
     }
 }
 
@@ -407,7 +420,7 @@ static void widen_times(struct varve_chunk *chunk, const int64_t *times, uint32_
 }
 
 uint32_t varve_run_append(struct varve_memtable *table, struct varve_mem_partition *partition,
-                          const struct varve_section *section, uint32_t i, uint32_t n,
+                          const struct varve_section *section, const uint32_t *rows, uint32_t n,
                           uint32_t ordinal, bool side)
 {
     const struct varve_mem_layout *layout = &table->layout;
@@ -421,7 +434,7 @@ uint32_t varve_run_append(struct varve_memtable *table, struct varve_mem_partiti
         n = VARVE_CHUNK_ROWS_MAX;
     if (!opens && n > chunk->capacity - row)
         n = chunk->capacity - row;
-    const uint32_t want = want_of(table, section, i, n);
+    const uint32_t want = want_of(table, section, rows, n);
     if (opens) {
         position = chunk_open(table, partition, n, want, side);
         if (position == 0)
@@ -433,21 +446,21 @@ uint32_t varve_run_append(struct varve_memtable *table, struct varve_mem_partiti
     } else if (!extra_ensure(table, chunk, want)) {
         return 0;
     }
-    copy(varve_chunk_array(chunk, 0) + (size_t)row * 8, (const uint8_t *)(section->rows->time + i),
-         (size_t)n * 8);
-    copy_fixed(table, chunk, row, section, i, n);
+    uint8_t *times = varve_chunk_array(chunk, 0) + (size_t)row * 8;
+    copy(times, section->rows->time, 8, rows, n);
+    copy_fixed(table, chunk, row, section, rows, n);
     for (uint32_t r = 0; layout->n_text > 0 && r < n; r++)
-        copy_text(table, chunk, row + r, section, i + r);
+        copy_text(table, chunk, row + r, section, rows[r]);
     if (want != 0)
-        copy_extra(table, chunk, row, section, i, n, want);
+        copy_extra(table, chunk, row, section, rows, n, want);
     uint32_t *ordinals = (uint32_t *)(void *)varve_chunk_array(chunk, layout->ordinal_offset) + row;
     for (uint32_t r = 0; r < n; r++)
         ordinals[r] = ordinal;
     uint32_t *positions =
         (uint32_t *)(void *)varve_chunk_array(chunk, layout->position_offset) + row;
     for (uint32_t r = 0; layout->has_position && r < n; r++)
-        positions[r] = i + r;
-    widen_times(chunk, section->rows->time + i, n, side);
+        positions[r] = rows[r];
+    widen_times(chunk, (const int64_t *)(void *)times, n, side);
     atomic_store_explicit(&chunk->count, (uint16_t)(row + n), memory_order_release);
     if (opens)
         chunk_link(table, partition, position, side);

@@ -5,10 +5,14 @@
  * it; a row that is not goes to the side chunks; both only while the partition's credit and the
  * memory beyond all promises allow a chunk (column_run.c). Otherwise the row becomes a record. So a
  * promise need only cover records, and apply cannot fail.
+ *
+ * A feed brings the partitions' rows mixed. They are taken a window at a time and grouped by
+ * partition first, in order of arrival within each: what follows works on runs of rows.
  */
 #include "storage/memtable/memtable_int.h"
 
-#define WINDOW 64u /* rows whose partitions are looked up together */
+#define WINDOW VARVE_CHUNK_ROWS_MAX /* rows that are grouped by partition together */
+#define LOOK_UP 64u                 /* partitions that are looked up together */
 
 void *varve_memtable_take(struct varve_memtable *table, size_t size, size_t align)
 {
@@ -297,44 +301,34 @@ static bool is_behind(const struct apply *a, const struct varve_chunk *last, uin
     return varve_mem_row_compare(a->table, time, &x, end, &y) > 0;
 }
 
-static bool ascends(const struct apply *a, uint32_t i)
+static bool ascends(const struct apply *a, uint32_t i, uint32_t j)
 {
     const int64_t *time = a->section->rows->time;
-    if (time[i] != time[i - 1])
-        return time[i] > time[i - 1];
-    const struct varve_mem_row x = row_of(a, i - 1);
-    const struct varve_mem_row y = row_of(a, i);
-    return varve_mem_row_compare(a->table, time[i - 1], &x, time[i], &y) < 0;
+    if (time[i] != time[j])
+        return time[i] < time[j];
+    const struct varve_mem_row x = row_of(a, i);
+    const struct varve_mem_row y = row_of(a, j);
+    return varve_mem_row_compare(a->table, time[i], &x, time[j], &y) < 0;
 }
 
-/* Whether row `j` may go the way of row `i`: of the same partition, above the floor, not too large. */
-static bool goes_along(const struct apply *a, uint32_t i, uint32_t j)
+/* How many of the rows, from the first on, can be appended to the main run (or to side chunks)
+ * together: none may be too large for a slab. */
+static uint32_t run_length(const struct apply *a, const struct varve_chunk *last,
+                           const uint32_t *rows, uint32_t n, bool side)
 {
-    const struct varve_section *section = a->section;
-    return (section->part == NULL || section->part[j] == section->part[i]) &&
-           section->rows->time[j] >= a->what->floor &&
-           (!a->has_blocks || varve_section_block(a->table, section, j) == 0);
+    uint32_t k = 1;
+
+    while (k < n && (!a->has_blocks || varve_section_block(a->table, a->section, rows[k]) == 0) &&
+           (side ? !is_behind(a, last, rows[k]) : ascends(a, rows[k - 1], rows[k])))
+        k++;
+    return k;
 }
 
-/* How many rows from `i` on can be appended to the main run (or to side chunks) together. */
-static uint32_t run_length(const struct apply *a, const struct varve_chunk *last, uint32_t i,
-                           bool side)
-{
-    const uint32_t left = a->section->rows->n - i;
-    const uint32_t most = left < VARVE_CHUNK_ROWS_MAX ? left : VARVE_CHUNK_ROWS_MAX;
-    uint32_t n = 1;
-
-    while (n < most && goes_along(a, i, i + n) &&
-           (side ? !is_behind(a, last, i + n) : ascends(a, i + n)))
-        n++;
-    return n;
-}
-
-static void spend(struct apply *a, uint32_t i, uint32_t n, bool block)
+static void spend(struct apply *a, const uint32_t *rows, uint32_t n, bool block)
 {
     uint64_t bytes = (uint64_t)n * a->table->layout.record_max;
     for (uint32_t r = 0; a->table->layout.n_text > 0 && !block && r < n; r++)
-        bytes += varve_section_text(a->table, a->section, i + r);
+        bytes += varve_section_text(a->table, a->section, rows[r]);
     assert(a->promised >= bytes);
     a->promised -= bytes;
     a->table->slabs.reserved -= bytes;
@@ -348,31 +342,34 @@ static void widen(_Atomic(int64_t) *first, _Atomic(int64_t) *last, int64_t low, 
         atomic_store_explicit(last, high, memory_order_relaxed);
 }
 
-/* Account for rows [i, i + n), now in the partition: bounds only ever widen, so that a reader of an
+/* Account for rows that are now in the partition: bounds only ever widen, so that a reader of an
  * older state sees bounds that hold for it too. */
-static void note(struct apply *a, struct varve_mem_partition *partition, uint32_t i, uint32_t n)
+static void note(struct apply *a, struct varve_mem_partition *partition, const uint32_t *picked,
+                 uint32_t n)
 {
     struct varve_memtable *table = a->table;
     const struct varve_rows *rows = a->section->rows;
     int64_t low = INT64_MAX;
     int64_t high = INT64_MIN;
 
-    for (uint32_t r = i; r < i + n; r++) {
-        low = rows->time[r] < low ? rows->time[r] : low;
-        high = rows->time[r] > high ? rows->time[r] : high;
+    for (uint32_t k = 0; k < n; k++) {
+        const int64_t time = rows->time[picked[k]];
+        low = time < low ? time : low;
+        high = time > high ? time : high;
     }
     widen(&partition->first_time, &partition->last_time, low, high);
     widen(&table->first_time, &table->last_time, low, high);
-    for (uint32_t r = i; r < i + n && (rows->wt != NULL || r == i); r++) {
-        int64_t wt = varve_rows_wt(rows, r);
+    for (uint32_t k = 0; k < n && (rows->wt != NULL || k == 0); k++) {
+        int64_t wt = varve_rows_wt(rows, picked[k]);
         wt = wt == VARVE_WT_COMMIT ? a->what->hlc : wt;
         a->min_wt = wt < a->min_wt ? wt : a->min_wt;
         a->max_wt = wt > a->max_wt ? wt : a->max_wt;
     }
-    for (uint32_t r = i; rows->exp != NULL && r < i + n; r++) {
+    for (uint32_t k = 0; rows->exp != NULL && k < n; k++) {
+        const uint32_t exp = rows->exp[picked[k]];
         const uint32_t least = atomic_load_explicit(&table->min_expiry, memory_order_relaxed);
-        if (rows->exp[r] != 0 && (least == 0 || rows->exp[r] < least))
-            atomic_store_explicit(&table->min_expiry, rows->exp[r], memory_order_relaxed);
+        if (exp != 0 && (least == 0 || exp < least))
+            atomic_store_explicit(&table->min_expiry, exp, memory_order_relaxed);
     }
     atomic_store_explicit(&partition->rows,
                           atomic_load_explicit(&partition->rows, memory_order_relaxed) + n,
@@ -382,35 +379,56 @@ static void note(struct apply *a, struct varve_mem_partition *partition, uint32_
                           memory_order_relaxed);
 }
 
-/* Put row `i` and as many after it as go the same way. Returns how many. */
-static uint32_t place(struct apply *a, struct varve_mem_partition *partition, uint32_t i)
+/* Put the first of the partition's rows and as many of the others as go the same way. Returns how
+ * many. */
+static uint32_t place(struct apply *a, struct varve_mem_partition *partition, const uint32_t *rows,
+                      uint32_t left)
 {
     struct varve_memtable *table = a->table;
-    const uint32_t block = a->has_blocks ? varve_section_block(table, a->section, i) : 0;
+    const uint32_t block = a->has_blocks ? varve_section_block(table, a->section, rows[0]) : 0;
     uint32_t n = 0;
 
     if (block == 0) {
         const struct varve_chunk *last =
             varve_chunk_at(table, atomic_load_explicit(&partition->main, memory_order_relaxed));
-        const bool side = !is_behind(a, last, i);
-        const uint32_t length = run_length(a, last, i, side);
-        n = varve_run_append(table, partition, a->section, i, length, a->ordinal, side);
+        const bool side = !is_behind(a, last, rows[0]);
+        const uint32_t length = run_length(a, last, rows, left, side);
+        n = varve_run_append(table, partition, a->section, rows, length, a->ordinal, side);
     }
     if (n == 0) {
-        varve_chain_append(table, partition, a->section, i, block);
+        varve_chain_append(table, partition, a->section, rows[0], block);
         n = 1;
     }
-    spend(a, i, n, block != 0);
-    note(a, partition, i, n);
+    spend(a, rows, n, block != 0);
+    note(a, partition, rows, n);
     return n;
 }
 
-static uint32_t partition_of(struct apply *a, uint32_t key)
+/* ------------------------------------------------------------------------------------ Grouping */
+
+/* The rows of a window by partition, in order of arrival within each. */
+struct row_groups {
+    uint32_t n; /* groups; at least one row each */
+    uint32_t n_rows;
+    uint32_t key[WINDOW];       /* of a group, in the section */
+    uint32_t end[WINDOW];       /* of a group, in rows[] */
+    uint32_t rows[WINDOW];      /* of the section */
+    uint16_t group[WINDOW];     /* of a row, in order of arrival */
+    uint16_t slots[2 * WINDOW]; /* group + 1 by key; 0: empty */
+};
+
+static uint32_t group_of(struct row_groups *groups, uint32_t key, uint32_t mask)
 {
-    const struct varve_section *section = a->section;
-    const uint64_t hash = section->key_hashes[key];
-    const uint32_t number = varve_partitions_find(a->table, section->keys[key], hash);
-    return number != UINT32_MAX ? number : varve_partitions_add(a->table, section->keys[key], hash);
+    uint32_t at = key & mask;
+
+    while (groups->slots[at] != 0 && groups->key[groups->slots[at] - 1u] != key)
+        at = (at + 1) & mask;
+    if (groups->slots[at] == 0) {
+        groups->key[groups->n] = key;
+        groups->end[groups->n] = 0;
+        groups->slots[at] = (uint16_t)++groups->n;
+    }
+    return groups->slots[at] - 1u;
 }
 
 static void drop_row(struct apply *a, uint32_t i)
@@ -420,68 +438,76 @@ static void drop_row(struct apply *a, uint32_t i)
         varve_slabs_drop_block(a->table, block);
 }
 
-/* Rows of one partition. */
-static uint64_t apply_one(struct apply *a)
-{
-    const struct varve_rows *rows = a->section->rows;
-    struct varve_mem_partition *partition = NULL;
-    uint64_t dropped = 0;
-
-    for (uint32_t i = 0; i < rows->n;) {
-        if (rows->time[i] < a->what->floor) {
-            drop_row(a, i++);
-            dropped++;
-            continue;
-        }
-        if (partition == NULL)
-            partition = varve_mem_partition_at(a->table, partition_of(a, 0));
-        i += place(a, partition, i);
-    }
-    return dropped;
-}
-
-/* Look up the partitions of rows [i, i + n) in three passes, so that their cache misses overlap. */
-static void look_up(struct apply *a, uint32_t i, uint32_t n, struct varve_mem_partition **out)
+/* Group rows [first, first + n). Those below the floor are dropped: returns how many. */
+static uint32_t group_rows(struct apply *a, struct row_groups *groups, uint32_t first, uint32_t n)
 {
     const struct varve_section *section = a->section;
-    const uint32_t *part = section->part + i;
+    const uint32_t mask = n < 2 ? 3 : (4u << varve_log2(n - 1)) - 1; /* at most half full */
+    uint32_t arrived[WINDOW];
 
-    for (uint32_t r = 0; r < n; r++)
-        if (r == 0 || part[r] != part[r - 1])
-            varve_partitions_prefetch(a->table, section->key_hashes[part[r]]);
-    for (uint32_t r = 0; r < n; r++)
-        if (r == 0 || part[r] != part[r - 1])
-            varve_partitions_prefetch_head(a->table, section->key_hashes[part[r]]);
-    for (uint32_t r = 0; r < n; r++) {
-        out[r] = NULL;
-        if (section->rows->time[i + r] < a->what->floor)
-            continue; /* no partition without a row */
-        if (r > 0 && part[r] == part[r - 1] && out[r - 1] != NULL)
-            out[r] = out[r - 1];
-        else
-            out[r] = varve_mem_partition_at(a->table, partition_of(a, part[r]));
-        varve_run_prefetch(a->table, out[r]);
+    assert(n <= WINDOW && mask >= n && mask < 2 * WINDOW);
+    groups->n = 0;
+    groups->n_rows = 0;
+    memset(groups->slots, 0, (mask + 1) * sizeof groups->slots[0]);
+    for (uint32_t i = first; i < first + n; i++) {
+        if (section->rows->time[i] < a->what->floor) {
+            drop_row(a, i);
+            continue;
+        }
+        const uint32_t g = group_of(groups, section->part == NULL ? 0 : section->part[i], mask);
+        groups->end[g]++;
+        groups->group[groups->n_rows] = (uint16_t)g;
+        arrived[groups->n_rows++] = i;
+    }
+    for (uint32_t g = 0, at = 0; g < groups->n; g++) { /* counts become starts */
+        const uint32_t count = groups->end[g];
+        groups->end[g] = at;
+        at += count;
+    }
+    for (uint32_t r = 0; r < groups->n_rows; r++) /* and starts become ends */
+        groups->rows[groups->end[groups->group[r]]++] = arrived[r];
+    return n - groups->n_rows;
+}
+
+/* -------------------------------------------------------------------------- Partitions and rows */
+
+static uint32_t partition_of(struct apply *a, uint32_t key)
+{
+    const struct varve_section *section = a->section;
+    const uint64_t hash = section->key_hashes[key];
+    const uint32_t number = varve_partitions_find(a->table, section->keys[key], hash);
+    return number != UINT32_MAX ? number : varve_partitions_add(a->table, section->keys[key], hash);
+}
+
+/* Look up the partitions of `n` keys in three passes, so that their cache misses overlap. */
+static void look_up(struct apply *a, const uint32_t *keys, uint32_t n,
+                    struct varve_mem_partition **out)
+{
+    const uint64_t *hashes = a->section->key_hashes;
+
+    for (uint32_t k = 0; k < n; k++)
+        varve_partitions_prefetch(a->table, hashes[keys[k]]);
+    for (uint32_t k = 0; k < n; k++)
+        varve_partitions_prefetch_head(a->table, hashes[keys[k]]);
+    for (uint32_t k = 0; k < n; k++) {
+        out[k] = varve_mem_partition_at(a->table, partition_of(a, keys[k]));
+        varve_run_prefetch(a->table, out[k]);
     }
 }
 
-static uint64_t apply_many(struct apply *a)
+/* Apply rows [first, first + n) of the section. Returns how many were below the floor. */
+static uint32_t apply_window(struct apply *a, uint32_t first, uint32_t n)
 {
-    const uint32_t n = a->section->rows->n;
-    struct varve_mem_partition *partitions[WINDOW];
-    uint64_t dropped = 0;
+    struct varve_mem_partition *partitions[LOOK_UP];
+    struct row_groups groups;
+    const uint32_t dropped = group_rows(a, &groups, first, n);
+    uint32_t at = 0;
 
-    for (uint32_t i = 0; i < n;) {
-        const uint32_t first = i;
-        const uint32_t window = n - i < WINDOW ? n - i : WINDOW;
-        look_up(a, i, window, partitions);
-        while (i < first + window) {
-            if (partitions[i - first] == NULL) {
-                drop_row(a, i++);
-                dropped++;
-                continue;
-            }
-            i += place(a, partitions[i - first], i); /* may reach beyond the window */
-        }
+    for (uint32_t g = 0; g < groups.n; g++) {
+        if (g % LOOK_UP == 0)
+            look_up(a, groups.key + g, groups.n - g < LOOK_UP ? groups.n - g : LOOK_UP, partitions);
+        while (at < groups.end[g])
+            at += place(a, partitions[g % LOOK_UP], groups.rows + at, groups.end[g] - at);
     }
     return dropped;
 }
@@ -508,7 +534,11 @@ uint64_t varve_memtable_apply(struct varve_memtable *table, const struct varve_s
     commit->position =
         slabs->opened == 0 ? 0 : ((slabs->opened - 1) << VARVE_SLAB_BITS) + slabs->used;
 
-    const uint64_t dropped = section->part == NULL ? apply_one(&a) : apply_many(&a);
+    uint64_t dropped = 0;
+    for (uint32_t i = 0; i < section->rows->n; i += WINDOW) {
+        const uint32_t left = section->rows->n - i;
+        dropped += apply_window(&a, i, left < WINDOW ? left : WINDOW);
+    }
 
     slabs->reserved -= a.promised; /* keys, rows dropped, and what the bound was too high */
     table->reserved_keys -= section->n_keys;

@@ -476,11 +476,12 @@ varve_value varve_mem_value(const struct varve_memtable *table, uint32_t column,
                             const uint8_t *cell, int8_t scale);
 
 /*
- * Put rows [i, i + ret) of the section into the partition's main run (or a side chunk), as many of
- * the `n` as fit one chunk. 0: no chunk is to be had, the row becomes a record.
+ * Put rows of the section, given by their ascending numbers, into the partition's main run (or a
+ * side chunk), as many of the `n` as fit one chunk. 0: no chunk is to be had, the first becomes a
+ * record.
  */
 uint32_t varve_run_append(struct varve_memtable *table, struct varve_mem_partition *partition,
-                          const struct varve_section *section, uint32_t i, uint32_t n,
+                          const struct varve_section *section, const uint32_t *rows, uint32_t n,
                           uint32_t ordinal, bool side);
 /* Bring near what appending to the partition touches. */
 void varve_run_prefetch(const struct varve_memtable *table,

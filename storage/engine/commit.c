@@ -64,14 +64,14 @@ void varve_log_take(varve_store *store)
 }
 
 /* Whoever waits for a commit takes over. A background thread is woken only if something is left to
- * do: waking one for each commit costs more than the commit. */
+ * do and nobody waits: waking one for each commit costs more than the commit. */
 static void log_release_locked(varve_store *store) VARVE_REQUIRES(&store->queue_lock)
 {
     assert(store->log_taken);
     const bool busy = store->queue.first != NULL || varve_log_pending(store);
     store->log_taken = false;
     varve_cond_broadcast(&store->commit_done);
-    if (busy)
+    if (busy && store->waiters == 0)
         varve_cond_signal(&store->work);
 }
 
@@ -80,6 +80,20 @@ void varve_log_release(varve_store *store)
     varve_mutex_lock(&store->queue_lock);
     log_release_locked(store);
     varve_mutex_unlock(&store->queue_lock);
+}
+
+/* A commit joins the queue. */
+static void enqueue_locked(varve_store *store, struct varve_pending *pending)
+    VARVE_REQUIRES(&store->queue_lock)
+{
+    if (store->queued > 0)
+        store->company = VARVE_COMPANY;
+    else if (store->company > 0)
+        store->company--;
+    pending->state = VARVE_COMMIT_QUEUED;
+    store->queued++;
+    store->waiters += !pending->asynchronous;
+    varve_pending_push(&store->queue, pending);
 }
 
 void varve_pending_finish_all(varve_store *store, struct varve_pending_list *list)
@@ -95,10 +109,12 @@ void varve_pending_finish_all(varve_store *store, struct varve_pending_list *lis
         assert(store->queued > 0);
         store->queued--;
         pending->state = VARVE_COMMIT_DONE;
-        if (pending->asynchronous)
+        if (pending->asynchronous) {
             varve_pending_push(&store->done, pending);
-        else
+        } else {
+            store->waiters--;
             awaited = true;
+        }
     }
     if (silent && store->done.first != NULL && store->event_fd >= 0)
         store->vfs->ops->event_signal(store->vfs, store->event_fd);
@@ -118,22 +134,20 @@ void varve_pending_finish(varve_store *store, struct varve_pending *pending)
 varve_status varve_pending_run(varve_store *store, struct varve_pending *pending)
 {
     varve_mutex_lock(&store->queue_lock);
-    pending->state = VARVE_COMMIT_QUEUED;
-    store->queued++;
-    store->waiters++;
-    varve_pending_push(&store->queue, pending);
+    enqueue_locked(store, pending);
     while (pending->state != VARVE_COMMIT_DONE) {
         if (!log_is_free_locked(store)) {
             varve_cond_wait(&store->commit_done, &store->queue_lock);
             continue;
         }
         store->log_taken = true;
-        varve_mutex_unlock(&store->queue_lock);
-        (void)varve_log_turn(store, true);
-        varve_mutex_lock(&store->queue_lock);
+        do {
+            varve_mutex_unlock(&store->queue_lock);
+            (void)varve_log_turn(store, true);
+            varve_mutex_lock(&store->queue_lock);
+        } while (pending->state != VARVE_COMMIT_DONE && store->log_claims == 0);
         log_release_locked(store);
     }
-    store->waiters--;
     varve_mutex_unlock(&store->queue_lock);
     return pending->error.status;
 }
@@ -215,14 +229,12 @@ varve_status varve_commit_start(varve_store *store, varve_batch *batch, varve_po
     *pending = prepared;
     pending->asynchronous = true;
     pending->tag = tag;
-    pending->state = VARVE_COMMIT_QUEUED;
 
     varve_mutex_lock(&store->queue_lock);
     const bool full = store->queued >= store->options.commit_queue;
     bool drive = false;
     if (!full) {
-        store->queued++;
-        varve_pending_push(&store->queue, pending);
+        enqueue_locked(store, pending);
         drive = log_is_free_locked(store) && !store->threaded;
         if (drive)
             store->log_taken = true;

@@ -21,11 +21,13 @@
 #include "storage/wal/wal_writer.h"
 
 #define VARVE_GROUPS_MAX VARVE_WAL_DEPTH_MAX /* groups of commits in flight */
+#define VARVE_GROUPS_BUSY 3u                 /* in flight: the disk has enough to do */
 #define VARVE_GROUP_BYTES (1u << 20)         /* payload after which a group is full */
 #define VARVE_THREADS_MAX 16u
 #define VARVE_EPOCHS_MAX 1024u /* the newest are kept */
 #define VARVE_IDLE_SEAL_US 20000
 #define VARVE_REAP_SPIN_US 40   /* how long to wait for the disk while commits may still join */
+#define VARVE_COMPANY 64        /* commits on their own before no other is expected */
 #define VARVE_FILE_ID_CHUNK 64u /* file ids made durable ahead of use */
 #define VARVE_LOCK_FILE "LOCK"
 #define VARVE_READERS_FILE "READERS"
@@ -209,7 +211,8 @@ struct varve_store {
     struct varve_cond work;          /* background threads */
     struct varve_pending_list queue; /* queue lock */
     uint32_t queued;                 /* commits queued or in flight. Queue lock */
-    uint32_t waiters;                /* blocking committers. Queue lock */
+    uint32_t waiters;                /* of them those that a caller waits for. Queue lock */
+    uint32_t company;                /* > 0: commits have met of late. Queue lock */
     struct varve_pending_list done;  /* completions to reap. Queue lock */
     bool log_taken;                  /* the log token. Queue lock */
     uint32_t log_claims;             /* threads that must have it next. Queue lock */

@@ -321,13 +321,14 @@ static int take_completions(varve_store *store, bool wait, uint64_t timeout_us, 
     return n;
 }
 
-/* How long to wait for the disk: for ever if no commit can join meanwhile, else a moment. */
+/* How long to wait for the disk: until it is done if no commit is likely to join meanwhile, or
+ * enough groups are in flight to keep it busy and what comes may join the next; else a moment. */
 static uint64_t patience(varve_store *store)
 {
     varve_mutex_lock(&store->queue_lock);
-    const bool all_in_flight = store->waiters <= 1 && !store->threaded;
+    const bool alone = store->company == 0 || (store->waiters <= 1 && !store->threaded);
     varve_mutex_unlock(&store->queue_lock);
-    return store->n_groups == VARVE_GROUPS_MAX || all_in_flight ? UINT64_MAX : VARVE_REAP_SPIN_US;
+    return store->n_groups >= VARVE_GROUPS_BUSY || alone ? UINT64_MAX : VARVE_REAP_SPIN_US;
 }
 
 /* What `interval` promises: bytes acknowledged are synced at the latest interval_ms later, however

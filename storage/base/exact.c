@@ -65,6 +65,13 @@ static double power_of_two(int exponent)
     return double_of((uint64_t)(exponent + 1023) << 52);
 }
 
+/* Whether operations on doubles give the nearest one, whatever the caller has set. */
+static bool rounds_to_nearest(void)
+{
+    const volatile double tiny = 0x1p-60;
+    return FLT_EVAL_METHOD == 0 && 1.0 + tiny == 1.0 && 1.0 - tiny == 1.0;
+}
+
 static unsigned bit_length(varve_u128 v)
 {
     const uint64_t high = (uint64_t)(v >> 64);
@@ -214,6 +221,17 @@ static struct block_range range_of(const double *values, size_t n)
     return r;
 }
 
+/* What parts values below 2^(highest + 1) at 2^(highest - SPLIT_BITS). */
+static double splitter_of(int highest)
+{
+    return 1.5 * power_of_two(highest - SPLIT_BITS + 52);
+}
+
+static bool can_split(const struct block_range *range)
+{
+    return range->finite && range->normal && range->highest - range->lowest <= SPLIT_SPAN;
+}
+
 /*
  * Sums of high and low parts of at most BLOCK values whose exponents differ by at most SPLIT_SPAN.
  *
@@ -225,7 +243,7 @@ static struct block_range range_of(const double *values, size_t n)
 static void split_sums(const double *values, size_t n, int highest, double high[LANES],
                        double low[LANES])
 {
-    const double big = 1.5 * power_of_two(highest - SPLIT_BITS + 52);
+    const double big = splitter_of(highest);
 
     for (size_t j = 0; j < LANES; j++)
         high[j] = low[j] = 0.0;
@@ -279,7 +297,7 @@ static void add_block(struct varve_exact_sum *sum, const double *values, size_t 
     }
     sum->flags |= SUM_NOT_EMPTY | SUM_NOT_ALL_NEG;
     make_room(sum, BLOCK);
-    if (range.finite && range.normal && range.highest - range.lowest <= SPLIT_SPAN) {
+    if (can_split(&range)) {
         double high[LANES], low[LANES];
         split_sums(values, n, range.highest, high, low);
         for (size_t j = 0; j < LANES; j++) {
@@ -300,6 +318,28 @@ void varve_exact_add(struct varve_exact_sum *sum, const double *values, size_t n
         values += take;
         n -= take;
     }
+}
+
+/* A run is no longer than a lane of a block, so what split_sums() says of lanes holds for it. */
+static_assert(VARVE_EXACT_RUN == BLOCK / LANES, "the halves of a run must add exactly");
+
+bool varve_exact_splitter(const double *values, size_t n, double *ret_splitter)
+{
+    const struct block_range range = range_of(values, n);
+
+    if (range.all_zero || !can_split(&range) || !rounds_to_nearest())
+        return false;
+    *ret_splitter = splitter_of(range.highest);
+    return true;
+}
+
+void varve_exact_add_halves(struct varve_exact_sum *sum, const struct varve_exact_halves *halves)
+{
+    assert(halves->high != 0.0 || halves->low != 0.0);
+    sum->flags |= SUM_NOT_EMPTY | SUM_NOT_ALL_NEG;
+    make_room(sum, 2);
+    add_finite(sum, bits_of(halves->high));
+    add_finite(sum, bits_of(halves->low));
 }
 
 /* A float as a double. Denormals go by way of an integer, which no processor mode flushes. */
@@ -467,13 +507,6 @@ bool varve_exact_partial_of(const double *values, size_t n, struct varve_exact_p
     return true;
 }
 
-/* Whether a division of doubles gives the nearest one, whatever the caller has set. */
-static bool divides_rounding_once(void)
-{
-    const volatile double tiny = 0x1p-60;
-    return FLT_EVAL_METHOD == 0 && 1.0 + tiny == 1.0 && 1.0 - tiny == 1.0;
-}
-
 double varve_exact_ratio(varve_i128 sum, uint64_t count, int scale)
 {
     assert(count > 0);
@@ -483,7 +516,7 @@ double varve_exact_ratio(varve_i128 sum, uint64_t count, int scale)
     for (int i = 0; i < scale; i++)
         divisor *= 10;
     const varve_u128 exact = (varve_u128)1 << 53;
-    if (divisor <= exact && magnitude_of(sum) <= exact && divides_rounding_once())
+    if (divisor <= exact && magnitude_of(sum) <= exact && rounds_to_nearest())
         return (double)(int64_t)sum / (double)(uint64_t)divisor; /* both exact: rounded once */
     /* Long division, as many bits at a time as the remainder has room for, until the quotient has
      * 55 bits; what is left of the remainder is the sticky bit. */

@@ -51,6 +51,22 @@ double varve_exact_mean(const struct varve_exact_sum *sum, uint64_t count);
  * reads the values instead). A function of the values alone, not of their order. */
 bool varve_exact_partial_of(const double *values, size_t n, struct varve_exact_partial *ret);
 
+/*
+ * Short runs. The sum of up to VARVE_EXACT_RUN doubles is high + low, where `high` adds what
+ * (value + splitter) - splitter leaves of each value and `low` adds the rests: all additions within
+ * a half are exact, in any order, and high + low rounds the real sum once. (Of zeros alone it says
+ * 0.0, whatever their signs.)
+ */
+#define VARVE_EXACT_RUN 128u
+struct varve_exact_halves {
+    double high, low;
+};
+/* The splitter for any of these n values; false if they are too far apart, or not all finite, or
+ * all zero, or if the processor does not round to nearest. */
+bool varve_exact_splitter(const double *values, size_t n, double *ret_splitter);
+/* Add a run whose halves are not both zero. */
+void varve_exact_add_halves(struct varve_exact_sum *sum, const struct varve_exact_halves *halves);
+
 /* The quotient sum / (count x 10^scale) of an integer or decimal column, rounded once. count > 0,
  * 0 <= scale <= 18. */
 double varve_exact_ratio(varve_i128 sum, uint64_t count, int scale);

@@ -29,6 +29,13 @@ varve_status varve_block_fold_with(const struct varve_kernels *k, const struct v
                                    struct varve_fold *fold, varve_error *err);
 void varve_fold_lanes_with(const struct varve_kernels *k, struct varve_fold *fold, uint32_t want,
                            const struct varve_lanes *in, uint32_t first, uint32_t n);
+void varve_fold_runs_with(const struct varve_kernels *k, uint32_t want,
+                          const struct varve_lanes *in, const uint64_t *live, uint32_t first,
+                          const uint32_t *ends, uint32_t n_runs, struct varve_run_folds *ret_runs);
+
+/* The range of values or keys into a fold; its count and sum are the caller's. */
+void varve_fold_int_range(struct varve_fold *fold, const struct varve_int_range *range);
+void varve_fold_keys(struct varve_fold *fold, const struct varve_key_range *keys);
 
 /* Rows of an integer block (codec RAW .. RLE, or DICT) as int64. n <= 1024. */
 varve_status varve_block_decode_ints(const struct varve_kernels *k, const struct varve_block *block,

@@ -186,6 +186,52 @@ void varve_fold_reset(struct varve_fold *fold);
 /* Fold rows of a decoded column, [first, first + n) of `in`. Kernels vectorise; all paths agree. */
 void varve_fold_lanes(struct varve_fold *fold, uint32_t want, const struct varve_lanes *in,
                       uint32_t first, uint32_t n);
+/*
+ * Runs. Consecutive rows of a decoded column, folded run by run in one go: run k is the rows
+ * [ends[k - 1], ends[k]) behind row `first`, run 0 begins at `first` itself.
+ */
+#define VARVE_RUNS_MAX 128u
+
+struct varve_int_range { /* of some integers */
+    int64_t min, max;
+    varve_i128 sum;
+};
+
+struct varve_run_folds {
+    uint32_t n;
+    uint8_t lane;   /* VARVE_LANE_I64, or VARVE_LANE_F64 for both kinds of floats */
+    bool has_range; /* min and max hold for runs with live cells; so do sums, or halves */
+    bool has_halves;
+    uint32_t ends[VARVE_RUNS_MAX];                 /* of run k among the live cells */
+    const void *values;                            /* of the live cells: int64_t or double */
+    struct varve_int_range ranges[VARVE_RUNS_MAX]; /* of floats: order keys */
+    struct varve_exact_halves halves[VARVE_RUNS_MAX];
+    _Alignas(64) int64_t wide[VARVE_VECTOR_ROWS]; /* where `values` points if it must */
+};
+
+/* `in` is of numbers, with at most VARVE_VECTOR_ROWS rows. `live` (from bit 0, row `first` being
+ * bit `first`) is looked at instead of in->live; NULL: all. n_runs is 1 .. VARVE_RUNS_MAX. */
+void varve_fold_runs(uint32_t want, const struct varve_lanes *in, const uint64_t *live,
+                     uint32_t first, const uint32_t *ends, uint32_t n_runs,
+                     struct varve_run_folds *ret_runs);
+static inline uint32_t varve_run_begin(const struct varve_run_folds *runs, uint32_t k)
+{
+    return k == 0 ? 0 : runs->ends[k - 1];
+}
+/* How many cells of run k live. */
+static inline uint32_t varve_run_count(const struct varve_run_folds *runs, uint32_t k)
+{
+    return runs->ends[k] - varve_run_begin(runs, k);
+}
+/* Fold run k on: the same as folding its rows. */
+void varve_fold_run(struct varve_fold *fold, uint32_t want, const struct varve_run_folds *runs,
+                    uint32_t k);
+/* Sums of runs of floats, each rounded once, into out[0 .. n_runs); 0.0 where no cell lives. */
+void varve_run_sums(const struct varve_run_folds *runs, uint32_t n_runs, double *out);
+/* Least (or greatest) values of runs, as int64_t or the bits of doubles. */
+void varve_run_extremes(const struct varve_run_folds *runs, bool greatest, uint32_t n_runs,
+                        int64_t *out);
+
 /* Fold straight from a block (decodes into scratch of its own stack frame, n <= 1024). */
 varve_status varve_block_fold(const struct varve_block *block, uint32_t first, uint32_t n,
                               uint32_t want, struct varve_fold *fold, varve_error *err);

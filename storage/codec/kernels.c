@@ -20,6 +20,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "packed words are little-endian and are loaded as they are");
 
 #define ROW_BYTES 128u /* of packed words: 32 x 4 or 16 x 8 */
+#define RAMP_LANES 16u
+#define HALVES_LANES 8u
 
 static inline uint32_t load_u32(const uint8_t *p)
 {
@@ -316,10 +318,19 @@ static void narrow_i32(const int64_t *restrict in, uint32_t n, int32_t *restrict
         out[j] = (int32_t)in[j];
 }
 
+/* Products of a few lanes: one for each row would cost more than the rows. */
 static void ramp(uint64_t base, uint64_t step, uint32_t n, int64_t *restrict out)
 {
-    for (uint32_t j = 0; j < n; j++)
-        out[j] = (int64_t)(base + j * step);
+    uint64_t lane[RAMP_LANES];
+    uint32_t j = 0;
+
+    for (uint32_t l = 0; l < RAMP_LANES; l++)
+        lane[l] = l * step;
+    for (; j + RAMP_LANES <= n; j += RAMP_LANES, base += RAMP_LANES * step)
+        for (uint32_t l = 0; l < RAMP_LANES; l++)
+            out[j + l] = (int64_t)(base + lane[l]);
+    for (uint32_t l = 0; j + l < n; l++)
+        out[j + l] = (int64_t)(base + l * step);
 }
 
 /*
@@ -327,22 +338,50 @@ static void ramp(uint64_t base, uint64_t step, uint32_t n, int64_t *restrict out
  * biased to be unsigned, because AVX2 has no arithmetic shift of 64-bit lanes. Exact below 2^31
  * values.
  */
-static void int_range(const int64_t *in, uint32_t n, struct varve_int_range *ret)
+static varve_i128 wide_sum(const int64_t *in, uint32_t n)
 {
     uint64_t low = 0, high = 0;
-    int64_t min = in[0], max = in[0];
 
     for (uint32_t j = 0; j < n; j++) {
         const uint64_t biased = (uint64_t)in[j] ^ (uint64_t)1 << 63;
         low += biased & UINT32_MAX;
         high += biased >> 32;
+    }
+    const varve_u128 biased_sum = ((varve_u128)high << 32) + low;
+    return (varve_i128)(biased_sum - ((varve_u128)n << 63));
+}
+
+/* A sum modulo 2^64 is the sum where n times the values' bounds says that it cannot have wrapped. */
+static inline void range_of_run(const int64_t *in, uint32_t n, struct varve_int_range *ret)
+{
+    const int64_t small = INT64_MAX >> (32 - __builtin_clz(n)); /* times n: below 2^63 */
+    uint64_t sum = 0;
+    int64_t min = in[0], max = in[0];
+
+    for (uint32_t j = 0; j < n; j++) {
+        sum += (uint64_t)in[j];
         min = in[j] < min ? in[j] : min;
         max = in[j] > max ? in[j] : max;
     }
-    const varve_u128 biased_sum = ((varve_u128)high << 32) + low;
     ret->min = min;
     ret->max = max;
-    ret->sum = (varve_i128)(biased_sum - ((varve_u128)n << 63));
+    ret->sum = min >= -small && max <= small ? (varve_i128)(int64_t)sum : wide_sum(in, n);
+}
+
+static void int_range(const int64_t *in, uint32_t n, struct varve_int_range *ret)
+{
+    range_of_run(in, n, ret);
+}
+
+static void int_runs(const int64_t *in, const uint32_t *ends, uint32_t n_runs,
+                     struct varve_int_range *ret)
+{
+    for (uint32_t k = 0, at = 0; k < n_runs; at = ends[k++]) {
+        if (ends[k] > at)
+            range_of_run(in + at, ends[k] - at, &ret[k]);
+        else
+            ret[k] = (struct varve_int_range){.sum = 0};
+    }
 }
 
 static void u32_range(const uint32_t *in, uint32_t n, struct varve_int_range *ret)
@@ -415,6 +454,46 @@ static void f64_range(const double *in, uint32_t n, struct varve_key_range *ret)
     ret->min = min;
     ret->max = max;
     ret->nan = (uint32_t)nan;
+}
+
+static void f64_keys(const double *restrict in, uint32_t n, int64_t *restrict out)
+{
+    for (uint32_t j = 0; j < n; j++)
+        out[j] = varve_f64_key(in[j]);
+}
+
+/* The additions are exact (exact.h), so that lanes may add in any order. */
+static inline void halves_of_run(const double *in, uint32_t n, double splitter,
+                                 struct varve_exact_halves *ret)
+{
+    double high[HALVES_LANES] = {0}, low[HALVES_LANES] = {0};
+    uint32_t j = 0;
+
+    for (; j + HALVES_LANES <= n; j += HALVES_LANES) {
+        for (uint32_t l = 0; l < HALVES_LANES; l++) {
+            const double h = (in[j + l] + splitter) - splitter;
+            high[l] += h;
+            low[l] += in[j + l] - h;
+        }
+    }
+    for (; j < n; j++) {
+        const double h = (in[j] + splitter) - splitter;
+        high[0] += h;
+        low[0] += in[j] - h;
+    }
+    for (uint32_t l = 1; l < HALVES_LANES; l++) {
+        high[0] += high[l];
+        low[0] += low[l];
+    }
+    ret->high = high[0];
+    ret->low = low[0];
+}
+
+static void f64_run_halves(const double *in, const uint32_t *ends, uint32_t n_runs, double splitter,
+                           struct varve_exact_halves *ret)
+{
+    for (uint32_t k = 0, at = 0; k < n_runs; at = ends[k++])
+        halves_of_run(in + at, ends[k] - at, splitter, &ret[k]);
 }
 
 static void residual_u32(const int64_t *restrict in, uint32_t n, int64_t base,
@@ -540,8 +619,11 @@ const struct varve_kernels VARVE_KERNELS = {
     .ramp = ramp,
     .int_stats = int_stats,
     .int_range = int_range,
+    .int_runs = int_runs,
     .u32_range = u32_range,
     .f64_range = f64_range,
+    .f64_keys = f64_keys,
+    .f64_run_halves = f64_run_halves,
     .residual_u32 = residual_u32,
     .residual_u64 = residual_u64,
     .delta_u32 = delta_u32,

@@ -8,8 +8,9 @@
  *   K1  Every path computes the same results and writes the same bytes, bit for bit.
  *   K2  No kernel checks bounds: callers pass what varve_block_open() has checked.
  *   K3  Arithmetic on values wraps modulo 2^64.
- *   K4  Only varve_kernels.widen_f32 computes with floating-point registers; it depends on the
- *       denormal bit of MXCSR, so whoever scans saves MXCSR, sets the default and restores it.
+ *   K4  Only widen_f32 and f64_run_halves compute with floating-point registers. The first depends
+ *       on the denormal bit of MXCSR, so whoever scans saves MXCSR, sets the default and restores
+ *       it; the second's additions are exact.
  *
  * Threads. All tables are constant; every function is pure.
  */
@@ -21,7 +22,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "storage/base/exact.h"
+#include "storage/codec/codec.h"
 
 #define VARVE_SEGMENT_ROWS 128u /* of a DFOR block: rows between two restart bases */
 #define VARVE_ROW32 32u         /* lanes of a packed row of 32-bit words */
@@ -33,11 +34,6 @@ struct varve_int_stats {
     varve_i128 sum;
     int64_t delta_min, delta_max; /* of value[j] - value[j - 1] modulo 2^64; 0 when n = 1 */
     uint32_t changes;             /* rows that differ from the row before */
-};
-
-struct varve_int_range {
-    int64_t min, max;
-    varve_i128 sum;
 };
 
 /* Order keys (varve_f64_key) of the doubles that are not NaN; min > max when there is none. */
@@ -82,8 +78,16 @@ struct varve_kernels {
 
     void (*int_stats)(const int64_t *in, uint32_t n, struct varve_int_stats *ret);
     void (*int_range)(const int64_t *in, uint32_t n, struct varve_int_range *ret);
+    /* The same of consecutive runs: run k is in[ends[k - 1] .. ends[k]), the first begins at 0. What
+     * is said of an empty run is 0. */
+    void (*int_runs)(const int64_t *in, const uint32_t *ends, uint32_t n_runs,
+                     struct varve_int_range *ret);
     void (*u32_range)(const uint32_t *in, uint32_t n, struct varve_int_range *ret);
     void (*f64_range)(const double *in, uint32_t n, struct varve_key_range *ret);
+    void (*f64_keys)(const double *in, uint32_t n, int64_t *out); /* varve_f64_key() */
+    /* The halves of runs' sums (exact.h) of at most VARVE_EXACT_RUN values each. */
+    void (*f64_run_halves)(const double *in, const uint32_t *ends, uint32_t n_runs, double splitter,
+                           struct varve_exact_halves *ret);
 
     /* value - base, and the deltas of a DFOR block less `step` (the first is 0). */
     void (*residual_u32)(const int64_t *in, uint32_t n, int64_t base, uint32_t *out);

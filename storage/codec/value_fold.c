@@ -68,7 +68,7 @@ void varve_fold_reset(struct varve_fold *fold)
         varve_exact_reset(fsum);
 }
 
-static void fold_int_range(struct varve_fold *fold, const struct varve_int_range *range)
+void varve_fold_int_range(struct varve_fold *fold, const struct varve_int_range *range)
 {
     if (!fold->has_range || range->min < fold->min.i64)
         fold->min.i64 = range->min;
@@ -95,7 +95,7 @@ static void fold_float_range(struct varve_fold *fold, bool has_range, double min
     fold->has_range = true;
 }
 
-static void fold_keys(struct varve_fold *fold, const struct varve_key_range *keys)
+void varve_fold_keys(struct varve_fold *fold, const struct varve_key_range *keys)
 {
     const bool has_range = keys->min <= keys->max;
 
@@ -116,7 +116,7 @@ static void fold_ints(const struct varve_kernels *k, struct varve_fold *fold, ui
     if ((want & (VARVE_FOLD_SUM | VARVE_FOLD_MIN | VARVE_FOLD_MAX)) == 0)
         return;
     k->int_range(values, n, &range);
-    fold_int_range(fold, &range);
+    varve_fold_int_range(fold, &range);
 }
 
 static void fold_floats(const struct varve_kernels *k, struct varve_fold *fold, uint32_t want,
@@ -129,7 +129,7 @@ static void fold_floats(const struct varve_kernels *k, struct varve_fold *fold, 
     if ((want & (VARVE_FOLD_MIN | VARVE_FOLD_MAX)) != 0) {
         struct varve_key_range keys;
         k->f64_range(values, n, &keys);
-        fold_keys(fold, &keys);
+        varve_fold_keys(fold, &keys);
     }
     if ((want & VARVE_FOLD_SUM) != 0 && fold->fsum != NULL)
         varve_exact_add(fold->fsum, values, n);
@@ -249,7 +249,7 @@ static void fold_packed(const struct varve_kernels *k, const struct varve_block 
     fold->last.i64 = packed_value(block, at[n - 1]);
     fold->has_first = true;
     fold->count += n;
-    fold_int_range(fold, &range);
+    varve_fold_int_range(fold, &range);
 }
 
 /* Sums of offsets from the base are sums of values only if no value wraps. */
@@ -328,7 +328,7 @@ void varve_fold_zone(struct varve_fold *fold, uint32_t want, uint8_t lane,
     } else if (zone->has_range) {
         const struct varve_int_range range = {zone->min.i64, zone->max.i64,
                                               zone->has_sum ? zone->sum : 0};
-        fold_int_range(fold, &range);
+        varve_fold_int_range(fold, &range);
     }
 }
 

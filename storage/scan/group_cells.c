@@ -295,8 +295,7 @@ static varve_status decimal_sum(const struct varve_group_cell *cell, varve_i128 
     return VARVE_OK;
 }
 
-/* sum / (count x 10^scale), rounded once. */
-static double quotient(varve_i128 sum, uint64_t count, int scale)
+double varve_group_mean(varve_i128 sum, uint64_t count, int scale)
 {
     static const double powers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8};
     const varve_i128 exact = (varve_i128)1 << 53;
@@ -331,7 +330,7 @@ static varve_status sum_result(const struct varve_group_cell *cell,
     }
     if (is_avg) {
         ret_value->type = VARVE_DOUBLE;
-        ret_value->as.f64 = quotient(sum, count, scale);
+        ret_value->as.f64 = varve_group_mean(sum, count, scale);
         return VARVE_OK;
     }
     ret_value->type = VARVE_HUGEINT;

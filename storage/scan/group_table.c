@@ -86,19 +86,23 @@ static void drop_sums(const struct varve_groups *groups, struct varve_group_cell
     }
 }
 
+void varve_group_cell_reset(const struct varve_groups *groups, struct varve_group_cell *cell)
+{
+    struct varve_group_value *values[] = {cell->first, cell->last, cell->min, cell->max};
+
+    varve_fold_reset(&cell->fold);
+    for (int k = 0; k < 4; k++)
+        if (values[k] != NULL)
+            values[k]->has = false;
+    drop_sums(groups, cell); /* scales of another group must not count as seen */
+}
+
 void varve_group_reset(const struct varve_groups *groups, struct varve_group *group, int64_t bucket)
 {
     group->bucket = bucket;
     group->rows = 0;
-    for (uint32_t i = 0; i < groups->n_columns; i++) {
-        struct varve_group_cell *cell = &group->cells[i];
-        struct varve_group_value *values[] = {cell->first, cell->last, cell->min, cell->max};
-        varve_fold_reset(&cell->fold);
-        for (int k = 0; k < 4; k++)
-            if (values[k] != NULL)
-                values[k]->has = false;
-        drop_sums(groups, cell); /* scales of another group must not count as seen */
-    }
+    for (uint32_t i = 0; i < groups->n_columns; i++)
+        varve_group_cell_reset(groups, &group->cells[i]);
 }
 
 void varve_group_clear(const struct varve_groups *groups, struct varve_group *group)

@@ -99,6 +99,8 @@ struct varve_groups {
     bool reverse;    /* the direction in which rows are read */
     bool descending; /* the order of the groups */
 
+    struct varve_runs *runs; /* NULL: rows are folded bucket by bucket */
+
     /* By partition: the open group, and how many may still be given. */
     struct varve_group *open;
     bool is_open;
@@ -128,6 +130,7 @@ varve_status varve_group_new(struct varve_groups *groups, struct varve_group **r
                              varve_error *err);
 void varve_group_reset(const struct varve_groups *groups, struct varve_group *group,
                        int64_t bucket);
+void varve_group_cell_reset(const struct varve_groups *groups, struct varve_group_cell *cell);
 /* Give back what a group holds besides its place. */
 void varve_group_clear(const struct varve_groups *groups, struct varve_group *group);
 /* The group of a bucket, made if it is not there. */
@@ -159,6 +162,39 @@ varve_status varve_group_result(const struct varve_group_cell *cell,
                                 const struct varve_group_column *column, uint32_t function,
                                 const varve_column_info *info, varve_value *ret_value,
                                 varve_error *err);
+
+/* ----------------------------------------------------------------------------------- Runs */
+
+/* Rows [first, first + ends[n - 1]) of a step, cut where buckets end. */
+struct varve_runs {
+    const struct varve_rows *rows;
+    const uint64_t *mask; /* by row; NULL: all rows count */
+    uint32_t first;
+    uint32_t n;
+    uint32_t ends[VARVE_RUNS_MAX];   /* run k is [ends[k - 1], ends[k]), from `first` */
+    uint64_t counts[VARVE_RUNS_MAX]; /* rows that count, at least 1 */
+    int64_t buckets[VARVE_RUNS_MAX];
+    struct varve_group *groups[VARVE_RUNS_MAX]; /* not by partition: where they belong */
+    struct varve_run_folds folds;
+};
+
+/* Whether the functions asked for can be gathered in runs. */
+bool varve_runs_suffice(const varve_cursor *cursor);
+/* Cut ascending rows [first, end), as many runs as there is room for. *ret_next: the row behind
+ * the last; no runs if none of the rows before it counts. */
+void varve_runs_cut(const struct varve_buckets *buckets, const struct varve_rows *rows,
+                    const uint64_t *mask, uint32_t first, uint32_t end, struct varve_runs *runs,
+                    uint32_t *ret_next);
+/* Fold each run into its group. */
+void varve_runs_gather(varve_cursor *cursor, struct varve_runs *runs);
+/* By partition: `open` goes on with the first run if its bucket is the same, all runs but the last
+ * become rows of the result, and the last is in `open` afterwards. */
+varve_status varve_runs_give(varve_cursor *cursor, struct varve_runs *runs, varve_error *err);
+
+/* sum / (count x 10^scale), rounded once; scale as of a column. */
+double varve_group_mean(varve_i128 sum, uint64_t count, int scale);
+/* The start of a bucket as a value of the time column. */
+int64_t varve_bucket_start(const varve_cursor *cursor, int64_t bucket);
 
 /* Answer a step from zone maps alone, if they can: *ret_done. Nothing is folded otherwise. */
 varve_status varve_zone_answer(varve_cursor *cursor, const struct varve_merge_step *step,

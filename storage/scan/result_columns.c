@@ -279,6 +279,55 @@ varve_status varve_result_fill(struct varve_result *result, uint32_t i, const va
     return VARVE_OK;
 }
 
+/* Validity of rows that are there or not. Returns whether all are. */
+static bool set_present(struct varve_result_column *column, uint32_t row, const uint32_t *present,
+                        uint32_t n)
+{
+    uint32_t missing = 0;
+
+    for (uint32_t k = 0; present != NULL && k < n; k++)
+        missing += present[k] == 0;
+    if (missing > 0)
+        show_validity(column, row);
+    column->view.nulls += missing;
+    if (missing == 0)
+        set_valid(column, row, n);
+    else
+        for (uint32_t k = 0; k < n; k++)
+            if (present[k] != 0)
+                varve_bit_set(column->validity, row + k);
+    return missing == 0;
+}
+
+void varve_result_numbers(struct varve_result *result, uint32_t i, const int64_t *values,
+                          const uint32_t *present, uint32_t n)
+{
+    struct varve_result_column *column = &result->columns[i];
+    const uint32_t row = result->rows;
+
+    assert(n <= result->capacity - row);
+    const bool all = set_present(column, row, present, n);
+    if (all && (column->phys == VARVE_PHYS_I64 || column->phys == VARVE_PHYS_F64)) {
+        memcpy(column->values + (size_t)row * 8, values, (size_t)n * 8);
+        return;
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        const varve_value value = {.as.i64 = all || present[k] != 0 ? values[k] : 0};
+        store(column, row + k, &value);
+    }
+}
+
+void varve_result_hugeints(struct varve_result *result, uint32_t i, const varve_i128 *values,
+                           const uint32_t *present, uint32_t n)
+{
+    struct varve_result_column *column = &result->columns[i];
+    uint8_t *at = column->values + (size_t)result->rows * sizeof *values;
+
+    assert(n <= result->capacity - result->rows && column->phys == 0 && column->scales == NULL);
+    set_present(column, result->rows, present, n);
+    memcpy(at, values, n * sizeof *values); /* of nothing the sum is 0 */
+}
+
 /* ------------------------------------------------------------------------------------- Copying */
 
 static bool is_run(const uint32_t *index, uint32_t n)

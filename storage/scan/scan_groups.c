@@ -105,9 +105,46 @@ static varve_status select_rows(varve_cursor *cursor, const struct varve_merge_s
 static varve_status enter_group(varve_cursor *cursor, int64_t bucket, struct varve_group **ret,
                                 varve_error *err);
 
+/* Give the open group. END: no more groups are wanted of the partition. */
+static varve_status close_group(varve_cursor *cursor, varve_error *err);
+
+/* Whether a limit may come before the step's last row. */
+static bool may_end(const struct varve_groups *groups, const struct folding *f)
+{
+    const uint64_t most = f->end - f->first + 1;
+    return groups->left < most || groups->left_of_each < most;
+}
+
+static varve_status fold_runs(varve_cursor *cursor, const struct folding *f, varve_error *err)
+{
+    struct varve_groups *groups = cursor->groups;
+    struct varve_runs *runs = groups->runs;
+    varve_status rc = VARVE_OK;
+
+    for (uint32_t at = f->first; rc == VARVE_OK && at < f->end;) {
+        varve_runs_cut(&groups->buckets, f->rows, f->mask, at, f->end, runs, &at);
+        if (runs->n == 0)
+            continue;
+        if (groups->by_partition) {
+            if (groups->is_open && groups->open->bucket != runs->buckets[0])
+                rc = close_group(cursor, err);
+            if (rc == VARVE_OK)
+                rc = varve_runs_give(cursor, runs, err);
+            continue;
+        }
+        for (uint32_t k = 0; rc == VARVE_OK && k < runs->n; k++)
+            rc = varve_groups_find(groups, runs->buckets[k], &runs->groups[k], err);
+        if (rc == VARVE_OK)
+            varve_runs_gather(cursor, runs);
+    }
+    return rc;
+}
+
 static varve_status fold_rows(varve_cursor *cursor, const struct folding *f, varve_error *err)
 {
     const struct varve_groups *groups = cursor->groups;
+    if (groups->runs != NULL && !may_end(groups, f))
+        return fold_runs(cursor, f, err);
     const int64_t *times = f->rows->time;
     uint32_t first = f->first, end = f->end, hint = 0;
     struct varve_bucket bucket =
@@ -188,7 +225,7 @@ static varve_status fold_step(varve_cursor *cursor, const struct varve_merge_ste
 /* -------------------------------------------------------------------------------------- Giving */
 
 /* The start of a bucket as the time column's type can say it. */
-static int64_t bucket_start(const varve_cursor *cursor, int64_t bucket)
+int64_t varve_bucket_start(const varve_cursor *cursor, int64_t bucket)
 {
     const uint8_t phys = cursor->schema->phys[cursor->schema->time_column];
     const int64_t least = phys == VARVE_PHYS_I8    ? INT8_MIN
@@ -213,7 +250,7 @@ static varve_status give_group(varve_cursor *cursor, const struct varve_group *g
     if (rc == VARVE_OK && groups->buckets.every > 0) {
         const varve_column_info *time = &schema->columns[schema->time_column];
         varve_value value = {.type = time->type, .unit = time->unit};
-        value.as.i64 = bucket_start(cursor, group->bucket);
+        value.as.i64 = varve_bucket_start(cursor, group->bucket);
         rc = varve_result_put(result, at++, &value, err);
     }
     for (uint32_t i = 0; rc == VARVE_OK && i < cursor->scan.n_aggregates; i++) {
@@ -231,7 +268,6 @@ static varve_status give_group(varve_cursor *cursor, const struct varve_group *g
     return rc;
 }
 
-/* Give the open group. END: no more groups are wanted of the partition. */
 static varve_status close_group(varve_cursor *cursor, varve_error *err)
 {
     struct varve_groups *groups = cursor->groups;
@@ -556,6 +592,11 @@ varve_status varve_groups_init(varve_cursor *cursor, varve_error *err)
     rc = define_columns(cursor, err);
     if (rc == VARVE_OK && groups->by_partition)
         rc = varve_group_new(groups, &groups->open, err);
+    if (rc == VARVE_OK && varve_runs_suffice(cursor)) {
+        groups->runs = varve_cursor_memory(cursor, 1, sizeof *groups->runs);
+        if (groups->runs == NULL)
+            return varve_error_nomem(err, "an aggregation");
+    }
     if (rc < 0)
         return rc;
     cursor->fill = groups->by_partition ? fill_by_partition : fill_gathered;

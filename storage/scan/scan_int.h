@@ -158,6 +158,13 @@ varve_status varve_result_copy(struct varve_result *result, uint32_t i,
 /* The same with one value for all rows. */
 varve_status varve_result_fill(struct varve_result *result, uint32_t i, const varve_value *value,
                                uint32_t n, varve_error *err);
+/* The same with numbers: integers, or the bits of a double or (in the low half) of a float. Row k is
+ * null if present[k] is 0; `present` NULL: none is. */
+void varve_result_numbers(struct varve_result *result, uint32_t i, const int64_t *values,
+                          const uint32_t *present, uint32_t n);
+/* The same of a column of hugeints. */
+void varve_result_hugeints(struct varve_result *result, uint32_t i, const varve_i128 *values,
+                           const uint32_t *present, uint32_t n);
 /* How many of the rows fit before the bytes of a text column outgrow a batch; at least 1 if the
  * batch is empty. */
 uint32_t varve_result_fit(const struct varve_result *result, uint32_t i,

@@ -5,6 +5,7 @@
  * must give, on every path, over ranges, with and without cells that are not live.
  */
 #include <check.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -144,6 +145,61 @@ static void check_folds(const struct sample *s, const struct varve_block *block,
     ck_assert(sound);
 }
 
+/* What runs say of themselves, and what they fold to. */
+static bool runs_match(const struct sample *s, const struct varve_run_folds *runs, uint32_t first,
+                       const uint32_t *ends)
+{
+    struct varve_exact_sum fsum;
+    struct varve_fold fold = {.fsum = &fsum};
+    int64_t least[VARVE_RUNS_MAX], greatest[VARVE_RUNS_MAX];
+    double sums[VARVE_RUNS_MAX];
+    const bool floats = is_float(s->in.lane);
+
+    varve_run_extremes(runs, false, runs->n, least);
+    varve_run_extremes(runs, true, runs->n, greatest);
+    if (floats)
+        varve_run_sums(runs, runs->n, sums);
+    for (uint32_t k = 0; k < runs->n; k++) {
+        const uint32_t begin = k == 0 ? 0 : ends[k - 1];
+        struct expected e;
+        expect(s, first + begin, ends[k] - begin, &e);
+        varve_fold_reset(&fold);
+        varve_fold_run(&fold, 63, runs, k);
+        if (varve_run_count(runs, k) != e.fold.count || !fold_matches(s->in.lane, &fold, &e))
+            return false;
+        if (floats && !same_double(sums[k], varve_exact_round(&e.fsum)))
+            return false;
+        if (!floats && e.fold.has_range && runs->ranges[k].sum != e.fold.sum)
+            return false;
+        const union varve_scalar min = {.i64 = least[k]}, max = {.i64 = greatest[k]};
+        if (e.fold.has_range &&
+            (!same(s->in.lane, min, e.fold.min, true) || !same(s->in.lane, max, e.fold.max, true)))
+            return false;
+    }
+    return true;
+}
+
+/* Cut into runs of `most` rows and, in between, of one. */
+static void check_runs(const struct sample *s, uint32_t first, uint32_t n, uint32_t most)
+{
+    uint32_t ends[VARVE_RUNS_MAX], n_runs = 0, at = 0;
+    struct varve_run_folds *runs = malloc(sizeof *runs);
+    bool sound = runs != NULL;
+
+    while (at < n && n_runs < VARVE_RUNS_MAX) {
+        const uint32_t take = n_runs % 5 == 4 ? 1 : most;
+        at += take < n - at ? take : n - at;
+        ends[n_runs++] = at;
+    }
+    for (uint32_t i = 0; n_runs > 0 && varve_kernels_at(i) != NULL; i++) {
+        varve_fold_runs_with(varve_kernels_at(i), 63, &s->in, s->in.live, first, ends, n_runs,
+                             runs);
+        sound = sound && runs->n == n_runs && runs_match(s, runs, first, ends);
+    }
+    ck_assert(sound);
+    free(runs);
+}
+
 static void check_zone(const struct sample *s, const struct varve_zone *zone)
 {
     const uint8_t lane = s->in.lane;
@@ -239,6 +295,9 @@ static void check_sample(const struct sample *s, struct varve_heap *heap)
     check_folds(s, &block, n / 2, n / 4);
     if (is_scalar(s->in.lane)) {
         union varve_scalar nan = {.i64 = 3};
+        check_runs(s, 0, n, 60);
+        check_runs(s, n / 3, n - n / 3, 7);
+        check_runs(s, 0, n, 200); /* longer than halves add exactly */
         check_select(s, &block, 0, n, value_of(s, n / 2));
         check_select(s, &block, n / 3, n - n / 3, value_of(s, 0));
         if (is_float(s->in.lane))
@@ -286,6 +345,40 @@ START_TEST(sums_do_not_overflow)
 }
 END_TEST
 
+/* Short runs: zeros keep their sign as in the long way, distant values and NaN take it. */
+START_TEST(runs_of_doubles_round_once)
+{
+    enum { RUN = 6 };
+    static const double tiny = 0x1p-40, huge = 0x1p300;
+    static const struct {
+        double run[RUN];
+    } pairs[][2] = {{{{-0.0, -0.0, -0.0, -0.0, -0.0, -0.0}}, {{1.5, 2.5, 3.5, -0.0, 0.0, 1.0}}},
+                    {{{-0.0, -0.0, -0.0, 0.0, -0.0, -0.0}}, {{1.5, -1.5, 3.5, -3.5, 2.0, -2.0}}},
+                    {{{1.0, 0x1p-30, -1.0, 0x1p-31, 0.0, 0.1}}, {{0.1, 0.2, 0.3, 0.4, 0.5, 0.6}}},
+                    {{{huge, 1.0, -huge, tiny, 0.0, 0.0}}, {{1.0, tiny, tiny, -1.0, 3.0, 4.0}}},
+                    {{{1.0, INFINITY, 2.0, 3.0, 0.0, 0.0}}, {{1.0, NAN, 2.0, 1e-320, 0.0, 1.0}}}};
+    static const uint32_t ends[] = {RUN, 2 * RUN};
+    struct varve_run_folds runs;
+
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        for (uint32_t p = 0; varve_kernels_at(p) != NULL; p++) {
+            const struct varve_lanes in = {
+                .lane = VARVE_LANE_F64, .n = 2 * RUN, .values = pairs[i]};
+            double sums[2];
+            varve_fold_runs_with(varve_kernels_at(p), 63, &in, NULL, 0, ends, 2, &runs);
+            varve_run_sums(&runs, 2, sums);
+            for (uint32_t k = 0; k < 2; k++) {
+                struct varve_exact_sum sum;
+                varve_exact_reset(&sum);
+                for (int j = 0; j < RUN; j++)
+                    varve_exact_add(&sum, &pairs[i][k].run[j], 1);
+                ck_assert(same_double(sums[k], varve_exact_round(&sum)));
+            }
+        }
+    }
+}
+END_TEST
+
 /* Columns in memory may be longer than a vector, and start at any bit of a bitmap. */
 START_TEST(long_columns_fold_in_pieces)
 {
@@ -320,6 +413,7 @@ int main(void)
     tcase_add_loop_test(tcase, folds_and_selections_are_the_plain_loop, VARVE_LANE_I8,
                         VARVE_LANE_BYTES + 1);
     tcase_add_test(tcase, sums_do_not_overflow);
+    tcase_add_test(tcase, runs_of_doubles_round_once);
     tcase_add_test(tcase, long_columns_fold_in_pieces);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -68,15 +68,24 @@ static void decode_for(const struct varve_kernels *k, const struct varve_block *
         decode_for_rows(k->for64_i64, VARVE_ROW64, block, first, n, out);
 }
 
-/* What the scan of a segment starts from: the value of the row before its first. */
-static uint64_t segment_start(const struct varve_block *block, uint32_t segment)
-{
-    const uint64_t rows = (uint64_t)segment * VARVE_SEGMENT_ROWS;
-    uint64_t restart = 0;
+#define SEGMENTS_MAX (VARVE_VECTOR_ROWS / VARVE_SEGMENT_ROWS)
 
-    if (segment > 0)
-        varve_unpack_u64(block->extra.data, segment - 1, 1, block->width2, &restart);
-    return (uint64_t)block->base + (rows - 1) * (uint64_t)block->step + block->divisor * restart;
+/* What the scans of segments start from: the value of the row before their first. */
+static void segment_starts(const struct varve_block *block, uint32_t segment, uint32_t segments,
+                           uint64_t *out)
+{
+    uint64_t restarts[SEGMENTS_MAX + 1] = {0}; /* the first segment has none */
+    const uint32_t skip = segment == 0 ? 1 : 0;
+
+    assert(segments <= SEGMENTS_MAX);
+    if (segments > skip)
+        varve_unpack_u64(block->extra.data, segment + skip - 1, segments - skip, block->width2,
+                         restarts + skip);
+    for (uint32_t i = 0; i < segments; i++) {
+        const uint64_t rows = (uint64_t)(segment + i) * VARVE_SEGMENT_ROWS;
+        out[i] = (uint64_t)block->base + (rows - 1) * (uint64_t)block->step +
+                 block->divisor * restarts[i];
+    }
 }
 
 /* Scan residuals of rows [first, first + n), first at a segment's start. */
@@ -84,17 +93,15 @@ static void scan_rows32(const struct varve_kernels *k, const struct varve_block 
                         uint32_t first, uint32_t n, const uint32_t *residual, int64_t *out)
 {
     const uint32_t s = VARVE_SEGMENT_ROWS;
-    uint32_t segment = first / s;
+    uint64_t starts[SEGMENTS_MAX];
+    uint32_t segment = 0;
 
-    for (; n >= 4 * s; segment += 4, n -= 4 * s, residual += 4 * s, out += 4 * s) {
-        const uint64_t acc[4] = {segment_start(block, segment), segment_start(block, segment + 1),
-                                 segment_start(block, segment + 2),
-                                 segment_start(block, segment + 3)};
-        k->scan_x4_u32(residual, acc, (uint64_t)block->step, out);
-    }
+    segment_starts(block, first / s, (n + s - 1) / s, starts);
+    for (; n >= 4 * s; segment += 4, n -= 4 * s, residual += 4 * s, out += 4 * s)
+        k->scan_x4_u32(residual, starts + segment, (uint64_t)block->step, out);
     for (uint32_t take; n > 0; segment++, n -= take, residual += take, out += take) {
         take = n < s ? n : s;
-        k->scan_u32(residual, take, segment_start(block, segment), (uint64_t)block->step, out);
+        k->scan_u32(residual, take, starts[segment], (uint64_t)block->step, out);
     }
 }
 
@@ -102,17 +109,15 @@ static void scan_rows64(const struct varve_kernels *k, const struct varve_block 
                         uint32_t first, uint32_t n, const uint64_t *residual, int64_t *out)
 {
     const uint32_t s = VARVE_SEGMENT_ROWS;
-    uint32_t segment = first / s;
+    uint64_t starts[SEGMENTS_MAX];
+    uint32_t segment = 0;
 
-    for (; n >= 4 * s; segment += 4, n -= 4 * s, residual += 4 * s, out += 4 * s) {
-        const uint64_t acc[4] = {segment_start(block, segment), segment_start(block, segment + 1),
-                                 segment_start(block, segment + 2),
-                                 segment_start(block, segment + 3)};
-        k->scan_x4_u64(residual, acc, (uint64_t)block->step, out);
-    }
+    segment_starts(block, first / s, (n + s - 1) / s, starts);
+    for (; n >= 4 * s; segment += 4, n -= 4 * s, residual += 4 * s, out += 4 * s)
+        k->scan_x4_u64(residual, starts + segment, (uint64_t)block->step, out);
     for (uint32_t take; n > 0; segment++, n -= take, residual += take, out += take) {
         take = n < s ? n : s;
-        k->scan_u64(residual, take, segment_start(block, segment), (uint64_t)block->step, out);
+        k->scan_u64(residual, take, starts[segment], (uint64_t)block->step, out);
     }
 }
 

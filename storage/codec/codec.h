@@ -206,7 +206,7 @@ struct varve_run_folds {
     const void *values;                            /* of the live cells: int64_t or double */
     struct varve_int_range ranges[VARVE_RUNS_MAX]; /* of floats: order keys */
     struct varve_exact_halves halves[VARVE_RUNS_MAX];
-    _Alignas(64) int64_t wide[VARVE_VECTOR_ROWS]; /* where `values` points if it must */
+    int64_t wide[VARVE_VECTOR_ROWS]; /* where `values` points if it must */
 };
 
 /* `in` is of numbers, with at most VARVE_VECTOR_ROWS rows. `live` (from bit 0, row `first` being

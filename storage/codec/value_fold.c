@@ -31,12 +31,14 @@ static bool is_float(uint8_t lane)
     return lane == VARVE_LANE_F32 || lane == VARVE_LANE_F64;
 }
 
-static uint32_t gather_8(const uint8_t *in, const uint64_t *live, uint32_t n, uint8_t *out)
+/* Inlined with a constant size, so that a value is moved without a call. */
+static inline uint32_t gather_sized(const uint8_t *in, uint32_t size, const uint64_t *live,
+                                    uint32_t n, uint8_t *out)
 {
     uint32_t count = 0;
-    for (uint32_t j = 0; j < n;
-         j++) { /* store always, advance when live: no branch to mispredict */
-        memcpy(out + (size_t)count * 8, in + (size_t)j * 8, 8);
+
+    for (uint32_t j = 0; j < n; j++) { /* store always, advance when live: nothing to mispredict */
+        memcpy(out + (size_t)count * size, in + (size_t)j * size, size);
         count += varve_bit_get(live, j);
     }
     return count;
@@ -45,17 +47,18 @@ static uint32_t gather_8(const uint8_t *in, const uint64_t *live, uint32_t n, ui
 uint32_t varve_gather_live(const void *values, uint32_t size, const uint64_t *live, uint32_t n,
                            void *out)
 {
-    const uint8_t *in = values;
-    uint8_t *to = out;
-    uint32_t count = 0;
-
-    if (size == 8)
-        return gather_8(in, live, n, to);
-    for (uint32_t j = 0; j < n; j++) {
-        memcpy(to + (size_t)count * size, in + (size_t)j * size, size);
-        count += varve_bit_get(live, j);
+    switch (size) {
+    case 1:
+        return gather_sized(values, 1, live, n, out);
+    case 2:
+        return gather_sized(values, 2, live, n, out);
+    case 4:
+        return gather_sized(values, 4, live, n, out);
+    case 8:
+        return gather_sized(values, 8, live, n, out);
+    default:
+        return gather_sized(values, size, live, n, out);
     }
-    return count;
 }
 
 void varve_fold_reset(struct varve_fold *fold)

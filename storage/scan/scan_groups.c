@@ -77,22 +77,25 @@ static varve_status select_rows(varve_cursor *cursor, const struct varve_merge_s
                                            twice ? &cursor->filter.columns : needed, err);
     if (rc < 0)
         return rc;
+    f->rows = &live->rows;
+    f->first = live->first;
+    f->end = live->first + step->n;
+    f->mask = NULL;
+    if (certain && !filtered)
+        return VARVE_OK;
     memcpy(selected, live->exists, sizeof selected);
     if (filtered)
         varve_filter_rows(&cursor->filter, &live->rows, live->first, step->n, selected);
     const size_t count = varve_bitmap_count(selected, step->n);
-    f->first = f->end = 0;
-    if (count == 0)
+    if (count == 0) {
+        f->end = f->first;
         return VARVE_OK;
+    }
     if (twice && !is_subset(needed, &cursor->filter.columns)) {
         rc = varve_live_rows_take(live, cursor, step, step->first, step->n, needed, err);
         if (rc < 0)
             return rc;
     }
-    f->rows = &live->rows;
-    f->first = live->first;
-    f->end = live->first + step->n;
-    f->mask = NULL;
     if (count < step->n) {
         memset(f->bits, 0, sizeof f->bits);
         varve_bitmap_copy(f->bits, f->first, selected, 0, step->n);

@@ -55,7 +55,8 @@ static void pages_repair(uint8_t *bytes, uint32_t pages, const uint8_t uuid[16],
 
 static void read_all(struct one_file *disk, struct varve_heap *heap, uint32_t mode, bool cut_rot)
 {
-    struct varve_wal_listed listed = {.id = 1, .base_lsn = UINT64_MAX, .size = disk->file.size};
+    struct varve_wal_listed listed = {
+        .id = 1, .base_lsn = varve_get_u64(disk->file.bytes + 104), .size = disk->file.size};
     struct varve_wal_reader_options o = {.vfs = &disk->vfs,
                                          .heap = heap,
                                          .mode = mode,

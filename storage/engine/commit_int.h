@@ -87,10 +87,10 @@ varve_status varve_replay_point(varve_store *store, const struct varve_generatio
 
 /* segment.c ------------------------------------------------------------------------------------- */
 
-/* Make, list and keep ready one segment. Takes the manifest lock. */
+/* Make one segment and keep it ready. Takes the manifest lock. */
 varve_status varve_segment_prepare(varve_store *store, varve_error *err);
-/* Log token: offer the writer a segment that takes a record of `payload` bytes: the ready one, or one
- * made now. */
+/* Log token: have the writer go on in a segment that takes a record of `payload` bytes: the ready
+ * one, or one made now. VARVE_END: not now; submit or reap first. */
 varve_status varve_segment_provide(varve_store *store, uint64_t payload, varve_error *err);
 
 #endif

@@ -160,7 +160,7 @@ static void store_free(varve_store *store)
 
     varve_flush_abandon(store);
     varve_wal_writer_destroy(store->wal);
-    varve_wal_segment_close(store->ready_segment, false);
+    varve_wal_segment_close(store->ready_segment, true); /* nothing names it */
     varve_file_table_free(store);
     varve_store_tables_free(store);
     varve_version_unref(store->version);

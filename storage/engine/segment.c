@@ -1,18 +1,21 @@
 /*
- * segment.c - log segments ahead of need: made, zeroed, synced, named in the directory, listed in
- * the manifest, then kept ready for the log.
+ * segment.c - log segments: made ahead of need (zeroed, synced, named in the directory), and put to
+ * use: sealed behind the last record before, header written, listed in the manifest.
  *
- * Invariant. Segments are used in the order in which the manifest lists them: recovery relies on it.
+ * Invariants
+ *   G1  The manifest lists a segment when it is put to use, not before, with its base LSN: one edit a
+ *       segment. Base LSNs are the order of the log.
+ *   G2  Its header is durable before that edit, and nothing else is written to it before the edit is.
  *
  * Threads. varve_segment_prepare() runs beside the log token and keeps one segment ready under the
- * queue lock; the token's holder offers it. Without a ready one the holder makes its own. Only one
- * thread at a time makes a segment (segment lock).
+ * queue lock. The token's holder puts it to use, which costs it a page, its sync, and an edit, while
+ * groups in flight go on; without a ready one it makes its own. Only one thread at a time makes a
+ * segment (segment lock): one that is being made will be ready before one that is begun now.
  */
 #include <string.h>
 
 #include "storage/engine/commit_int.h"
 #include "storage/engine/edit_int.h"
-#include "storage/engine/file_table_int.h"
 
 #define FIRST_SEGMENT_BYTES (4u << 20)
 
@@ -20,18 +23,6 @@ static bool wants_direct(const varve_store *store)
 {
     return store->options.policy == VARVE_POLICY_DURABLE_EACH ||
            store->options.policy == VARVE_POLICY_DURABLE_GROUP;
-}
-
-static varve_status list_segment(varve_store *store, const struct varve_wal_segment *segment,
-                                 varve_error *err)
-{
-    struct varve_segment_entry entry = {.id = varve_wal_segment_id(segment),
-                                        .base_lsn = UINT64_MAX,
-                                        .size = varve_wal_segment_size(segment)};
-    struct varve_edit edit = {.put_segments = &entry, .n_put_segments = 1};
-
-    memcpy(entry.uuid, varve_wal_segment_uuid(segment), sizeof entry.uuid);
-    return varve_store_edit(store, &edit, err);
 }
 
 /* Segments begin small, so that the first commit after an open does not wait for many megabytes of
@@ -66,12 +57,8 @@ static varve_status make_segment(varve_store *store, uint64_t payload,
     do
         rc = varve_wal_segment_step(segment, err);
     while (rc == VARVE_OK);
-    if (rc == VARVE_END)
-        rc = list_segment(store, segment, err);
     if (rc < 0) {
-        /* After these the manifest does not name it. After others nobody knows: the file stays. */
-        const bool unnamed = rc == VARVE_ENOSPC || rc == VARVE_ENOMEM || rc == VARVE_EINVAL;
-        varve_wal_segment_close(segment, unnamed || !varve_wal_segment_ready(segment));
+        varve_wal_segment_close(segment, true);
         return rc;
     }
     varve_mutex_lock(&store->queue_lock);
@@ -91,29 +78,6 @@ static bool has_ready(varve_store *store)
     return ready;
 }
 
-/* A segment that is too small for the next record leaves the manifest before another one is listed,
- * because recovery takes segments to have been used in the order in which they were listed. */
-static varve_status give_up_segment(varve_store *store, struct varve_wal_segment *segment,
-                                    varve_error *err)
-{
-    const uint64_t id = varve_wal_segment_id(segment);
-    const uint64_t bytes = varve_wal_segment_size(segment);
-    struct varve_edit edit = {.drop_segments = &id, .n_drop_segments = 1};
-
-    varve_wal_segment_close(segment, false);
-    if (!varve_obsolete_reserve(store, 1))
-        return varve_error_nomem(err, "a list of files to remove");
-    varve_mutex_lock(&store->manifest_lock);
-    const varve_status rc = varve_store_edit_locked(store, &edit, NULL, err);
-    const uint64_t number = store->version->number;
-    varve_mutex_unlock(&store->manifest_lock);
-    if (rc == VARVE_OK)
-        varve_obsolete_add(
-            store, &(struct varve_obsolete){
-                       .id = id, .version = number, .bytes = bytes, .kind = VARVE_FILE_WAL});
-    return rc;
-}
-
 varve_status varve_segment_prepare(varve_store *store, varve_error *err)
 {
     struct varve_wal_segment *segment = NULL;
@@ -131,26 +95,80 @@ varve_status varve_segment_prepare(varve_store *store, varve_error *err)
     return rc;
 }
 
-varve_status varve_segment_provide(varve_store *store, uint64_t payload, varve_error *err)
+/* A ready segment that takes a record of `payload` bytes: one that is kept, or is being made, or a
+ * new one. One that is too small is no use for what is written now: the next one is larger. */
+static varve_status take_segment(varve_store *store, uint64_t payload,
+                                 struct varve_wal_segment **ret_segment, varve_error *err)
 {
     varve_status rc = VARVE_OK;
 
-    /* One that is being made is waited for: it is listed first, so it must be used first. */
     varve_mutex_lock(&store->segment_lock);
     varve_mutex_lock(&store->queue_lock);
     struct varve_wal_segment *segment = store->ready_segment;
     store->ready_segment = NULL;
     varve_mutex_unlock(&store->queue_lock);
     if (segment != NULL && varve_wal_payload_limit(varve_wal_segment_size(segment)) < payload) {
-        rc = give_up_segment(store, segment, err);
+        varve_wal_segment_close(segment, true);
         segment = NULL;
     }
-    if (rc == VARVE_OK && segment == NULL)
+    if (segment == NULL)
         rc = make_segment(store, payload, &segment, err);
     varve_mutex_unlock(&store->segment_lock);
-    if (rc == VARVE_OK)
-        rc = varve_wal_offer(store->wal, segment, err);
+    *ret_segment = segment;
+    return rc;
+}
+
+/* It was not put to use: keep it for the next attempt. */
+static void give_back(varve_store *store, struct varve_wal_segment *segment)
+{
+    varve_mutex_lock(&store->queue_lock);
+    if (store->ready_segment == NULL) {
+        store->ready_segment = segment;
+        segment = NULL;
+    }
+    varve_mutex_unlock(&store->queue_lock);
+    varve_wal_segment_close(segment, true); /* another one was made meanwhile */
+}
+
+/* With the evidence of what is durable now, since what is being written there says it only later. */
+static varve_status list_segment(varve_store *store, const struct varve_wal_segment *segment,
+                                 uint64_t base_lsn, varve_error *err)
+{
+    struct varve_segment_entry entry = {.id = varve_wal_segment_id(segment),
+                                        .base_lsn = base_lsn,
+                                        .size = varve_wal_segment_size(segment)};
+    struct varve_edit edit = {.put_segments = &entry,
+                              .n_put_segments = 1,
+                              .set_flags = VARVE_EDIT_DURABLE,
+                              .durable_lsn = varve_wal_durable_lsn(store->wal)};
+
+    memcpy(entry.uuid, varve_wal_segment_uuid(segment), sizeof entry.uuid);
+    return varve_store_edit(store, &edit, err);
+}
+
+varve_status varve_segment_provide(varve_store *store, uint64_t payload, varve_error *err)
+{
+    struct varve_wal_segment *segment = NULL;
+    uint64_t base_lsn = 0;
+
+    varve_status rc = take_segment(store, payload, &segment, err);
     if (rc < 0)
-        varve_wal_segment_close(segment, false);
+        return rc;
+    const int prepared = varve_wal_prepare_next(store->wal, segment, &base_lsn, err);
+    if (prepared < 0) { /* nothing names it */
+        varve_wal_segment_close(segment, true);
+        return (varve_status)prepared;
+    }
+    if (prepared > 0) {
+        give_back(store, segment);
+        return VARVE_END;
+    }
+    rc = list_segment(store, segment, base_lsn, err);
+    if (rc == VARVE_OK)
+        varve_wal_use_next(store->wal, segment);
+    else if (rc == VARVE_ENOSPC || rc == VARVE_ENOMEM || rc == VARVE_EINVAL)
+        give_back(store, segment); /* the manifest does not name it */
+    else
+        varve_wal_segment_close(segment, false); /* nobody knows: the file stays */
     return rc;
 }

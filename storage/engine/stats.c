@@ -85,9 +85,7 @@ static void gather_tables(varve_store *store, varve_stats *stats)
     }
     for (uint32_t i = 0; i < store->version->n_segments; i++) {
         stats->wal_segments++;
-        if (store->version->segments[i].base_lsn != UINT64_MAX ||
-            i + 1 < store->version->n_segments)
-            stats->wal_bytes += store->version->segments[i].size;
+        stats->wal_bytes += store->version->segments[i].size;
     }
     stats->lsn_committed = store->commit_lsn;
     stats->lsn_replay = store->version->replay.lsn;

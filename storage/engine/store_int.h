@@ -245,7 +245,7 @@ struct varve_store {
 
     /* Queue lock: between the task that makes segments, the log token, and the next edit */
     struct varve_mutex segment_lock;         /* makes segments; taken before the manifest lock */
-    struct varve_wal_segment *ready_segment; /* listed in the manifest, not yet offered */
+    struct varve_wal_segment *ready_segment; /* not yet listed in the manifest */
     uint64_t segment_bytes;                  /* size of the next one; 0: none was made yet */
     bool segment_wanted;
     struct varve_segment_entry sealed[8]; /* not yet noted in the manifest */

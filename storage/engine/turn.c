@@ -32,14 +32,7 @@ static void take_queue(varve_store *store)
         store->intake.last = store->queue.last;
         store->queue = (struct varve_pending_list){0};
     }
-    struct varve_wal_segment *segment = store->ready_segment;
-    store->ready_segment = NULL;
     varve_mutex_unlock(&store->queue_lock);
-    if (segment != NULL && varve_wal_offer(store->wal, segment, NULL) < 0) {
-        varve_mutex_lock(&store->queue_lock); /* no memory: it stays ready */
-        store->ready_segment = segment;
-        varve_mutex_unlock(&store->queue_lock);
-    }
 }
 
 /* Every commit of a list that has a record loses it: its error is `why`. */
@@ -132,7 +125,7 @@ static varve_status append(varve_store *store, struct varve_pending *pending, va
             return VARVE_END;
         if (rc == VARVE_WAL_SEGMENT) {
             const varve_status made = varve_segment_provide(store, payload_of(pending).size, err);
-            if (made < 0)
+            if (made != VARVE_OK)
                 return made;
             continue;
         }
@@ -281,7 +274,7 @@ static void note_progress(varve_store *store)
     store->stats.syncs = counters.syncs;
     if (moved)
         varve_cond_broadcast(&store->commit_done);
-    if (varve_wal_offered(store->wal) == 0 && store->ready_segment == NULL) {
+    if (store->ready_segment == NULL) {
         store->segment_wanted = true;
         varve_cond_signal(&store->work);
     }

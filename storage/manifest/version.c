@@ -313,7 +313,8 @@ varve_status varve_version_drop_file(struct varve_version *version, uint64_t id)
     return VARVE_EINVAL;
 }
 
-/* Segments stand in order of their base LSN; those without one, listed ahead, in order of id. */
+/* Segments stand in order of their base LSN, which is that of the log. Only an empty one shares it with
+ * the next, which was made later. */
 static bool segment_before(const struct varve_segment_entry *a, const struct varve_segment_entry *b)
 {
     return a->base_lsn != b->base_lsn ? a->base_lsn < b->base_lsn : a->id < b->id;
@@ -332,7 +333,8 @@ varve_status varve_version_put_segment(struct varve_version *version,
     static const uint8_t no_uuid[16];
     struct varve_segment_entry entry = *segment;
 
-    if (segment->id == 0 || is_id_taken(version, segment->id, true))
+    if (segment->id == 0 || segment->base_lsn == UINT64_MAX ||
+        is_id_taken(version, segment->id, true))
         return VARVE_EINVAL;
     if (segment->sealed && segment->final_lsn < segment->base_lsn)
         return VARVE_EINVAL;

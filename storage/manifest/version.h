@@ -16,7 +16,7 @@
 struct varve_segment_entry {
     uint64_t id; /* file name; never reused */
     uint8_t uuid[16];
-    uint64_t base_lsn; /* UINT64_MAX until it is current: a segment listed ahead */
+    uint64_t base_lsn; /* of its first record; fixed before it is listed. Not UINT64_MAX */
     uint64_t size;     /* bytes of the file */
     bool sealed;
     uint8_t reserved[7];
@@ -77,7 +77,7 @@ struct varve_version {
     size_t tables_capacity, segments_capacity;
     uint32_t n_segments;
     uint32_t reserved;
-    struct varve_segment_entry *segments; /* ascending by base LSN; those listed ahead last */
+    struct varve_segment_entry *segments; /* ascending by base LSN, then id (after an empty one) */
     struct varve_replay_state replay;
     uint64_t durable_lsn; /* evidence: known durable when the edit was made */
     int64_t safe_now_us;

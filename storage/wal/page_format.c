@@ -129,29 +129,54 @@ static bool trailer_is_here(const uint8_t *t, const struct varve_page_place *pla
            varve_get_u32(t + AT_PAGE_NO) == place->page_no;
 }
 
+bool varve_page_trailer_sound(const uint8_t *page, const struct varve_page_place *place,
+                              struct varve_page_trailer *ret_trailer)
+{
+    const uint8_t *const t = page + TRAILER;
+    struct varve_page_trailer trailer;
+
+    trailer_get(t, &trailer);
+    if (varve_get_u32(t + AT_CRC32C) != last_sector_crc(page, place_seed(place)) ||
+        !trailer_is_here(t, place) || !trailer_holds(&trailer))
+        return false;
+    *ret_trailer = trailer;
+    return true;
+}
+
+/*
+ * Sector `i` does not have the digest that the trailer gives it. Could it be of another version of
+ * the page? Versions only grow: an earlier one agrees with this one up to its own end and is zero
+ * from there on, and a later one agrees with this one up to `used`.
+ */
+static bool may_be_other_version(const uint8_t *sector, size_t i,
+                                 const struct varve_page_trailer *t)
+{
+    const bool full = (i + 1) * VARVE_PAGE_SECTOR <= t->used;
+
+    if (all_zero(sector, VARVE_PAGE_SECTOR)) /* what was there before the first version */
+        return true;
+    if ((t->flags & VARVE_PAGE_PARTIAL) != 0 && !full)
+        return true;
+    return (t->flags & VARVE_PAGE_REWRITTEN) != 0 && sector[VARVE_PAGE_SECTOR - 1] == 0;
+}
+
 /* A page that is neither zero nor VALID: could a write that was cut short have left it? */
 static enum varve_page_class classify_damage(const uint8_t *page,
                                              const struct varve_page_place *place, uint64_t seed)
 {
-    const uint8_t *const t = page + TRAILER;
-    struct varve_page_trailer trailer;
+    struct varve_page_trailer t;
     bool missing = false;
 
     if (all_zero(page + LAST_SECTOR, VARVE_PAGE_SECTOR))
         return VARVE_PAGE_TORN;
-    trailer_get(t, &trailer);
-    if (varve_get_u32(t + AT_CRC32C) != last_sector_crc(page, seed) || !trailer_is_here(t, place) ||
-        !trailer_holds(&trailer))
+    if (!varve_page_trailer_sound(page, place, &t))
         return VARVE_PAGE_ROT;
-    if ((trailer.flags & (VARVE_PAGE_PARTIAL | VARVE_PAGE_REWRITTEN)) != 0)
-        return VARVE_PAGE_TORN;
-
     for (size_t i = 0; i < DIGESTS; i++) {
         const uint8_t *const sector = page + i * VARVE_PAGE_SECTOR;
 
-        if (varve_get_u16(t + AT_DIGESTS + 2 * i) == sector_digest(sector, seed))
+        if (varve_get_u16(page + TRAILER + AT_DIGESTS + 2 * i) == sector_digest(sector, seed))
             continue;
-        if (!all_zero(sector, VARVE_PAGE_SECTOR))
+        if (!may_be_other_version(sector, i, &t))
             return VARVE_PAGE_ROT;
         missing = true;
     }

@@ -93,13 +93,22 @@ uint64_t varve_page_encode(uint8_t *page, const struct varve_page_place *place,
  * VALID: the checksum matches, file_id and page_no are the place's, used <= 4032, the rest of the
  * payload is zero, no unknown flag, at most one control flag and none together with PARTIAL or
  * REWRITTEN, first_record is below `used` or none (none on a control page).
- * TORN: the trailer sector is zero; or it is sound, and it is flagged PARTIAL or REWRITTEN, or at
- * least one other sector is zero though its digest is not that of zeros, and every sector but such
- * ones has its digest. ROT: anything else. So one flipped bit in a page that is written once is
- * never taken for a torn write.
+ * TORN: the trailer sector is zero; or it is sound, at least one other sector does not have its
+ * digest, and each of these can be what another write left: all zero; or, with PARTIAL, reaching
+ * beyond `used` (a later version); or, with REWRITTEN, ending in a zero byte (an earlier version,
+ * which was shorter). ROT: anything else. So one flipped bit in a page that is written once is never
+ * taken for a torn write.
  */
 enum varve_page_class varve_page_classify(const uint8_t *page, const struct varve_page_place *place,
                                           struct varve_page_trailer *ret_trailer);
+
+/*
+ * Whether the sector that holds the trailer is as it was written, by its crc32c, for this place,
+ * whatever became of the others; then *ret_trailer. Sectors are written whole, so what the trailer
+ * says of other pages (durable_lsn) was true; of this page it proves nothing.
+ */
+bool varve_page_trailer_sound(const uint8_t *page, const struct varve_page_place *place,
+                              struct varve_page_trailer *ret_trailer);
 
 /* The checksum that stands in a VALID page. */
 uint64_t varve_page_checksum(const uint8_t *page);

@@ -17,11 +17,13 @@ struct varve_wal_segment {
     uint64_t zeroed;
     bool synced, ready;
 
-    /* The writer's, from the offer on. */
-    struct varve_wal_segment *next; /* in the list of offered, or of retired segments */
+    /* The writer's, from varve_wal_prepare_next() on. */
+    struct varve_wal_segment *next; /* in the list of retired segments */
     uint64_t base_lsn;
-    uint64_t last_seq;  /* of the last group written to it */
-    uint64_t plain_seq; /* of the last one without DSYNC; 0: none */
+    uint64_t header_digest; /* running digest after the header page */
+    bool begun;             /* its header is durable */
+    uint64_t last_seq;      /* of the last group written to it */
+    uint64_t plain_seq;     /* of the last one without DSYNC; 0: none */
     bool sealed;
     struct varve_wal_seal seal;
 };

@@ -34,36 +34,6 @@ void varve_wal_tail_close(struct varve_wal_writer *w)
     w->tail_open = false;
 }
 
-static void header_encode(struct varve_wal_writer *w, struct varve_wal_group *g)
-{
-    const struct varve_wal_segment *const s = g->segment;
-    struct varve_wal_header h = {
-        .id = s->id,
-        .size = s->size,
-        .prev_id = w->start.prev_id,
-        .prev_final_lsn = w->start.prev_final_lsn,
-        .prev_digest = w->start.prev_digest,
-        .base_lsn = s->base_lsn,
-        .base_index = w->start.index,
-        .base_term = w->start.term,
-        .base_chain = w->start.chain,
-        .base_hlc = w->start.hlc,
-    };
-    const struct varve_page_place place = varve_wal_page_place(s->uuid, s->id, 0);
-    const struct varve_page_trailer trailer = {.durable_lsn = w->durable_lsn,
-                                               .commit_lsn = w->commit_lsn,
-                                               .first_lsn = s->base_lsn,
-                                               .used = VARVE_WAL_HEADER_SIZE,
-                                               .flags = VARVE_PAGE_HEADER,
-                                               .first_record = VARVE_PAGE_NO_RECORD};
-
-    memcpy(h.uuid, s->uuid, 16);
-    memcpy(h.store_uuid, w->options.store_uuid, 16);
-    memcpy(h.prev_uuid, w->start.prev_uuid, 16);
-    varve_wal_header_encode(&h, g->header);
-    w->digest = varve_page_digest_add(0, varve_page_encode(g->header, &place, &trailer));
-}
-
 /* Write the trailers of a group's pages. Control pages bring their own flag. */
 static void pages_encode(struct varve_wal_writer *w, struct varve_wal_group *g, uint16_t control)
 {
@@ -142,8 +112,6 @@ static void group_submit(struct varve_wal_writer *w, struct varve_wal_group *g)
     if (g->durable && w->sync_wanted < g->seq)
         w->sync_wanted = g->seq;
 
-    if (g->has_header)
-        ios[n++] = io_prepare(g, &g->header_io, g->header, 0, 1);
     for (struct varve_wal_chunk *c = &g->first; c != NULL && c->pages > 0; c = c->next) {
         assert(n < sizeof ios / sizeof ios[0]);
         ios[n++] = io_prepare(g, &c->io, c->data, page_no, c->pages);
@@ -166,11 +134,8 @@ static void group_submit(struct varve_wal_writer *w, struct varve_wal_group *g)
 
 void varve_wal_group_send(struct varve_wal_writer *w, struct varve_wal_group *g)
 {
-    if (w->error.status == 0) {
-        if (g->has_header)
-            header_encode(w, g);
+    if (w->error.status == 0)
         pages_encode(w, g, 0);
-    }
     group_submit(w, g);
 }
 
@@ -436,6 +401,111 @@ bool varve_wal_current_seal(struct varve_wal_writer *w)
     w->start.hlc = w->hlc;
     return true;
 }
+
+/* ------------------------------------------------------------------------- The next segment */
+
+static void header_encode(const struct varve_wal_writer *w, const struct varve_wal_segment *s)
+{
+    struct varve_wal_header h = {
+        .id = s->id,
+        .size = s->size,
+        .prev_id = w->start.prev_id,
+        .prev_final_lsn = w->start.prev_final_lsn,
+        .prev_digest = w->start.prev_digest,
+        .base_lsn = w->lsn,
+        .base_index = w->start.index,
+        .base_term = w->start.term,
+        .base_chain = w->start.chain,
+        .base_hlc = w->start.hlc,
+    };
+    const struct varve_page_place place = varve_wal_page_place(s->uuid, s->id, 0);
+    const struct varve_page_trailer trailer = {.durable_lsn = w->durable_lsn,
+                                               .commit_lsn = w->commit_lsn,
+                                               .first_lsn = w->lsn,
+                                               .used = VARVE_WAL_HEADER_SIZE,
+                                               .flags = VARVE_PAGE_HEADER,
+                                               .first_record = VARVE_PAGE_NO_RECORD};
+
+    memcpy(h.uuid, s->uuid, 16);
+    memcpy(h.store_uuid, w->options.store_uuid, 16);
+    memcpy(h.prev_uuid, w->start.prev_uuid, 16);
+    varve_wal_header_encode(&h, w->header);
+    (void)varve_page_encode(w->header, &place, &trailer);
+}
+
+/* Write the header page and sync it. Nothing names the file yet, so that a failure here costs the
+ * segment and no more. */
+static varve_status header_write(struct varve_wal_writer *w, struct varve_wal_segment *s,
+                                 varve_error *err)
+{
+    const struct varve_vfs_ops *const ops = s->vfs->ops;
+    char name[VARVE_WAL_NAME_MAX];
+
+    varve_wal_segment_name(s->id, name);
+    header_encode(w, s);
+    const int64_t wrote = ops->write(s->file, w->header, VARVE_PAGE_SIZE, 0);
+    if (wrote < 0)
+        return varve_error_os(err, wrote, name, 0, "write");
+    const int os = ops->sync(s->file);
+    if (os < 0)
+        return varve_error_os(err, os, name, VARVE_NO_OFFSET, "sync");
+    w->counters.bytes_submitted += VARVE_PAGE_SIZE;
+    w->counters.writes++;
+    w->counters.syncs++;
+    s->begun = true;
+    s->base_lsn = w->lsn;
+    s->header_digest = varve_page_digest_add(0, varve_page_checksum(w->header));
+    return VARVE_OK;
+}
+
+int varve_wal_prepare_next(struct varve_wal_writer *w, struct varve_wal_segment *segment,
+                           uint64_t *ret_base_lsn, varve_error *err)
+{
+    uint32_t waiting = 0;
+
+    if (w->error.status < 0)
+        return varve_wal_error(w, err);
+    if (!segment->ready)
+        return varve_error_set(err, VARVE_EINVAL, NULL, VARVE_NO_OFFSET,
+                               "a log segment is not ready");
+    if (w->open != NULL && w->open->bytes > 0)
+        return VARVE_WAL_FULL;
+    for (const struct varve_wal_segment *s = w->retired; s != NULL; s = s->next)
+        waiting += s->last_seq > w->durable_seq;
+    if (waiting >= VARVE_WAL_RETIRED_MAX)
+        return VARVE_WAL_BUSY;
+    /* From the seal on no position is given before the next segment is in use: its base is known. */
+    if (w->current != NULL && !w->current->sealed && !varve_wal_current_seal(w))
+        return VARVE_WAL_BUSY;
+    if (w->error.status < 0)
+        return varve_wal_error(w, err);
+    const varve_status rc = header_write(w, segment, err);
+    if (rc == VARVE_OK)
+        *ret_base_lsn = segment->base_lsn;
+    return rc;
+}
+
+void varve_wal_use_next(struct varve_wal_writer *w, struct varve_wal_segment *segment)
+{
+    assert(segment->begun && segment->base_lsn == w->lsn);
+    assert(w->open == NULL || w->open->bytes == 0);
+    if (w->current != NULL) { /* it waits for its sync, and to be told of */
+        struct varve_wal_segment **at = &w->retired;
+
+        assert(w->current->sealed);
+        while (*at != NULL)
+            at = &(*at)->next;
+        w->current->next = NULL;
+        *at = w->current;
+    }
+    w->current = segment;
+    w->next_page = 1;
+    w->digest = segment->header_digest;
+    w->counters.segments++;
+    w->counters.bytes_zeroed += segment->size;
+}
+
+/* ------------------------------------------------------------------------------ Idle, closed */
 
 int varve_wal_idle_seal(struct varve_wal_writer *w, varve_error *err)
 {

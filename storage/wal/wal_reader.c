@@ -315,17 +315,20 @@ static bool listed_holds(const struct varve_wal_listed *l)
            l->size >= VARVE_WAL_SEGMENT_PAGES_MIN * VARVE_PAGE_SIZE;
 }
 
-/* Take a copy of the list; what was found of segments that stay in place is kept. */
+/* Take a copy of the list, which begins with the one before; what was found of that is kept. */
 static varve_status listed_set(struct varve_wal_reader *r, const struct varve_wal_listed *segments,
                                uint32_t n, varve_error *err)
 {
     struct varve_heap *const heap = r->options.heap;
 
-    for (uint32_t i = 0; i < n; i++) {
-        if (!listed_holds(&segments[i]))
-            return varve_error_set(err, VARVE_EINVAL, NULL, VARVE_NO_OFFSET,
-                                   "bad list of log segments");
-    }
+    bool holds = n >= r->n_segments;
+    for (uint32_t i = 0; holds && i < n; i++)
+        holds = listed_holds(&segments[i]) &&
+                (i >= r->n_segments || segments[i].id == r->listed[i].id) &&
+                (i == 0 || segments[i].base_lsn >= segments[i - 1].base_lsn);
+    if (!holds)
+        return varve_error_set(err, VARVE_EINVAL, NULL, VARVE_NO_OFFSET,
+                               "bad list of log segments");
     struct varve_wal_listed *const listed = varve_alloc_zero(heap, (size_t)n + 1, sizeof *listed);
     struct varve_wal_found *const found = varve_alloc_zero(heap, (size_t)n + 1, sizeof *found);
     if (listed == NULL || found == NULL) {
@@ -338,18 +341,8 @@ static varve_status listed_set(struct varve_wal_reader *r, const struct varve_wa
         if (segments[i].sealed && segments[i].final_lsn > r->durable_lsn)
             r->durable_lsn = segments[i].final_lsn;
     }
-    /* What was known keeps its place, in the order that was found. */
-    for (uint32_t i = 0; i < r->n_segments && i < n; i++) {
-        uint32_t k = i;
-        while (k < n && listed[k].id != r->listed[i].id)
-            k++;
-        if (k < n) {
-            const struct varve_wal_listed moved = listed[k];
-            memmove(&listed[i + 1], &listed[i], (size_t)(k - i) * sizeof moved);
-            listed[i] = moved;
-        }
-        found[i] = r->found[i];
-    }
+    if (r->n_segments > 0)
+        memcpy(found, r->found, r->n_segments * sizeof *found);
     const size_t old = (size_t)r->n_segments + 1;
     varve_free(heap, r->listed, old * sizeof *listed);
     varve_free(heap, r->found, old * sizeof *found);

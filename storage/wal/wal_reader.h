@@ -7,6 +7,8 @@
  *          is not valid at the tail is "not yet").
  *
  * Invariants
+ *   R0  Segments follow each other as they are listed, and every one of them has its header: it was
+ *       durable before the segment was listed.
  *   R1  A record is given only if its pages, header, payload hash, position, index and chain hold.
  *   R2  Nothing is written.
  *   R3  Acknowledged data is never cut away: what evidence covers and cannot be read is ECORRUPT,
@@ -29,7 +31,7 @@ struct varve_wal_reader;
 struct varve_wal_listed {
     uint64_t id;
     uint8_t uuid[16];
-    uint64_t base_lsn; /* UINT64_MAX: not known, perhaps never used */
+    uint64_t base_lsn; /* of its first payload byte */
     uint64_t size;
     bool sealed;
     uint64_t final_lsn; /* sealed */
@@ -106,7 +108,7 @@ varve_status varve_wal_reader_next(struct varve_wal_reader *reader,
                                    struct varve_span *ret_payload, varve_error *err);
 
 /* FOLLOW: look for more; *ret_commit_lsn is how far next() now goes. New segments that the manifest
- * lists meanwhile are given (the whole list), or NULL. */
+ * lists meanwhile are given (the whole list, which begins with what was known: EINVAL), or NULL. */
 varve_status varve_wal_reader_refresh(struct varve_wal_reader *reader,
                                       const struct varve_wal_listed *segments, uint32_t n_segments,
                                       uint64_t *ret_commit_lsn, varve_error *err);

@@ -19,21 +19,17 @@ static bool is_vouched(const struct varve_wal_reader *r, uint32_t i)
     return r->listed[i].sealed || r->durable_lsn >= f->end_lsn;
 }
 
-/* Past every position that the listed segments have room for. A segment whose header was lost
- * began, at the latest, where the one before it had no more room. */
+/* Past every position that the listed segments have room for. */
 static uint64_t base_beyond(const struct varve_wal_reader *r, uint64_t recovered_to)
 {
     uint64_t end = recovered_to;
 
     for (uint32_t i = 0; i < r->n_segments; i++) {
         const struct varve_wal_listed *const l = &r->listed[i];
-        const uint64_t room = varve_wal_segment_capacity(l->size);
+        const uint64_t room_end = l->base_lsn + varve_wal_segment_capacity(l->size);
 
-        if (l->sealed || is_vouched(r, i))
-            continue;
-        if (r->found[i].used && r->found[i].header.base_lsn > end)
-            end = r->found[i].header.base_lsn;
-        end += room;
+        if (!l->sealed && !is_vouched(r, i) && room_end > end)
+            end = room_end;
     }
     return end > r->seen_lsn ? end : r->seen_lsn;
 }
@@ -147,9 +143,11 @@ static varve_status segment_copy(struct varve_wal_reader *r, uint32_t i, uint64_
     rc = varve_wal_writer_create(&with_store, start, &w, err);
     if (rc < 0)
         goto fail;
-    rc = varve_wal_offer(w, segment, err);
+    rc = (varve_status)varve_wal_prepare_next(w, segment, &listed.base_lsn, err);
     if (rc < 0)
         goto fail;
+    assert(rc == VARVE_OK && listed.base_lsn == start->base_lsn); /* nothing is open or in flight */
+    varve_wal_use_next(w, segment);
     segment = NULL; /* the writer's now */
     rc = records_copy(r, i, w, err);
     if (rc < 0)

@@ -137,16 +137,7 @@ static varve_status page_get(struct varve_wal_reader *r, uint32_t i, uint32_t pa
     return VARVE_OK;
 }
 
-static enum varve_page_class page_classify(const struct varve_wal_reader *r, uint32_t i,
-                                           uint32_t page_no, const uint8_t *page,
-                                           struct varve_page_trailer *ret_trailer)
-{
-    const struct varve_page_place place =
-        varve_wal_page_place(r->listed[i].uuid, r->listed[i].id, page_no);
-    return varve_page_classify(page, &place, ret_trailer);
-}
-
-/* A VALID page was read: what it proves. */
+/* A trailer was read: what it proves. */
 static void evidence_note(struct varve_wal_reader *r, const struct varve_page_trailer *t)
 {
     const uint64_t end = t->first_lsn + ((t->flags & VARVE_PAGE_CONTROL) != 0 ? 0 : t->used);
@@ -159,6 +150,23 @@ static void evidence_note(struct varve_wal_reader *r, const struct varve_page_tr
         r->seen_lsn = end;
 }
 
+/* What a page is, with what it proves taken note of: the trailer of a damaged one too if its own
+ * sector is sound, since a sector is written whole. `ret_trailer` is written only for VALID. */
+static enum varve_page_class page_read(struct varve_wal_reader *r, uint32_t i, uint32_t page_no,
+                                       const uint8_t *page, struct varve_page_trailer *ret_trailer)
+{
+    const struct varve_page_place place =
+        varve_wal_page_place(r->listed[i].uuid, r->listed[i].id, page_no);
+    const enum varve_page_class c = varve_page_classify(page, &place, ret_trailer);
+    struct varve_page_trailer t;
+
+    if (c == VARVE_PAGE_VALID)
+        evidence_note(r, ret_trailer);
+    else if (c != VARVE_PAGE_ZERO && varve_page_trailer_sound(page, &place, &t))
+        evidence_note(r, &t);
+    return c;
+}
+
 static enum varve_wal_end end_of(enum varve_page_class page_class)
 {
     return page_class == VARVE_PAGE_ZERO   ? VARVE_WAL_END_ZERO
@@ -168,19 +176,27 @@ static enum varve_wal_end end_of(enum varve_page_class page_class)
 
 /* ------------------------------------------------------------------------------------ Segments */
 
-/* What is wrong with a header that decodes, or NULL. */
-static const char *header_fault(const struct varve_wal_reader *r, const struct varve_wal_header *h,
-                                const struct varve_page_trailer *t)
+/* What is wrong with a decoded header as that of listed segment `i`, or NULL. */
+static const char *identity_fault(const struct varve_wal_reader *r, uint32_t i,
+                                  const struct varve_wal_header *h,
+                                  const struct varve_page_trailer *t)
 {
-    const struct varve_wal_listed *const l = &r->listed[r->at.segment];
-    const struct varve_wal_cursor *const at = &r->at;
+    const struct varve_wal_listed *const l = &r->listed[i];
 
     if (memcmp(h->uuid, l->uuid, 16) != 0 || h->id != l->id || h->size != l->size)
         return "a log segment is not the one that is listed";
     if (memcmp(h->store_uuid, r->options.store_uuid, 16) != 0)
         return "a log segment belongs to another store";
-    if (t->first_lsn != h->base_lsn || (l->base_lsn != UINT64_MAX && l->base_lsn != h->base_lsn))
+    if (t->first_lsn != h->base_lsn || l->base_lsn != h->base_lsn)
         return "a log segment begins at another position than is listed";
+    return NULL;
+}
+
+/* What is wrong with the header of the segment at the cursor after what was read before, or NULL. */
+static const char *history_fault(const struct varve_wal_reader *r, const struct varve_wal_header *h)
+{
+    const struct varve_wal_cursor *const at = &r->at;
+
     if (at->segment == 0) {
         /* What the first segment follows is not needed, if it ended at or before the start. */
         return h->base_lsn > r->options.start_lsn && h->prev_final_lsn > r->options.start_lsn
@@ -196,66 +212,36 @@ static const char *header_fault(const struct varve_wal_reader *r, const struct v
     return NULL;
 }
 
-static bool is_listed(const struct varve_wal_reader *r, uint64_t id)
+/* Read the header of listed segment `i`. VARVE_END: it is not there, or is not the one of the segment
+ * that is listed; no crash does that, since it was durable before the segment was listed. */
+static varve_status header_get(struct varve_wal_reader *r, uint32_t i, struct varve_wal_header *h,
+                               uint64_t *ret_checksum, varve_error *err)
 {
-    for (uint32_t i = 0; i < r->n_segments; i++)
-        if (r->listed[i].id == id)
-            return true;
-    return false;
-}
-
-/* Whether the header of segment `i` says that it comes next: after the one before the cursor or, at
- * the beginning, after one that is not listed any more. */
-static varve_status segment_follows(struct varve_wal_reader *r, uint32_t i, bool *ret_follows,
-                                    varve_error *err)
-{
-    const struct varve_wal_cursor *const at = &r->at;
-    const struct varve_wal_stop stop = r->stop;
     struct varve_page_trailer t;
-    struct varve_wal_header h;
     const uint8_t *page;
+    char name[VARVE_WAL_NAME_MAX];
 
-    *ret_follows = false;
-    const varve_status rc = page_get(r, i, 0, &page, err);
-    if (rc < 0)
+    varve_status rc = page_get(r, i, 0, &page, err);
+    if (rc != VARVE_OK)
         return rc;
-    r->stop = stop; /* a file that is not there is found fault with when its turn comes */
-    if (rc != VARVE_OK || page_classify(r, i, 0, page, &t) != VARVE_PAGE_VALID ||
-        t.flags != VARVE_PAGE_HEADER ||
-        varve_wal_header_decode(varve_span_of(page, t.used), &h) != VARVE_OK)
-        return VARVE_OK;
-    *ret_follows = at->segment == 0
-                       ? !is_listed(r, h.prev_id)
-                       : h.prev_id == at->prev_id && memcmp(h.prev_uuid, at->prev_uuid, 16) == 0;
-    return VARVE_OK;
-}
-
-/*
- * Segments listed ahead are used in any order: one that was made in haste, or is large enough for
- * the next record, overtakes others. If not the segment at the cursor but a later one says that it
- * comes next, it does; the others move behind it.
- */
-static varve_status segment_choose(struct varve_wal_reader *r, varve_error *err)
-{
-    const uint32_t first = r->at.segment;
-    bool follows = false;
-    uint32_t i = first;
-
-    for (; i < r->n_segments && !follows; i++) {
-        const varve_status rc = segment_follows(r, i, &follows, err);
-        if (rc < 0)
-            return rc;
+    if (page_read(r, i, 0, page, &t) != VARVE_PAGE_VALID)
+        return chain_broken(r, i, "the header of a log segment is lost or damaged");
+    if (t.flags != VARVE_PAGE_HEADER)
+        return chain_broken(r, i, "a log segment's header is not a header page");
+    rc = varve_wal_header_decode(varve_span_of(page, t.used), h);
+    const bool unknown = rc == VARVE_OK && r->options.writes && h->read_compatible != 0;
+    if (rc == VARVE_EVERSION || unknown) {
+        varve_wal_segment_name(r->listed[i].id, name);
+        return varve_error_set(err, VARVE_EVERSION, name, 0,
+                               unknown ? "a log segment of a newer version, which can only be read"
+                                       : "a log segment of a newer format");
     }
-    if (!follows || i == first + 1)
-        return VARVE_OK;
-    const struct varve_wal_listed chosen = r->listed[i - 1];
-    const struct varve_wal_found found = r->found[i - 1];
-    const size_t n = i - 1 - first;
-    memmove(&r->listed[first + 1], &r->listed[first], n * sizeof chosen);
-    memmove(&r->found[first + 1], &r->found[first], n * sizeof found);
-    r->listed[first] = chosen;
-    r->found[first] = found;
-    file_close(r); /* it was open under its old number */
+    if (rc < 0)
+        return chain_broken(r, i, "a log segment's header does not hold");
+    const char *const fault = identity_fault(r, i, h, &t);
+    if (fault != NULL)
+        return chain_broken(r, i, fault);
+    *ret_checksum = varve_page_checksum(page);
     return VARVE_OK;
 }
 
@@ -264,38 +250,16 @@ static varve_status segment_enter(struct varve_wal_reader *r, varve_error *err)
 {
     struct varve_wal_cursor *const at = &r->at;
     struct varve_wal_found *const found = &r->found[at->segment];
-    struct varve_page_trailer t;
     struct varve_wal_header h;
-    const uint8_t *page;
-    char name[VARVE_WAL_NAME_MAX];
+    uint64_t checksum;
 
     at->page_no = 0;
-    varve_status rc = segment_choose(r, err);
-    if (rc == VARVE_OK)
-        rc = page_get(r, at->segment, 0, &page, err);
+    const varve_status rc = header_get(r, at->segment, &h, &checksum, err);
     if (rc != VARVE_OK)
         return rc;
-    const enum varve_page_class c = page_classify(r, at->segment, 0, page, &t);
-    if (c != VARVE_PAGE_VALID)
-        return r->listed[at->segment].sealed
-                   ? chain_broken(r, r->at.segment, "the header of a sealed log segment is damaged")
-                   : varve_wal_stopped(r, end_of(c), "a log segment's header is not valid");
-    evidence_note(r, &t);
-    if (t.flags != VARVE_PAGE_HEADER)
-        return chain_broken(r, r->at.segment, "a log segment's header is not a header page");
-    rc = varve_wal_header_decode(varve_span_of(page, t.used), &h);
-    const bool unknown = rc == VARVE_OK && r->options.writes && h.read_compatible != 0;
-    if (rc == VARVE_EVERSION || unknown) {
-        varve_wal_segment_name(r->listed[at->segment].id, name);
-        return varve_error_set(err, VARVE_EVERSION, name, 0,
-                               unknown ? "a log segment of a newer version, which can only be read"
-                                       : "a log segment of a newer format");
-    }
-    if (rc < 0)
-        return chain_broken(r, r->at.segment, "a log segment's header does not hold");
-    const char *const fault = header_fault(r, &h, &t);
+    const char *const fault = history_fault(r, &h);
     if (fault != NULL)
-        return chain_broken(r, r->at.segment, fault);
+        return chain_broken(r, at->segment, fault);
 
     if (at->segment == 0) {
         at->index = h.base_index;
@@ -307,7 +271,7 @@ static varve_status segment_enter(struct varve_wal_reader *r, varve_error *err)
     at->after_partial = false;
     at->page_no = 1;
     at->lsn = h.base_lsn;
-    at->digest = varve_page_digest_add(0, varve_page_checksum(page));
+    at->digest = varve_page_digest_add(0, checksum);
     found->used = true;
     found->header = h;
     found->end_lsn = h.base_lsn;
@@ -392,7 +356,6 @@ static varve_status page_enter(struct varve_wal_reader *r, const uint8_t *page,
     const uint32_t last = (uint32_t)(r->listed[at->segment].size / VARVE_PAGE_SIZE) - 1;
     const bool control = (t->flags & VARVE_PAGE_CONTROL) != 0;
 
-    evidence_note(r, t);
     if (t->first_lsn != at->lsn)
         return t->first_lsn > at->lsn && at->after_partial
                    ? varve_wal_stopped(r, VARVE_WAL_END_TORN, "a longer version of a page is lost")
@@ -459,7 +422,7 @@ varve_status varve_wal_scan_bytes(struct varve_wal_reader *r, bool mid_record,
         rc = page_get(r, at->segment, at->page_no, &page, err);
         if (rc != VARVE_OK)
             return rc;
-        const enum varve_page_class c = page_classify(r, at->segment, at->page_no, page, &t);
+        const enum varve_page_class c = page_read(r, at->segment, at->page_no, page, &t);
         rc = c == VARVE_PAGE_VALID ? page_enter(r, page, &t, mid_record)
                                    : varve_wal_stopped(r, end_of(c), varve_page_class_name(c));
         if (rc == VARVE_END && !mid_record && !r->stop.chain_broken)
@@ -522,14 +485,23 @@ varve_status varve_wal_scan_reenter(struct varve_wal_reader *r, varve_error *err
     const varve_status rc = page_get(r, at->segment, at->page_no, &page, err);
     if (rc != VARVE_OK)
         return rc;
-    if (page_classify(r, at->segment, at->page_no, page, &t) != VARVE_PAGE_VALID ||
+    if (page_read(r, at->segment, at->page_no, page, &t) != VARVE_PAGE_VALID ||
         t.first_lsn != at->trailer.first_lsn || t.used < at->offset ||
         (t.flags & VARVE_PAGE_CONTROL) != 0)
         return varve_wal_stopped(r, VARVE_WAL_END_TORN, "a page is being written again");
-    evidence_note(r, &t);
     at->trailer = t;
     at->checksum = varve_page_checksum(page);
     return VARVE_OK;
+}
+
+/* What a page behind the stop adds to what was found there before. */
+static enum varve_wal_after after_with(enum varve_wal_after after, enum varve_page_class c)
+{
+    const enum varve_wal_after found = c == VARVE_PAGE_ZERO    ? VARVE_WAL_AFTER_NOTHING
+                                       : c == VARVE_PAGE_TORN  ? VARVE_WAL_AFTER_DEBRIS
+                                       : c == VARVE_PAGE_VALID ? VARVE_WAL_AFTER_VALID
+                                                               : VARVE_WAL_AFTER_ROT;
+    return found > after ? found : after;
 }
 
 varve_status varve_wal_scan_after(struct varve_wal_reader *r, uint64_t pages_max,
@@ -538,22 +510,21 @@ varve_status varve_wal_scan_after(struct varve_wal_reader *r, uint64_t pages_max
     enum varve_wal_after after = VARVE_WAL_AFTER_NOTHING;
     uint32_t page_no = r->stop.page_no + 1;
     struct varve_page_trailer t;
+    struct varve_wal_header h;
+    uint64_t checksum;
     const uint8_t *page;
+    varve_status rc;
 
     for (uint32_t i = r->stop.segment; i < r->n_segments; i++, page_no = 0) {
         const uint64_t pages = r->listed[i].size / VARVE_PAGE_SIZE;
 
         for (; page_no < pages && pages_max > 0; page_no++, pages_max--) {
-            const varve_status rc = page_get(r, i, page_no, &page, err);
+            rc = page_no == 0 ? header_get(r, i, &h, &checksum, err)
+                              : page_get(r, i, page_no, &page, err);
             if (rc != VARVE_OK)
                 return rc;
-            const enum varve_page_class c = page_classify(r, i, page_no, page, &t);
-            if (c == VARVE_PAGE_VALID) {
-                evidence_note(r, &t);
-                after = VARVE_WAL_AFTER_VALID;
-            } else if (c != VARVE_PAGE_ZERO && after == VARVE_WAL_AFTER_NOTHING) {
-                after = VARVE_WAL_AFTER_DEBRIS;
-            }
+            after = after_with(after, page_no == 0 ? VARVE_PAGE_VALID
+                                                   : page_read(r, i, page_no, page, &t));
         }
     }
     *ret_after = after;

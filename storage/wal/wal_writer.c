@@ -24,15 +24,15 @@ static varve_status slots_create(struct varve_wal_writer *w)
     for (uint32_t i = 0; i < VARVE_WAL_SLOTS; i++) {
         struct varve_wal_group *const g = &w->slots[i];
 
-        g->header = varve_alloc_aligned(heap, VARVE_PAGE_SIZE, VARVE_PAGE_SIZE);
         g->first.capacity = VARVE_WAL_CHUNK_FIRST;
         g->first.data = varve_alloc_aligned(heap, (size_t)VARVE_WAL_CHUNK_FIRST * VARVE_PAGE_SIZE,
                                             VARVE_PAGE_SIZE);
-        if (g->header == NULL || g->first.data == NULL)
+        if (g->first.data == NULL)
             return VARVE_ENOMEM;
     }
+    w->header = varve_alloc_aligned(heap, VARVE_PAGE_SIZE, VARVE_PAGE_SIZE);
     w->tail = varve_alloc(heap, VARVE_PAGE_SIZE);
-    return w->tail == NULL ? VARVE_ENOMEM : VARVE_OK;
+    return w->header == NULL || w->tail == NULL ? VARVE_ENOMEM : VARVE_OK;
 }
 
 varve_status varve_wal_writer_create(const struct varve_wal_options *options,
@@ -102,37 +102,14 @@ void varve_wal_writer_destroy(struct varve_wal_writer *w)
         struct varve_wal_group *const g = &w->slots[i];
 
         varve_wal_group_release(w, g);
-        varve_free_aligned(heap, g->header, VARVE_PAGE_SIZE, VARVE_PAGE_SIZE);
         varve_free_aligned(heap, g->first.data, (size_t)VARVE_WAL_CHUNK_FIRST * VARVE_PAGE_SIZE,
                            VARVE_PAGE_SIZE);
     }
-    segments_close(w->offered);
     segments_close(w->retired);
     varve_wal_segment_close(w->current, false);
+    varve_free_aligned(heap, w->header, VARVE_PAGE_SIZE, VARVE_PAGE_SIZE);
     varve_free(heap, w->tail, VARVE_PAGE_SIZE);
     varve_free(heap, w, sizeof *w);
-}
-
-varve_status varve_wal_offer(struct varve_wal_writer *w, struct varve_wal_segment *segment,
-                             varve_error *err)
-{
-    struct varve_wal_segment **at = &w->offered;
-
-    if (!segment->ready)
-        return varve_error_set(err, VARVE_EINVAL, NULL, VARVE_NO_OFFSET,
-                               "a log segment is not ready");
-    while (*at != NULL)
-        at = &(*at)->next;
-    segment->next = NULL;
-    *at = segment;
-    w->n_offered++;
-    w->counters.bytes_zeroed += segment->size;
-    return VARVE_OK;
-}
-
-uint32_t varve_wal_offered(const struct varve_wal_writer *w)
-{
-    return w->n_offered;
 }
 
 /* --------------------------------------------------------------------------- Groups and slots */
@@ -145,7 +122,7 @@ struct varve_wal_group *varve_wal_group_take(struct varve_wal_writer *w)
         if (g->in_use)
             continue;
         const struct varve_wal_chunk first = {.data = g->first.data, .capacity = g->first.capacity};
-        *g = (struct varve_wal_group){.in_use = true, .header = g->header, .first = first};
+        *g = (struct varve_wal_group){.in_use = true, .first = first};
         g->last = &g->first;
         return g;
     }
@@ -308,71 +285,6 @@ static void group_mark_record(struct varve_wal_writer *w, struct varve_wal_group
         varve_put_u16(mark, (uint16_t)g->page_used);
 }
 
-static bool fits(const struct varve_wal_segment *segment, uint64_t bytes, uint64_t payload)
-{
-    return bytes <= varve_wal_segment_capacity(segment->size) &&
-           payload <= varve_wal_payload_limit(segment->size);
-}
-
-/* Bring the first offered segment in which the record fits to the front; NULL: none does. */
-static struct varve_wal_segment *offered_fitting(struct varve_wal_writer *w, uint64_t bytes,
-                                                 uint64_t payload)
-{
-    struct varve_wal_segment **at = &w->offered;
-
-    while (*at != NULL && !fits(*at, bytes, payload))
-        at = &(*at)->next;
-    struct varve_wal_segment *found = *at;
-    if (found != NULL) {
-        *at = found->next;
-        found->next = w->offered;
-        w->offered = found;
-    }
-    return found;
-}
-
-/* Leave the current segment for the next one offered. 0 or an outcome. */
-static int segment_switch(struct varve_wal_writer *w, uint64_t bytes, uint64_t payload,
-                          varve_error *err)
-{
-    uint32_t waiting = 0;
-
-    if (w->open->bytes > 0)
-        return VARVE_WAL_FULL;
-    if (payload > varve_wal_payload_limit(VARVE_WAL_SEGMENT_MAX))
-        return varve_error_set(err, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
-                               "a record is too large for the log's segments");
-    struct varve_wal_segment *const next = offered_fitting(w, bytes, payload);
-    if (next == NULL)
-        return VARVE_WAL_SEGMENT;
-    for (const struct varve_wal_segment *s = w->retired; s != NULL; s = s->next)
-        waiting += s->last_seq > w->durable_seq;
-    if (waiting >= VARVE_WAL_RETIRED_MAX)
-        return VARVE_WAL_BUSY;
-    if (w->current != NULL && !w->current->sealed && !varve_wal_current_seal(w))
-        return VARVE_WAL_BUSY;
-    if (w->error.status < 0)
-        return varve_wal_error(w, err);
-    if (w->current != NULL) { /* sealed: it waits for its sync, and to be told of */
-        struct varve_wal_segment **at = &w->retired;
-
-        while (*at != NULL)
-            at = &(*at)->next;
-        w->current->next = NULL;
-        *at = w->current;
-    }
-    w->offered = next->next;
-    w->n_offered--;
-    next->next = NULL;
-    next->base_lsn = w->lsn;
-    w->current = next;
-    w->next_page = 1;
-    w->digest = 0;
-    w->open->has_header = true;
-    w->counters.segments++;
-    return VARVE_OK;
-}
-
 /* The caller's part of a record, checked; then the writer's part. */
 static bool record_holds(const struct varve_wal_writer *w, const struct varve_wal_record *r)
 {
@@ -403,9 +315,10 @@ int varve_wal_append(struct varve_wal_writer *w, struct varve_wal_record *record
     if (!group_reserve(w, g, bytes))
         return varve_error_nomem(err, "a log group");
     if (segment_room(w) < bytes || payload.size > varve_wal_payload_limit(w->current->size)) {
-        const int rc = segment_switch(w, bytes, payload.size, err);
-        if (rc != 0)
-            return rc;
+        if (payload.size > varve_wal_payload_limit(VARVE_WAL_SEGMENT_MAX))
+            return varve_error_set(err, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
+                                   "a record is too large for the log's segments");
+        return g->bytes > 0 ? VARVE_WAL_FULL : VARVE_WAL_SEGMENT;
     }
     if (g->segment == NULL)
         group_start(w, g);

@@ -6,8 +6,8 @@
  *          the log token reaps. A background task makes segments ahead of need.
  * States.  writer: OPEN -> FAILED (for ever: the first error is kept). Group: FREE -> OPEN (one) ->
  *          IN FLIGHT -> FREE, given back in the order of submission.
- *          segment: made -> zeroed, synced, named in the directory (READY) -> listed in the manifest
- *          by the engine -> offered -> current -> sealed.
+ *          segment: made -> zeroed, synced, named in the directory (READY) -> its header written and
+ *          synced -> listed in the manifest, with its base LSN, by the engine -> current -> sealed.
  *
  * Invariants
  *   W1  Group k is reported only after all groups before it; when one fails, it and all that
@@ -19,11 +19,12 @@
  *   W4  durable_lsn covers a byte only after a DSYNC write of it, or a sync submitted after its
  *       write, has completed, and the same holds for every byte before it.
  *   W5  A page's durable_lsn is the writer's when the page was submitted.
- *   W6  A segment's header is durable before a durable group in it is reported, and every segment
- *       before it is sealed and durable before durable_lsn passes its end.
+ *   W6  A segment's header is durable before the segment is listed, and it is listed before anything
+ *       else is written to it: a listed segment without a header has been damaged. Every segment is
+ *       sealed and durable before durable_lsn passes its end.
  *
  * Threads. None: the engine serialises calls with its log token. varve_wal_segment_* on a segment
- *          that is not offered yet may run beside it.
+ *          that is not in use yet may run beside it.
  */
 #ifndef VARVE_WAL_WAL_WRITER_H
 #define VARVE_WAL_WAL_WRITER_H
@@ -43,7 +44,7 @@ struct varve_wal_writer;
 enum varve_wal_outcome {
     VARVE_WAL_FULL = 1,    /* submit the open group, then try again */
     VARVE_WAL_BUSY = 2,    /* every group is in flight: reap, then try again */
-    VARVE_WAL_SEGMENT = 3, /* offer a segment (large enough for the record), then try again */
+    VARVE_WAL_SEGMENT = 3, /* use a next segment (large enough for the record), then try again */
 };
 
 /* ------------------------------------------------------------------------------------- Segments */
@@ -55,7 +56,7 @@ varve_status varve_wal_segment_create(struct varve_vfs *vfs, struct varve_heap *
                                       struct varve_wal_segment **ret_segment, varve_error *err);
 /*
  * One step of preparing it: write up to VARVE_WAL_STEP_MAX bytes of zeros, then the sync, then the
- * directory's. VARVE_OK: call again; VARVE_END: READY, it may be listed in the manifest. After a
+ * directory's. VARVE_OK: call again; VARVE_END: READY. After a
  * failure discard it (ENOSPC included).
  */
 varve_status varve_wal_segment_step(struct varve_wal_segment *segment, varve_error *err);
@@ -82,14 +83,14 @@ struct varve_wal_start {
     uint8_t prev_uuid[16];
     uint64_t prev_final_lsn; /* end of what was recovered; <= base_lsn */
     uint64_t prev_digest;
-    uint64_t base_lsn; /* of the first segment offered */
+    uint64_t base_lsn; /* of the first segment used */
     uint64_t index, term, chain;
     int64_t hlc;
 };
 
 struct varve_wal_counters {
     uint64_t bytes_submitted; /* whole pages, without pre-zeroing */
-    uint64_t bytes_zeroed;    /* of the segments offered */
+    uint64_t bytes_zeroed;    /* of the segments used */
     uint64_t groups, writes, rewrites, segments, records;
     uint64_t syncs; /* syncs and DSYNC writes */
 };
@@ -105,15 +106,21 @@ struct varve_wal_group_done {
 varve_status varve_wal_writer_create(const struct varve_wal_options *options,
                                      const struct varve_wal_start *start,
                                      struct varve_wal_writer **ret_writer, varve_error *err);
-/* Wait for what is in flight, then free; offered segments are closed, not removed. Nothing is sealed
- * or synced: see varve_wal_seal(). NULL is a no-op. */
+/* Wait for what is in flight, then free; segments are closed, not removed. Nothing is sealed or
+ * synced: see varve_wal_seal(). NULL is a no-op. */
 void varve_wal_writer_destroy(struct varve_wal_writer *writer);
 
-/* Hand over a READY segment that the manifest lists; used in the order of offering. ENOMEM (or
- * EINVAL: not READY) leaves it the caller's. */
-varve_status varve_wal_offer(struct varve_wal_writer *writer, struct varve_wal_segment *segment,
-                             varve_error *err);
-uint32_t varve_wal_offered(const struct varve_wal_writer *writer); /* not yet current */
+/*
+ * Seal the current segment and write the header of a READY one that is to come next, durably. Its
+ * base LSN is fixed with that: the caller lists it in the manifest, then calls varve_wal_use_next().
+ * VARVE_OK, VARVE_WAL_FULL (submit the open group first), VARVE_WAL_BUSY, or an error: the writer's
+ * own, EINVAL (not READY), or that of writing the header, after which the segment has to be
+ * discarded. It stays the caller's in any case; if it cannot be listed it may be prepared again.
+ */
+int varve_wal_prepare_next(struct varve_wal_writer *writer, struct varve_wal_segment *segment,
+                           uint64_t *ret_base_lsn, varve_error *err);
+/* Go on in `segment`, the last one prepared, which the manifest lists: it is the writer's now. */
+void varve_wal_use_next(struct varve_wal_writer *writer, struct varve_wal_segment *segment);
 
 /*
  * Begin a group. `durable`: its end is reported only when every log byte up to it is synced. A
@@ -125,8 +132,7 @@ int varve_wal_begin(struct varve_wal_writer *writer, bool durable, varve_error *
 /*
  * Copy a record into the open group. The caller fills type, flags (BULK or 0), group 0, term,
  * commit, hlc, origin*, replica, writer and payload_hash (0 without a payload); lsn, index,
- * payload_size, logical_hash and chain are filled in here (index follows the last one). A record
- * that does not fit in the current segment seals that one and goes to the next offered.
+ * payload_size, logical_hash and chain are filled in here (index follows the last one).
  * 0, an enum varve_wal_outcome, or an error: EINVAL, ELIMIT (payload above
  * varve_wal_payload_limit() of the segment it would go to), ENOMEM: nothing changed.
  */

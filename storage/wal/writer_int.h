@@ -35,7 +35,6 @@ struct varve_wal_group {
     bool internal;  /* a seal: not given to the caller */
     bool plain;     /* written without DSYNC */
     bool rewriting; /* its first page is a longer version of one on disk */
-    bool has_header;
     bool written;
     bool failed;      /* a write of it, or its submission */
     uint32_t pending; /* writes in flight */
@@ -43,8 +42,6 @@ struct varve_wal_group {
     struct varve_wal_segment *segment; /* NULL: no page yet */
     struct varve_wal_chunk first;      /* its buffer stays */
     struct varve_wal_chunk *last;      /* the one being filled */
-    struct varve_io header_io;
-    uint8_t *header; /* page 0 of a segment, when the group is its first */
     uint32_t first_page;
     uint64_t first_lsn; /* of its first page */
     uint64_t lsn_end;
@@ -62,10 +59,9 @@ struct varve_wal_writer {
     struct varve_wal_group *flight[VARVE_WAL_SLOTS]; /* in order of submission */
     uint32_t n_flight;
 
-    struct varve_wal_segment *offered; /* oldest first */
     struct varve_wal_segment *current;
     struct varve_wal_segment *retired; /* sealed, not yet told; oldest first */
-    uint32_t n_offered;
+    uint8_t *header;                   /* room for a segment's header page */
 
     /* The end of the log as appended. */
     uint64_t lsn, index, term, chain;
@@ -94,7 +90,7 @@ struct varve_wal_writer {
     struct varve_wal_counters counters;
 };
 
-/* wal_flight.c: after `group` has its pages: headers, trailers, submission. */
+/* wal_flight.c: after `group` has its pages: trailers, submission. */
 void varve_wal_group_send(struct varve_wal_writer *w, struct varve_wal_group *group);
 /* Make the last partial page final. */
 void varve_wal_tail_close(struct varve_wal_writer *w);

@@ -263,10 +263,7 @@ static void change_sectors(struct disk_store *d, const struct disk_file *f, bool
     char label[96];
 
     for (uint64_t s = 0; (s + 1) * SECTOR <= f->size && s < sectors; s += stride) {
-        /* In a log that nobody sealed, damage to a page and to the evidence for it behind it is
-         * more than one fault: there the two sectors are of one page. */
-        const uint64_t other = f->kind == VARVE_FILE_WAL ? s / 8 * 8 + (s + 1 + s / 8 % 7) % 8
-                                                         : (s + 1 + s % 7) % (f->size / SECTOR);
+        const uint64_t other = (s + 1 + s % 7) % (f->size / SECTOR);
         const uint8_t *sources[2] = {zeros, f->bytes + other * SECTOR};
         for (int k = 0; k < 2; k++) {
             if (memcmp(f->bytes + s * SECTOR, sources[k], SECTOR) == 0)
@@ -294,8 +291,6 @@ static void replace_file(struct disk_store *d, const struct disk_file *f,
         const struct disk_file *other = &from->files[i];
         if (other->kind != f->kind || (from == d && other == f))
             continue;
-        if (f->kind == VARVE_FILE_WAL && used_of(other) == 0)
-            continue; /* nothing of the log is left: no page can say that there was more */
         (void)snprintf(label, sizeof label, "%s: is %s of %s store", f->name, other->name,
                        from == d ? "the same" : "another");
         (void)varve_sim_remove(d->rig.sim, f->name);

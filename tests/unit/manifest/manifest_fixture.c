@@ -110,7 +110,7 @@ static varve_status add_files(struct varve_manifest *m, uint64_t first, uint32_t
 static varve_status put_segments(struct varve_manifest *m, varve_error *err)
 {
     const struct varve_segment_entry segments[2] = {
-        {.id = 2, .uuid = {2}, .base_lsn = UINT64_MAX, .size = 65536},
+        {.id = 2, .uuid = {2}, .base_lsn = 6000, .size = 65536},
         {.id = 1, .uuid = {1}, .base_lsn = 64, .size = 65536}};
     const struct varve_edit edit = {.put_segments = segments, .n_put_segments = 2};
     return varve_manifest_apply(m, &edit, err);

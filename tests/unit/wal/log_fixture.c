@@ -38,6 +38,15 @@ varve_status log_writer(struct log *log, const struct varve_wal_start *start)
                                    &log->err);
 }
 
+static void reap_some(struct log *log)
+{
+    struct varve_wal_group_done done[8];
+    const int n = varve_wal_reap(log->writer, true, UINT64_MAX, done, 8);
+
+    for (int i = 0; i < n; i++)
+        log->given += done[i].status == VARVE_OK;
+}
+
 varve_status log_segment(struct log *log)
 {
     struct varve_wal_segment *segment;
@@ -54,23 +63,25 @@ varve_status log_segment(struct log *log)
         return rc;
     }
     ck_assert(varve_wal_segment_ready(segment));
+    uint64_t base = 0;
+    int prepared;
+    while ((prepared = varve_wal_prepare_next(log->writer, segment, &base, &log->err)) ==
+           VARVE_WAL_BUSY)
+        reap_some(log);
+    if (prepared < 0) {
+        varve_wal_segment_close(segment, true);
+        return (varve_status)prepared;
+    }
+    ck_assert_int_eq(prepared, VARVE_OK);
     ck_assert_uint_lt(log->n_listed, LOG_SEGMENTS);
     struct varve_wal_listed *const l = &log->listed[log->n_listed++];
     *l = (struct varve_wal_listed){.id = varve_wal_segment_id(segment),
-                                   .base_lsn = UINT64_MAX,
+                                   .base_lsn = base,
                                    .size = varve_wal_segment_size(segment)};
     memcpy(l->uuid, varve_wal_segment_uuid(segment), 16);
     log->next_id++;
-    return varve_wal_offer(log->writer, segment, &log->err);
-}
-
-static void reap_some(struct log *log)
-{
-    struct varve_wal_group_done done[8];
-    const int n = varve_wal_reap(log->writer, true, UINT64_MAX, done, 8);
-
-    for (int i = 0; i < n; i++)
-        log->given += done[i].status == VARVE_OK;
+    varve_wal_use_next(log->writer, segment);
+    return VARVE_OK;
 }
 
 void log_payload(uint64_t index, uint8_t *out, size_t size)

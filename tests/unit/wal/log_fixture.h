@@ -29,7 +29,7 @@ void log_init(struct log *log, uint64_t seed);
 void log_free(struct log *log); /* asserts that nothing leaks and no rule was broken */
 /* VARVE_OK or the error; start NULL: a new store. */
 varve_status log_writer(struct log *log, const struct varve_wal_start *start);
-varve_status log_segment(struct log *log); /* make, list and offer one */
+varve_status log_segment(struct log *log); /* make, list and use one */
 /* Append the next record with a payload of `size` bytes to the open group, whatever that takes. */
 varve_status log_append(struct log *log, bool durable, size_t size, uint64_t *ret_end);
 /* One group of one record, submitted. */

@@ -146,24 +146,97 @@ START_TEST(a_lost_sector_beside_a_changed_one_is_rot)
 }
 END_TEST
 
-START_TEST(a_mixture_of_versions_is_torn_only_if_the_trailer_says_so)
+/* Three versions of a page, each longer; each sector from any of them, or never written: no crash
+ * looks like rot. */
+START_TEST(every_mixture_of_versions_is_torn)
 {
-    const uint16_t flags[] = {VARVE_PAGE_PARTIAL, VARVE_PAGE_REWRITTEN,
-                              VARVE_PAGE_PARTIAL | VARVE_PAGE_REWRITTEN, 0};
-    const enum varve_page_class expect[] = {VARVE_PAGE_TORN, VARVE_PAGE_TORN, VARVE_PAGE_TORN,
-                                            VARVE_PAGE_ROT};
+    static const uint16_t ends[][3] = {
+        {700, 1500, 3000}, {512, 1024, 4032}, {1, 2, 3}, {100, 3600, 3700}, {600, 3584, 3585}};
+    static const uint16_t flags[3] = {VARVE_PAGE_PARTIAL, VARVE_PAGE_PARTIAL | VARVE_PAGE_REWRITTEN,
+                                      VARVE_PAGE_REWRITTEN};
+    static uint8_t versions[4][VARVE_PAGE_SIZE]; /* the first: never written */
     uint8_t page[VARVE_PAGE_SIZE];
 
-    for (int i = 0; i < 4; i++) {
+    for (size_t set = 0; set < sizeof ends / sizeof ends[0]; set++) {
+        for (int v = 0; v < 3; v++) {
+            struct varve_page_trailer t = good;
+            t.flags = flags[v];
+            t.used = ends[set][v];
+            t.first_record = 0;
+            page_make(versions[v + 1], &t);
+        }
+        for (uint32_t mix = 0; mix < 65536; mix++) {
+            enum varve_page_class expect = VARVE_PAGE_TORN;
+            for (size_t i = 0; i < 8; i++)
+                memcpy(page + i * 512, versions[mix >> 2 * i & 3] + i * 512, 512);
+            for (int v = 0; v < 4; v++)
+                if (memcmp(page, versions[v], sizeof page) == 0)
+                    expect = v == 0 ? VARVE_PAGE_ZERO : VARVE_PAGE_VALID;
+            ck_assert_msg(classify(page) == expect, "set %zu, mixture %x", set, mix);
+        }
+    }
+}
+END_TEST
+
+/* What no other version of a page can have where one has it. Sector 1 is full, 5 has the end. */
+START_TEST(a_sector_that_no_version_has_is_rot)
+{
+    static const struct {
+        uint16_t flags;
+        uint16_t sector;
+        uint8_t last; /* the sector's last byte */
+        enum varve_page_class expect;
+    } cases[] = {{0, 1, 1, VARVE_PAGE_ROT},
+                 {0, 1, 0, VARVE_PAGE_ROT},
+                 {0, 5, 0, VARVE_PAGE_ROT},
+                 {VARVE_PAGE_PARTIAL, 1, 1, VARVE_PAGE_ROT},
+                 {VARVE_PAGE_PARTIAL, 1, 0, VARVE_PAGE_ROT},
+                 {VARVE_PAGE_PARTIAL, 5, 1, VARVE_PAGE_TORN}, /* a later one's */
+                 {VARVE_PAGE_PARTIAL, 6, 1, VARVE_PAGE_TORN},
+                 {VARVE_PAGE_REWRITTEN, 1, 1, VARVE_PAGE_ROT},
+                 {VARVE_PAGE_REWRITTEN, 1, 0, VARVE_PAGE_TORN}, /* an earlier one's */
+                 {VARVE_PAGE_REWRITTEN, 5, 1, VARVE_PAGE_ROT},
+                 {VARVE_PAGE_PARTIAL | VARVE_PAGE_REWRITTEN, 1, 1, VARVE_PAGE_ROT},
+                 {VARVE_PAGE_PARTIAL | VARVE_PAGE_REWRITTEN, 1, 0, VARVE_PAGE_TORN},
+                 {VARVE_PAGE_PARTIAL | VARVE_PAGE_REWRITTEN, 6, 1, VARVE_PAGE_TORN}};
+    uint8_t page[VARVE_PAGE_SIZE];
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct varve_page_trailer t = good;
-        t.flags = flags[i];
+        t.flags = cases[i].flags;
         page_make(page, &t);
         ck_assert_int_eq(classify(page), VARVE_PAGE_VALID);
-        memset(page + 1024, 0xEE, 512); /* what another version had there */
-        ck_assert_int_eq(classify(page), expect[i]);
+        memset(page + (size_t)cases[i].sector * 512, 0xEE, 512);
+        page[(cases[i].sector + 1) * 512 - 1] = cases[i].last;
+        ck_assert_msg(classify(page) == cases[i].expect, "case %zu", i);
         page[4000] ^= 1; /* and the trailer's sector is not sound */
         ck_assert_int_eq(classify(page), VARVE_PAGE_ROT);
     }
+}
+END_TEST
+
+START_TEST(a_trailer_is_sound_if_its_own_sector_is)
+{
+    struct varve_page_trailer t = {0};
+    struct varve_page_place other = place;
+    uint8_t page[VARVE_PAGE_SIZE];
+
+    page_make(page, &good);
+    memset(page, 0xEE, 3584); /* whatever became of the others */
+    ck_assert(varve_page_trailer_sound(page, &place, &t));
+    ck_assert_uint_eq(t.durable_lsn, good.durable_lsn);
+    ck_assert_uint_eq(t.first_lsn, good.first_lsn);
+    for (uint32_t bit = 3584 * 8; bit < VARVE_PAGE_SIZE * 8; bit++) {
+        if (bit >= TRAILER * 8 && bit < (TRAILER + 8) * 8) /* the page's checksum speaks of more */
+            continue;
+        page[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        ck_assert_msg(!varve_page_trailer_sound(page, &place, &t), "bit %u", bit);
+        page[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    other.page_no++;
+    ck_assert(!varve_page_trailer_sound(page, &other, &t));
+    memset(page, 0, sizeof page);
+    ck_assert(!varve_page_trailer_sound(page, &place, &t));
 }
 END_TEST
 
@@ -273,7 +346,9 @@ int main(void)
     tcase_add_test(tc, every_flipped_bit_is_rot);
     tcase_add_test(tc, every_set_of_lost_sectors_is_torn);
     tcase_add_test(tc, a_lost_sector_beside_a_changed_one_is_rot);
-    tcase_add_test(tc, a_mixture_of_versions_is_torn_only_if_the_trailer_says_so);
+    tcase_add_test(tc, every_mixture_of_versions_is_torn);
+    tcase_add_test(tc, a_sector_that_no_version_has_is_rot);
+    tcase_add_test(tc, a_trailer_is_sound_if_its_own_sector_is);
     tcase_add_test(tc, a_page_of_another_place_is_rot);
     tcase_add_loop_test(tc, each_clause_alone, 0, (int)(sizeof clause / sizeof clause[0]));
     tcase_add_test(tc, the_running_digest_depends_on_order_and_number);

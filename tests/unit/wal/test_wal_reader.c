@@ -220,14 +220,162 @@ START_TEST(an_unacknowledged_tail_is_cut_if_torn_and_ambiguous_if_rotten)
     ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
     ck_assert_int_eq(v.kind, VARVE_WAL_CUT);
     ck_assert_uint_eq(n, 2);
-    memset(f->now + 2 * 4096, 0,
-           4096); /* a hole, and a rotten page after it; E does not cover it */
+    log_free(&log);
+}
+END_TEST
+
+/* The last page but one, and the last, of a log without other evidence; nobody sealed it. */
+static void two_pages(struct log *log, struct varve_file **ret_file)
+{
+    log_init(log, 9);
+    ck_assert_int_eq(log_writer(log, NULL), VARVE_OK);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(log_put(log, true, 3000), VARVE_OK);
+        ck_assert_int_eq(log_drain(log), VARVE_OK);
+    }
+    writer_end(log);
+    *ret_file = segment_file(log, 0);
+}
+
+/* What a crash leaves of a page has no rot behind it: then not even a torn page is cut. */
+START_TEST(a_torn_or_absent_page_with_rot_behind_it_is_ambiguous)
+{
+    for (int absent = 0; absent < 2; absent++) {
+        struct log log;
+        struct varve_wal_verdict v;
+        struct varve_file *f;
+        uint64_t n;
+
+        two_pages(&log, &f);
+        struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
+        memset(f->now + 2 * 4096 + 512, 0, absent != 0 ? 3584 : 512);
+        if (absent != 0)
+            memset(f->now + 2 * 4096, 0, 512);
+        f->now[3 * 4096 + 4090] ^= 1; /* the trailer's sector too: it is no evidence */
+        ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_ECORRUPT);
+        ck_assert_int_eq(v.kind, VARVE_WAL_REFUSE_AMBIGUOUS);
+        ck_assert_uint_eq(v.page_class, absent != 0 ? VARVE_PAGE_ZERO : VARVE_PAGE_TORN);
+        ck_assert_uint_eq(v.page_offset, 2 * 4096);
+        o.cut_rot = true;
+        ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
+        ck_assert_int_eq(v.kind, VARVE_WAL_CUT);
+        ck_assert_uint_eq(n, 1);
+        o.cut_rot = false;
+        memset(f->now + 3 * 4096 + 3584, 0, 512); /* a crash can leave this behind it */
+        ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
+        ck_assert_int_eq(v.kind, VARVE_WAL_CUT);
+        ck_assert_uint_eq(n, 1);
+        log_free(&log);
+    }
+}
+END_TEST
+
+/* The page behind was written after the sync of the one before, and its trailer says so. */
+START_TEST(the_trailer_of_a_damaged_page_is_evidence_if_its_sector_is_sound)
+{
+    for (int whole = 0; whole < 3; whole++) {
+        struct log log;
+        struct varve_wal_verdict v;
+        struct varve_file *f;
+        uint64_t n;
+
+        two_pages(&log, &f);
+        struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
+        o.cut_rot = true; /* whatever the policy: it is known to be lost */
+        memset(f->now + 2 * 4096, 0, 4096);
+        if (whole == 1) /* torn */
+            memset(f->now + 3 * 4096 + 512, 0, 512);
+        if (whole == 2) /* rotten */
+            f->now[3 * 4096 + 600] ^= 4;
+        ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_ECORRUPT);
+        ck_assert_int_eq(v.kind, VARVE_WAL_REFUSE_DAMAGED);
+        ck_assert_uint_gt(v.durable_lsn, v.recovered_to);
+        log_free(&log);
+    }
+}
+END_TEST
+
+/* Segments begin with a header that was durable before they were listed. */
+START_TEST(a_listed_segment_without_its_header_is_refused)
+{
+    struct log log;
+    struct varve_wal_verdict v;
+    uint64_t n;
+    uint8_t saved[65536];
+
+    for (uint32_t used = 0; used < 2; used++) { /* nothing in it yet; a record */
+        log_init(&log, 11);
+        ck_assert_int_eq(log_writer(&log, NULL), VARVE_OK);
+        ck_assert_int_eq(log_put(&log, true, 3000), VARVE_OK);
+        ck_assert_int_eq(log_drain(&log), VARVE_OK);
+        ck_assert_int_eq(log_segment(&log), VARVE_OK);
+        if (used != 0)
+            ck_assert_int_eq(log_put(&log, true, 3000), VARVE_OK);
+        ck_assert_int_eq(log_drain(&log), VARVE_OK);
+        writer_end(&log);
+        mem_disk_crash(&log.disk, true);
+        ck_assert_uint_eq(log.n_listed, 2);
+        struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
+        o.cut_rot = true;
+        ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
+        ck_assert_uint_eq(n, 1 + used);
+        for (uint32_t seg = 0; seg < 2; seg++) {
+            struct varve_file *const f = segment_file(&log, seg);
+            memcpy(saved, f->now, sizeof saved);
+            for (int damage = 0; damage < 10; damage++) {
+                if (damage < 8) /* a sector of it; where it was zero: no damage */
+                    memset(f->now + (size_t)damage * 512, 0, 512);
+                if (damage == 8) /* the page */
+                    memset(f->now, 0, 4096);
+                if (damage == 9) /* a file that was never used */
+                    memset(f->now, 0, sizeof saved);
+                const bool same = memcmp(f->now, saved, sizeof saved) == 0;
+                ck_assert_int_eq(log_check(&log, &o, &v, &n), same ? VARVE_OK : VARVE_ECORRUPT);
+                ck_assert(same || v.kind == VARVE_WAL_REFUSE_CHAIN);
+                ck_assert(same || strstr(log.err.file, seg == 0 ? "1.wal" : "2.wal") != NULL);
+                memcpy(f->now, saved, sizeof saved);
+            }
+        }
+        /* Also when the log stops before it. */
+        segment_file(&log, 0)->now[4096 + 100] ^= 1;
+        memset(segment_file(&log, 1)->now, 0, 4096);
+        ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_ECORRUPT);
+        ck_assert_int_eq(v.kind, VARVE_WAL_REFUSE_CHAIN);
+        log_free(&log);
+    }
+}
+END_TEST
+
+START_TEST(segments_are_read_in_the_order_of_their_base_and_no_other)
+{
+    struct log log;
+    struct varve_wal_verdict v;
+    struct varve_wal_reader *reader;
+    struct varve_wal_listed swapped[2], l;
+    uint64_t n, commit;
+
+    log_make(&log, 12, 60, true);
+    writer_end(&log);
+    ck_assert_uint_ge(log.n_listed, 3);
+    struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
+    l = log.listed[0];
+    log.listed[0] = log.listed[1];
+    log.listed[1] = l;
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_EINVAL);
+    log.listed[1] = log.listed[0];
+    log.listed[0] = l;
     ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
-    ck_assert_int_eq(v.kind, VARVE_WAL_CUT);
-    ck_assert_uint_eq(n, 1);
-    f->now[3 * 4096 + 600] ^= 4; /* the page after the hole is VALID: its durable_lsn covers it */
-    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_ECORRUPT);
-    ck_assert_int_eq(v.kind, VARVE_WAL_REFUSE_DAMAGED);
+
+    /* A longer list begins with what was known. */
+    o = log_reader_options(&log, VARVE_WAL_FOLLOW);
+    o.n_segments = 2;
+    ck_assert_int_eq(varve_wal_reader_open(&o, &reader, NULL, NULL), VARVE_OK);
+    swapped[0] = log.listed[0];
+    swapped[1] = log.listed[2];
+    ck_assert_int_eq(varve_wal_reader_refresh(reader, swapped, 2, &commit, NULL), VARVE_EINVAL);
+    ck_assert_int_eq(varve_wal_reader_refresh(reader, log.listed, 1, &commit, NULL), VARVE_EINVAL);
+    ck_assert_int_eq(varve_wal_reader_refresh(reader, log.listed, 3, &commit, NULL), VARVE_OK);
+    varve_wal_reader_close(reader);
     log_free(&log);
 }
 END_TEST
@@ -431,41 +579,6 @@ START_TEST(a_live_log_is_followed_up_to_what_is_committed)
     segment_file(&log, 0)->now[2 * 4096 + 9] ^= 1;
     segment_file(&log, 1)->exists = false;
     ck_assert_int_eq(varve_wal_reader_open(&o, &reader, NULL, &log.err), VARVE_ESNAPSHOT);
-    log_free(&log);
-}
-END_TEST
-
-/* Of segments listed ahead the later, larger one is used first, the other one afterwards. */
-START_TEST(segments_listed_ahead_are_used_in_any_order)
-{
-    struct log log;
-    struct varve_wal_verdict verdict;
-    uint64_t n = 0;
-
-    log_init(&log, 7);
-    ck_assert_int_eq(log_writer(&log, NULL), VARVE_OK);
-    log.segment_size = 16 * 4096;
-    ck_assert_int_eq(log_segment(&log), VARVE_OK);
-    ck_assert_int_eq(log_put(&log, true, 100), VARVE_OK);
-    ck_assert_int_eq(log_segment(&log), VARVE_OK); /* too small for what comes */
-    log.segment_size = 64 * 4096;
-    ck_assert_int_eq(log_put(&log, true, 20000), VARVE_OK); /* makes a third and overtakes */
-    ck_assert_int_eq(log_drain(&log), VARVE_OK);
-    ck_assert_uint_eq(log.n_listed, 3);
-
-    struct varve_wal_reader_options options = log_reader_options(&log, VARVE_WAL_RECOVERY);
-    ck_assert_int_eq(log_check(&log, &options, &verdict, &n), VARVE_OK);
-    ck_assert_uint_eq(n, 2);
-    ck_assert_uint_eq(verdict.kind, VARVE_WAL_CLEAN_END);
-
-    for (int i = 0; i < 17; i++) /* fills the third and goes on in the second */
-        ck_assert_int_eq(log_put(&log, true, 15000), VARVE_OK);
-    ck_assert_int_eq(log_drain(&log), VARVE_OK);
-    ck_assert_uint_eq(log.n_listed, 3);
-    options = log_reader_options(&log, VARVE_WAL_RECOVERY);
-    ck_assert_int_eq(log_check(&log, &options, &verdict, &n), VARVE_OK);
-    ck_assert_uint_eq(n, 19);
-    ck_assert_uint_eq(verdict.segment_id, log.listed[1].id);
     log_free(&log);
 }
 END_TEST
@@ -675,11 +788,14 @@ int main(void)
     tcase_add_test(tc, a_flipped_bit_in_any_byte_is_found_or_harmless);
     tcase_add_test(tc, every_truncation_of_a_listed_segment_is_refused);
     tcase_add_test(tc, an_unacknowledged_tail_is_cut_if_torn_and_ambiguous_if_rotten);
+    tcase_add_test(tc, a_torn_or_absent_page_with_rot_behind_it_is_ambiguous);
+    tcase_add_test(tc, the_trailer_of_a_damaged_page_is_evidence_if_its_sector_is_sound);
+    tcase_add_test(tc, a_listed_segment_without_its_header_is_refused);
+    tcase_add_test(tc, segments_are_read_in_the_order_of_their_base_and_no_other);
     tcase_add_test(tc, foreign_swapped_and_stale_segments_break_the_chain);
     tcase_add_test(tc, a_lost_seal_is_no_loss_when_the_next_header_vouches);
     tcase_add_loop_test(tc, crashes_lose_nothing_durable, 0, 10);
     tcase_add_test(tc, a_live_log_is_followed_up_to_what_is_committed);
-    tcase_add_test(tc, segments_listed_ahead_are_used_in_any_order);
     tcase_add_test(tc, an_invalid_page_at_a_live_tail_is_not_yet);
     tcase_add_test(tc, reads_are_repeated_after_eio_and_then_given_up);
     tcase_add_test(tc, recovery_survives_every_failing_operation);

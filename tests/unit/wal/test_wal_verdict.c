@@ -12,44 +12,44 @@
 #define CHAIN VARVE_WAL_REFUSE_CHAIN
 
 /* [chain broken][covered][end][after][cut policy] */
-static const enum varve_wal_verdict_kind expect[2][2][4][3][2] = {
+static const enum varve_wal_verdict_kind expect[2][2][4][4][2] = {
     {
         {
-            /* sound chain, not covered */
-            {{CLEAN, CLEAN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}}, /* none */
-            {{CLEAN, CLEAN}, {CUT, CUT}, {CUT, CUT}},         /* zero */
-            {{CUT, CUT}, {CUT, CUT}, {CUT, CUT}},             /* torn */
-            {{AMBIG, CUT}, {AMBIG, CUT}, {AMBIG, CUT}},       /* rot */
+            /* sound chain, not covered; behind it: nothing, torn pages, valid ones, rot */
+            {{CLEAN, CLEAN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}}, /* none */
+            {{CLEAN, CLEAN}, {CUT, CUT}, {CUT, CUT}, {AMBIG, CUT}},           /* zero */
+            {{CUT, CUT}, {CUT, CUT}, {CUT, CUT}, {AMBIG, CUT}},               /* torn */
+            {{AMBIG, CUT}, {AMBIG, CUT}, {AMBIG, CUT}, {AMBIG, CUT}},         /* rot */
         },
         {
             /* sound chain, covered: never cut */
-            {{DAMAG, DAMAG}, {DAMAG, DAMAG}, {DAMAG, DAMAG}},
-            {{DAMAG, DAMAG}, {DAMAG, DAMAG}, {DAMAG, DAMAG}},
-            {{DAMAG, DAMAG}, {DAMAG, DAMAG}, {DAMAG, DAMAG}},
-            {{DAMAG, DAMAG}, {DAMAG, DAMAG}, {DAMAG, DAMAG}},
+            {{DAMAG, DAMAG}, {DAMAG, DAMAG}, {DAMAG, DAMAG}, {DAMAG, DAMAG}},
+            {{DAMAG, DAMAG}, {DAMAG, DAMAG}, {DAMAG, DAMAG}, {DAMAG, DAMAG}},
+            {{DAMAG, DAMAG}, {DAMAG, DAMAG}, {DAMAG, DAMAG}, {DAMAG, DAMAG}},
+            {{DAMAG, DAMAG}, {DAMAG, DAMAG}, {DAMAG, DAMAG}, {DAMAG, DAMAG}},
         },
     },
     {
         {
             /* broken chain */
-            {{CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}},
-            {{CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}},
-            {{CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}},
-            {{CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}},
+            {{CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}},
+            {{CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}},
+            {{CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}},
+            {{CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}},
         },
         {
-            {{CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}},
-            {{CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}},
-            {{CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}},
-            {{CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}},
+            {{CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}},
+            {{CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}},
+            {{CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}},
+            {{CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}, {CHAIN, CHAIN}},
         },
     },
 };
 
 START_TEST(every_input_has_the_verdict_of_the_table)
 {
-    for (int i = 0; i < 2 * 2 * 4 * 3 * 2; i++) {
-        const int broken = i / 48, covered = i / 24 % 2, end = i / 6 % 4, after = i / 2 % 3,
+    for (int i = 0; i < 2 * 2 * 4 * 4 * 2; i++) {
+        const int broken = i / 64, covered = i / 32 % 2, end = i / 8 % 4, after = i / 2 % 4,
                   cut = i % 2;
         const struct varve_wal_facts facts = {.chain_broken = broken != 0,
                                               .covered = covered != 0,

@@ -45,13 +45,11 @@ START_TEST(groups_are_reported_in_order_whatever_order_they_finish_in)
     for (int i = 0; i < 4; i++)
         ck_assert_int_eq(log_put(&log, true, 10), VARVE_OK);
     ck_assert_int_eq(varve_wal_begin(log.writer, true, NULL), VARVE_WAL_BUSY);
-    /* In flight: the header, then four groups. */
-    mem_disk_finish(&log.disk, 4, 0);
-    mem_disk_finish(&log.disk, 2, 0);
+    ck_assert_uint_eq(log.disk.n_queue, 4); /* the header was there before */
+    mem_disk_finish(&log.disk, 3, 0);
+    mem_disk_finish(&log.disk, 1, 0);
     ck_assert_int_eq(varve_wal_reap(log.writer, false, 0, done, 8), 0);
     ck_assert_uint_eq(varve_wal_durable_lsn(log.writer), 0);
-    mem_disk_finish(&log.disk, 1, 0); /* the first group's page, not yet its header */
-    ck_assert_int_eq(varve_wal_reap(log.writer, false, 0, done, 8), 0);
     mem_disk_finish(&log.disk, 0, 0);
     ck_assert_int_eq(varve_wal_reap(log.writer, false, 0, done, 8), 2);
     ck_assert_uint_eq(done[0].ticket, 1);
@@ -74,7 +72,6 @@ START_TEST(after_a_failed_group_it_and_all_later_ones_fail_for_ever)
     start(&log, MEM_DISK_HELD);
     for (int i = 0; i < 4; i++)
         ck_assert_int_eq(log_put(&log, true, 10), VARVE_OK);
-    mem_disk_finish(&log.disk, 0, 0);
     mem_disk_finish(&log.disk, 0, 0); /* group 1 */
     mem_disk_finish(&log.disk, 0, -EIO);
     mem_disk_finish(&log.disk, 0, 0);
@@ -111,7 +108,7 @@ START_TEST(an_open_group_of_a_failed_writer_is_reported_failed)
     ck_assert_int_eq(varve_wal_reap(log.writer, true, 0, done, 8), 1);
     ck_assert_uint_eq(done[0].ticket, ticket);
     ck_assert_int_eq(done[0].status, VARVE_EIO_SYNC);
-    ck_assert_uint_eq(log.disk.n_queue, 1); /* nothing was written any more */
+    ck_assert_uint_eq(log.disk.n_queue, 0); /* nothing was written any more */
     log_free(&log);
 }
 END_TEST
@@ -156,7 +153,7 @@ START_TEST(a_partial_page_is_written_again_until_something_durable_follows)
     ck_assert_uint_eq(t.flags, 0);
     ck_assert_uint_eq(t.first_lsn, 3 * 118);
     varve_wal_counters_get(log.writer, &c);
-    ck_assert_uint_eq(c.syncs, 1);
+    ck_assert_uint_eq(c.syncs, 2); /* the header's, and one */
     /* What was synced is not written again either. */
     ck_assert_int_eq(log_put(&log, false, 10), VARVE_OK);
     ck_assert_int_eq(log_drain(&log), VARVE_OK);
@@ -183,7 +180,7 @@ START_TEST(a_page_in_flight_is_not_written_again)
     ck_assert_int_eq(log_put(&log, false, 10), VARVE_OK);
     varve_wal_counters_get(log.writer, &c);
     ck_assert_uint_eq(c.rewrites, 0);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 2; i++)
         mem_disk_finish(&log.disk, 0, 0);
     ck_assert_int_eq(log_drain(&log), VARVE_OK);
     ck_assert_uint_eq(trailer_at(&log, 0, 2).first_lsn, 118);
@@ -204,7 +201,7 @@ START_TEST(a_sync_waits_while_the_open_group_grows_the_last_page)
     ck_assert_int_eq(log_append(&log, false, 10, &end), VARVE_OK);
     ck_assert_int_eq(varve_wal_sync(log.writer, NULL), VARVE_OK);
     varve_wal_counters_get(log.writer, &c);
-    ck_assert_uint_eq(c.syncs, 0);
+    ck_assert_uint_eq(c.syncs, 1); /* the header's */
     ck_assert(varve_wal_syncing(log.writer));
     ck_assert_int_eq(varve_wal_submit(log.writer, &ticket), VARVE_OK);
     while (varve_wal_syncing(log.writer) || varve_wal_in_flight(log.writer) > 0) {
@@ -222,11 +219,10 @@ START_TEST(durable_lsn_waits_for_earlier_bytes_without_dsync)
     struct varve_wal_group_done done[4];
 
     start(&log, MEM_DISK_HELD);
-    ck_assert_int_eq(log_put(&log, false, 10), VARVE_OK); /* header and page in flight */
+    ck_assert_int_eq(log_put(&log, false, 10), VARVE_OK);
     ck_assert_int_eq(log_put(&log, true, 10), VARVE_OK);
-    mem_disk_finish(&log.disk, 2, 0); /* the durable one first */
+    mem_disk_finish(&log.disk, 1, 0); /* the durable one first */
     ck_assert_int_eq(varve_wal_reap(log.writer, false, 0, done, 4), 0);
-    mem_disk_finish(&log.disk, 0, 0);
     mem_disk_finish(&log.disk, 0, 0);
     ck_assert_int_eq(varve_wal_reap(log.writer, false, 0, done, 4), 1);
     ck_assert_uint_eq(done[0].ticket, 1);
@@ -261,6 +257,102 @@ START_TEST(segments_are_switched_sealed_and_told)
     ck_assert_uint_eq(seal.index, 60);
     ck_assert_uint_eq(varve_wal_durable_lsn(log.writer), next);
     ck_assert_int_eq(varve_wal_seal(log.writer, &log.err), VARVE_END);
+    log_free(&log);
+}
+END_TEST
+
+static struct varve_wal_segment *ready_segment(struct log *log, uint64_t id)
+{
+    struct varve_wal_segment *segment = NULL;
+
+    ck_assert_int_eq(varve_wal_segment_create(&log->disk.vfs, &log->heap, id, log->segment_size,
+                                              true, &segment, NULL),
+                     VARVE_OK);
+    while (varve_wal_segment_step(segment, NULL) == VARVE_OK)
+        continue;
+    ck_assert(varve_wal_segment_ready(segment));
+    return segment;
+}
+
+/* Its base is fixed and its header on the disk before anyone lists it; until then it can be tried
+ * again, with this file or another. */
+START_TEST(the_next_segment_is_durable_and_has_its_base_before_it_is_used)
+{
+    struct log log;
+    struct varve_wal_header h;
+    uint64_t base = 0, ticket, end;
+    struct varve_wal_record r = {.type = VARVE_WAL_NOOP, .term = 9};
+
+    start(&log, MEM_DISK_AT_ONCE);
+    ck_assert_int_eq(log_put(&log, true, 10), VARVE_OK);
+    ck_assert_int_eq(log_drain(&log), VARVE_OK);
+    struct varve_wal_segment *const a = ready_segment(&log, 5), *const b = ready_segment(&log, 6);
+
+    ck_assert_int_eq(varve_wal_begin(log.writer, true, NULL), 0);
+    ck_assert_int_eq(varve_wal_append(log.writer, &r, (struct varve_span){0}, &end, NULL), 0);
+    ck_assert_int_eq(varve_wal_prepare_next(log.writer, a, &base, NULL), VARVE_WAL_FULL);
+    ck_assert_int_eq(varve_wal_submit(log.writer, &ticket), VARVE_OK);
+    ck_assert_int_eq(log_drain(&log), VARVE_OK);
+    ck_assert_int_eq(varve_wal_prepare_next(log.writer, a, &base, NULL), VARVE_OK);
+    (void)varve_wal_reap(log.writer, true, 0, NULL, 0); /* the seal of the one before */
+    for (uint32_t classes = MEM_DISK_WRITE; classes <= MEM_DISK_SYNC; classes *= 2) {
+        struct varve_wal_segment *const c = ready_segment(&log, 7 + classes);
+        mem_disk_fail(&log.disk, classes, 1, 1, EIO);
+        ck_assert_int_lt(varve_wal_prepare_next(log.writer, c, &base, &log.err), 0);
+        ck_assert_int_eq(log.err.os_code, EIO);
+        varve_wal_segment_close(c, true);
+    }
+    ck_assert_int_eq(varve_wal_error(log.writer, NULL), VARVE_OK); /* nothing is lost */
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(varve_wal_prepare_next(log.writer, a, &base, NULL), VARVE_OK);
+        ck_assert_uint_eq(base, end);
+        ck_assert_int_eq(varve_wal_prepare_next(log.writer, b, &base, NULL), VARVE_OK);
+        ck_assert_uint_eq(base, end);
+    }
+    const struct varve_file *const f = mem_disk_file(&log.disk, "0000000000000006.wal");
+    ck_assert_int_eq(varve_wal_header_decode(varve_span_of(f->durable, VARVE_WAL_HEADER_SIZE), &h),
+                     VARVE_OK);
+    ck_assert_uint_eq(h.base_lsn, end);
+    ck_assert_uint_eq(h.prev_final_lsn, end);
+    ck_assert_uint_eq(h.prev_id, 1);
+    ck_assert_uint_eq(h.base_index, 2);
+    /* No position is given before the next segment is in use. */
+    ck_assert_int_eq(varve_wal_begin(log.writer, true, NULL), 0);
+    ck_assert_int_eq(varve_wal_append(log.writer, &r, (struct varve_span){0}, &end, NULL),
+                     VARVE_WAL_SEGMENT);
+    varve_wal_use_next(log.writer, b);
+    ck_assert_int_eq(varve_wal_append(log.writer, &r, (struct varve_span){0}, &end, NULL), 0);
+    ck_assert_uint_eq(r.lsn, base);
+    ck_assert_int_eq(varve_wal_submit(log.writer, &ticket), VARVE_OK);
+    ck_assert_int_eq(log_drain(&log), VARVE_OK);
+    varve_wal_segment_close(a, true);
+    log_free(&log);
+}
+END_TEST
+
+START_TEST(a_next_segment_waits_while_too_many_wait_for_their_sync)
+{
+    struct log log;
+    uint64_t base = 0;
+    int rc = VARVE_OK;
+
+    start(&log, MEM_DISK_HELD);
+    struct varve_wal_segment *last = NULL;
+    for (uint64_t id = 5; rc == VARVE_OK; id++) {
+        ck_assert_uint_lt(id, 12);
+        last = ready_segment(&log, id);
+        rc = varve_wal_prepare_next(log.writer, last, &base, NULL);
+        if (rc == VARVE_OK)
+            varve_wal_use_next(log.writer, last);
+    }
+    ck_assert_int_eq(rc, VARVE_WAL_BUSY);
+    while (log.disk.n_queue > 0) {
+        mem_disk_finish(&log.disk, 0, 0);
+        (void)varve_wal_reap(log.writer, false, 0, NULL, 0);
+    }
+    ck_assert_int_eq(varve_wal_prepare_next(log.writer, last, &base, NULL), VARVE_OK);
+    varve_wal_segment_close(last, true);
+    log.disk.order = MEM_DISK_AT_ONCE;
     log_free(&log);
 }
 END_TEST
@@ -328,7 +420,7 @@ START_TEST(limits_and_misuse_are_refused)
     ck_assert_int_eq(varve_wal_append(log.writer, &r, empty, &end, NULL), VARVE_EINVAL);
     ck_assert_int_eq(varve_wal_begin(log.writer, true, NULL), 0);
     ck_assert_int_eq(varve_wal_begin(log.writer, true, NULL), VARVE_EINVAL);
-    ck_assert_int_eq(/* a larger segment has to be offered for it */
+    ck_assert_int_eq(/* it takes a larger segment */
                      varve_wal_append(log.writer, &r, varve_span_of(large, sizeof large), &end,
                                       &log.err),
                      VARVE_WAL_SEGMENT);
@@ -359,7 +451,7 @@ START_TEST(limits_and_misuse_are_refused)
             VARVE_EINVAL);
     ck_assert_int_eq(
         varve_wal_segment_create(&log.disk.vfs, &log.heap, 9, 65536, true, &segment, NULL), 0);
-    ck_assert_int_eq(varve_wal_offer(log.writer, segment, NULL), VARVE_EINVAL); /* not ready */
+    ck_assert_int_eq(varve_wal_prepare_next(log.writer, segment, &end, NULL), VARVE_EINVAL);
     varve_wal_segment_close(segment, true);
     ck_assert_ptr_null(mem_disk_file(&log.disk, "0000000000000009.wal"));
     log_free(&log);
@@ -423,6 +515,8 @@ int main(void)
     tcase_add_test(tc, a_sync_waits_while_the_open_group_grows_the_last_page);
     tcase_add_test(tc, durable_lsn_waits_for_earlier_bytes_without_dsync);
     tcase_add_test(tc, segments_are_switched_sealed_and_told);
+    tcase_add_test(tc, the_next_segment_is_durable_and_has_its_base_before_it_is_used);
+    tcase_add_test(tc, a_next_segment_waits_while_too_many_wait_for_their_sync);
     tcase_add_test(tc, an_idle_seal_is_written_once_for_what_is_new);
     tcase_add_test(tc, idle_seals_leave_the_last_page_to_the_seal);
     tcase_add_test(tc, limits_and_misuse_are_refused);

@@ -49,7 +49,8 @@
  *       5 ADD_FILE      varint id, varint quarantined, then sst_properties.h
  *       6 DROP_FILE     varint id
  *       7 SEGMENT       varint id, uuid 16, u64 base LSN, varint size, u8 sealed, varint final LSN,
- *                       u64 digest: a new segment, or a new state of one
+ *                       u64 digest: a segment that is put to use (its base LSN is known: not
+ *                       UINT64_MAX), or a new state of one (uuid zero: uuid and size stay)
  *       8 DROP_SEGMENT  varint id
  *       9 REPLAY        varint lsn, index, term; u64 chain; zigzag hlc; varint count, (varint term,
  *                       varint first index) each; varint count, (varint id, epoch, last, u64

@@ -1,6 +1,6 @@
 /*
  * damaged_stores.c - small stores with one thing wrong on the disk: a flipped bit, a cut, a lost,
- * swapped or foreign sector, a file that is another's, a newer format.
+ * swapped or foreign sector, a file that is another's, a newer format; and, in the log, two such things.
  *
  * Each damaged disk is opened to write and to read only, and every table is scanned. Either all
  * answers are the truth, or an error names the file that was damaged, and tables in other files are
@@ -280,6 +280,31 @@ static void change_sectors(struct disk_store *d, const struct disk_file *f, bool
     }
 }
 
+/* Two faults in pages of an unsealed log: a sector lost in one, which alone could be a torn write,
+ * and a bit changed in one behind it, which no torn write does. */
+static void lose_and_flip(struct disk_store *d, const struct disk_file *f, bool full,
+                          struct counts *counts)
+{
+    static const uint8_t zeros[SECTOR];
+    const struct trial trial = {.store = d, .file = f};
+    const uint64_t sectors = (used_of(f) + VARVE_PAGE_SIZE - 1) / VARVE_PAGE_SIZE * 8;
+    char label[96];
+
+    for (uint64_t s = 8; s + 8 < sectors; s += stride_of(sectors, 30, full)) {
+        if (memcmp(f->bytes + s * SECTOR, zeros, SECTOR) == 0)
+            continue;
+        for (uint64_t page = s / 8 + 1; page < sectors / 8; page++) {
+            const uint64_t bit = (page * VARVE_PAGE_SIZE + (s * 1031 + page * 509) % 4096) * 8 + 3;
+            (void)snprintf(label, sizeof label, "%s: sector %" PRIu64 " lost, bit %" PRIu64,
+                           f->name, s, bit);
+            (void)varve_sim_overwrite(d->rig.sim, f->name, s * SECTOR, zeros, SECTOR);
+            (void)varve_sim_flip(d->rig.sim, f->name, bit);
+            judge_trial(&trial, label, counts);
+            restore(d, f);
+        }
+    }
+}
+
 /* Another file's content under this file's name. */
 static void replace_file(struct disk_store *d, const struct disk_file *f,
                          const struct disk_store *from, struct counts *counts)
@@ -319,6 +344,8 @@ static void damage_store(struct disk_store *d, const struct disk_store *other, b
         flip_bytes(d, f, full, &counts);
         truncate_file(d, f, full, &counts);
         change_sectors(d, f, full, &counts);
+        if (f->kind == VARVE_FILE_WAL)
+            lose_and_flip(d, f, full, &counts);
         if (f->kind != VARVE_FILE_MANIFEST) /* of a whole other store: that store, then */
             replace_file(d, f, other, &counts);
         replace_file(d, f, d, &counts);

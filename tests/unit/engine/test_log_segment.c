@@ -1,0 +1,178 @@
+/*
+ * test_log_segment.c - segment.c: what the manifest says of the log's segments, and when.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "storage/manifest/manifest.h"
+#include "storage/wal/wal_format.h"
+#include "tests/unit/engine/sim_store.h"
+
+#define ROWS 400
+
+/* The version on the disk now. */
+static struct varve_version *listed(struct sim_store *s)
+{
+    struct varve_manifest *manifest = NULL;
+
+    ck_assert_int_eq(varve_manifest_open(s->vfs, &s->heap, true, &manifest, NULL), VARVE_OK);
+    struct varve_version *const version = varve_manifest_version(manifest);
+    varve_manifest_close(manifest);
+    return version;
+}
+
+static int count_logs(void *ctx, const char *name)
+{
+    uint64_t id;
+
+    *(uint32_t *)ctx += varve_file_name_parse(name, &id) == VARVE_FILE_WAL;
+    return 0;
+}
+
+static uint32_t log_files(struct sim_store *s)
+{
+    uint32_t n = 0;
+
+    ck_assert_int_eq(varve_sim_list(s->sim, count_logs, &n), 0);
+    return n;
+}
+
+/* Each listed segment begins with its header, which says the base that is listed. */
+static void check_listed(struct sim_store *s, const struct varve_version *version)
+{
+    char name[VARVE_FILE_NAME_MAX];
+    uint8_t page[4096];
+    struct varve_wal_header h;
+
+    for (uint32_t i = 0; i < version->n_segments; i++) {
+        const struct varve_segment_entry *const e = &version->segments[i];
+
+        ck_assert(i == 0 || e->base_lsn > version->segments[i - 1].base_lsn);
+        ck_assert(i == 0 || e->id > version->segments[i - 1].id);
+        varve_file_name_wal(e->id, name);
+        ck_assert_int_eq(varve_sim_read(s->sim, name, 0, page, sizeof page), sizeof page);
+        ck_assert_int_eq(
+            varve_wal_header_decode((struct varve_span){page, VARVE_WAL_HEADER_SIZE}, &h),
+            VARVE_OK);
+        ck_assert_uint_eq(h.base_lsn, e->base_lsn);
+    }
+}
+
+START_TEST(a_segment_is_listed_when_it_is_put_to_use)
+{
+    struct sim_store s;
+    uint64_t switched = 0;
+
+    sim_store_create(&s, 21);
+    sim_store_open(&s);
+    sim_store_work(&s); /* without threads nothing is made ahead before it is needed */
+    struct varve_version *version = listed(&s);
+    ck_assert_uint_eq(version->n_segments, 0);
+    varve_version_unref(version);
+    sim_store_table(&s, "t", "upsert");
+    for (int i = 0; i < 60; i++) {
+        ck_assert_int_eq(sim_store_put(&s, "t", i, 0, ROWS, VARVE_POLICY_DURABLE_GROUP), VARVE_OK);
+        varve_sim_clock_advance(s.sim, 20000);
+        if (i % 7 == 0)
+            (void)varve_work(s.store, 1000, NULL);
+        version = listed(&s);
+        check_listed(&s, version);
+        ck_assert_uint_ge(version->n_segments, 1);
+        if (version->n_segments > 1 && version->segments[version->n_segments - 1].id > switched) {
+            /* The edit that listed it brought evidence of what was durable before. */
+            ck_assert_uint_gt(version->durable_lsn, 0);
+            switched = version->segments[version->n_segments - 1].id;
+        }
+        varve_version_unref(version);
+    }
+    ck_assert_uint_gt(switched, 0);
+    sim_store_close(&s); /* what was kept ready is gone, and what is there is listed */
+    version = listed(&s);
+    ck_assert_uint_eq(log_files(&s), version->n_segments);
+    for (uint32_t i = 0; i < version->n_segments; i++)
+        ck_assert(version->segments[i].sealed);
+    varve_version_unref(version);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+/* The manifest says that it was put to use, so a segment that looks unused has lost its content. */
+START_TEST(a_current_segment_that_looks_unused_is_refused)
+{
+    static uint8_t zeros[512u << 10];
+    static const uint32_t flags[] = {0, VARVE_OPEN_READ_ONLY};
+    struct sim_store s;
+    char name[VARVE_FILE_NAME_MAX];
+
+    sim_store_create(&s, 22);
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    ck_assert_int_eq(sim_store_put(&s, "t", 1, 0, ROWS, VARVE_POLICY_DURABLE_GROUP), VARVE_OK);
+    sim_store_kill(&s);
+    struct varve_version *const version = listed(&s);
+    ck_assert_uint_eq(version->n_segments, 1);
+    ck_assert_uint_le(version->segments[0].size, sizeof zeros);
+    varve_file_name_wal(version->segments[0].id, name);
+    ck_assert_int_eq(varve_sim_overwrite(s.sim, name, 0, zeros, version->segments[0].size), 0);
+    varve_version_unref(version);
+    for (int i = 0; i < 4; i++) { /* whatever the tail policy */
+        s.options.flags = flags[i % 2];
+        s.options.wal_tail = i < 2 ? VARVE_WAL_TAIL_STRICT : VARVE_WAL_TAIL_CUT;
+        ck_assert_int_eq(sim_store_try_open(&s), VARVE_ECORRUPT);
+        ck_assert_str_eq(s.err.file, name);
+    }
+    sim_store_destroy(&s);
+}
+END_TEST
+
+/* No room, or an error, at any operation while segments change: what was accepted is there. */
+static uint64_t switch_with_fault(uint64_t n, int error)
+{
+    struct sim_store s;
+    int64_t accepted = 0, refused = 0;
+
+    sim_store_create(&s, 23);
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    for (int i = 0; i < 12; i++) /* the next one does not fit */
+        ck_assert_int_eq(sim_store_put(&s, "t", i, 0, ROWS, VARVE_POLICY_DURABLE_GROUP), VARVE_OK);
+    (void)varve_work(s.store, 1, NULL);
+    const uint64_t before = varve_sim_fault_hits(s.sim);
+    ck_assert_int_eq(varve_sim_fault_nth(s.sim, n, false, error), 0);
+    for (int i = 12; i < 40; i++) {
+        const varve_status rc = sim_store_put(&s, "t", i, 0, ROWS, VARVE_POLICY_DURABLE_GROUP);
+        accepted += rc == VARVE_OK;
+        refused += rc < 0;
+    }
+    const uint64_t hits = varve_sim_fault_hits(s.sim) - before;
+    varve_sim_fault_clear(s.sim);
+    if (sim_store_stats(&s).failed == 0)
+        ck_assert_int_le(refused, 1);
+    sim_store_kill(&s);
+    sim_store_open(&s);
+    const int64_t there = sim_store_count(&s, "t");
+    ck_assert_msg(there >= (12 + accepted) * ROWS && there <= (12 + accepted + refused) * ROWS,
+                  "operation %llu", (unsigned long long)n);
+    sim_store_destroy(&s);
+    return hits;
+}
+
+START_TEST(a_switch_survives_every_failing_operation)
+{
+    for (uint64_t n = 1; switch_with_fault(n, ENOSPC) > 0; n++)
+        (void)switch_with_fault(n, EIO);
+}
+END_TEST
+
+static void add(TCase *cases)
+{
+    tcase_add_test(cases, a_segment_is_listed_when_it_is_put_to_use);
+    tcase_add_test(cases, a_current_segment_that_looks_unused_is_refused);
+    tcase_add_test(cases, a_switch_survives_every_failing_operation);
+}
+
+int main(void)
+{
+    return sim_store_main("log_segment", add);
+}

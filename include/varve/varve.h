@@ -559,8 +559,9 @@ VARVE_API varve_status varve_snapshot_take(varve_store *store, varve_snapshot **
 VARVE_API void varve_snapshot_release(varve_snapshot *snapshot);
 
 /* Iterate over partitions from directories only, nothing decoded: the columns are the partition
- * key, then `rows` (bigint, an upper bound where sources overlap), `first` and `last` (time).
- * Of `scan`, the partitions, key range, snapshot and limit count. */
+ * key, then `rows` (bigint, an upper bound where sources overlap and in a snapshot), `first` and
+ * `last` (time; rows that were deleted count). Of `scan`, the partitions, key range, order, snapshot
+ * and limit count. */
 VARVE_API varve_status varve_partitions_open(varve_store *store, const varve_table *table,
                                              const varve_scan *scan, varve_cursor **ret_cursor,
                                              varve_error *err);

@@ -184,5 +184,10 @@ varve_status varve_partitions_open(varve_store *store, const varve_table *table,
                                    varve_error *err)
 {
     const varve_status rc = read_check(store, table, scan, false, ret_cursor, err);
-    return rc < 0 ? rc : read_open(store, table, scan, varve_partitions_cursor, ret_cursor, err);
+
+    if (rc < 0)
+        return rc;
+    varve_scan whole = *scan; /* no file is left out for its times: partitions are counted whole */
+    whole.flags &= ~(uint32_t)(VARVE_SCAN_FROM | VARVE_SCAN_TO);
+    return read_open(store, table, &whole, varve_partitions_cursor, ret_cursor, err);
 }

@@ -594,8 +594,12 @@ void model_rig_step(struct model_rig *rig)
         create_table(rig, &rig->tables[rig->step - 1]);
     else if (kind < 60)
         write_batch(rig);
-    else if (kind < 76)
+    else if (kind < 73)
         model_scan(rig);
+    else if (kind < 75)
+        model_partitions(rig);
+    else if (kind < 76)
+        model_split(rig);
     else if (kind < 86)
         model_aggregate(rig);
     else

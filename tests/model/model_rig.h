@@ -67,4 +67,8 @@ void model_aggregate(struct model_rig *rig);
 /* Everything in a table, both ways, and in SQLite. */
 void model_full_scan(struct model_rig *rig, struct model_table *table);
 
+/* model_ranges.c */
+void model_partitions(struct model_rig *rig);
+void model_split(struct model_rig *rig);
+
 #endif

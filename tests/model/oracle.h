@@ -109,6 +109,9 @@ struct oracle_result {
 
 /* The order of two values of one column type: the order of keys, min and max. */
 int oracle_compare(const struct oracle_column *column, const varve_value *a, const varve_value *b);
+/* The order of two partition keys. */
+int oracle_compare_partitions(const struct oracle_schema *schema, const varve_value *a,
+                              const varve_value *b);
 /* Whether a value read is the one that was written: bit for bit, but for a key by its order. */
 bool oracle_same(const struct oracle_column *column, const varve_value *want,
                  const varve_value *got, bool key);
@@ -134,6 +137,19 @@ void oracle_aggregate(const struct oracle_table *table, uint64_t seq, const varv
 void oracle_result_free(struct oracle_result *result);
 /* How many rows a full scan would show. */
 uint64_t oracle_rows(const struct oracle_table *table, uint64_t seq);
+
+/* A partition that has, or ever had, a row. */
+struct oracle_partition {
+    const varve_value *key; /* borrowed from the table */
+    int64_t rows;           /* after commit `seq` */
+    int64_t first, last;    /* their times, if there are any */
+    int64_t first_ever, last_ever;
+};
+
+/* Those that the scan asks for by key, in its order; its times and limit do not count. Freed by the
+ * caller. Returns how many. */
+uint64_t oracle_partitions(const struct oracle_table *table, uint64_t seq, const varve_scan *scan,
+                           struct oracle_partition **ret_partitions);
 
 /* oracle_sum.c: exact sums --------------------------------------------------------------------- */
 

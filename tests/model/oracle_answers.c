@@ -133,6 +133,46 @@ uint64_t oracle_rows(const struct oracle_table *table, uint64_t seq)
     return n;
 }
 
+static void partition_add(struct oracle_partition *p, int64_t time, bool live)
+{
+    if (time < p->first_ever)
+        p->first_ever = time;
+    if (time > p->last_ever)
+        p->last_ever = time;
+    if (!live)
+        return;
+    if (p->rows == 0 || time < p->first)
+        p->first = time;
+    if (p->rows == 0 || time > p->last)
+        p->last = time;
+    p->rows++;
+}
+
+uint64_t oracle_partitions(const struct oracle_table *table, uint64_t seq, const varve_scan *scan,
+                           struct oracle_partition **ret_partitions)
+{
+    const struct oracle_schema *schema = &table->schema;
+    const bool reverse = is_reverse(schema, scan);
+    struct oracle_partition *all = oracle_grown(NULL, (table->n_rows + 1) * sizeof *all);
+    struct oracle_cell cells[ORACLE_COLUMNS_MAX + 1];
+    varve_scan by_key = *scan;
+    uint64_t n = 0;
+
+    by_key.flags &= ~(uint32_t)(VARVE_SCAN_FROM | VARVE_SCAN_TO);
+    for (size_t i = 0; i < table->n_rows; i++) {
+        const struct oracle_row *row = table->rows[reverse ? table->n_rows - 1 - i : i];
+        if (!is_asked(schema, &by_key, row->key))
+            continue;
+        const int64_t time = row->key[schema->n_partition].as.i64;
+        if (n == 0 || oracle_compare_partitions(schema, all[n - 1].key, row->key) != 0)
+            all[n++] =
+                (struct oracle_partition){.key = row->key, .first_ever = time, .last_ever = time};
+        partition_add(&all[n - 1], time, oracle_row_at(schema, row, seq, cells));
+    }
+    *ret_partitions = all;
+    return n;
+}
+
 /* ---------------------------------------------------------------------------------- Aggregates */
 
 struct group {

@@ -9,8 +9,6 @@
 /* realloc() that aborts the test instead of failing. */
 void *oracle_grown(void *memory, size_t bytes);
 int oracle_sign(int64_t a, int64_t b);
-int oracle_compare_partitions(const struct oracle_schema *schema, const varve_value *a,
-                              const varve_value *b);
 /* The row as it was after commit `seq`, marker first; false: there was none. */
 bool oracle_row_at(const struct oracle_schema *schema, const struct oracle_row *row, uint64_t seq,
                    struct oracle_cell *cells);

@@ -64,20 +64,17 @@ static bool cell_is_equal(const struct sample *s, uint32_t row, const struct dec
            (s->in.lane != VARVE_LANE_DEC || d->scales[at] == s->scales[row]);
 }
 
-static void check_range(const struct varve_kernels *k, const struct sample *s,
-                        const struct varve_block *block, uint32_t first, uint32_t n,
-                        struct decoded *d)
+/* States do not depend on how values are decoded. */
+static void check_states(const struct sample *s, const struct varve_block *block, uint32_t first,
+                         uint32_t n)
 {
     uint64_t live[VARVE_BLOCK_STATE_WORDS], deleted[VARVE_BLOCK_STATE_WORDS];
-
     bool sound = true;
 
-    decode(k, block, first, n, d);
     varve_block_states(block, first, n, live, deleted);
     for (uint32_t j = 0; j < n; j++) {
         const bool is_deleted = s->in.deleted != NULL && varve_bit_get(s->in.deleted, first + j);
-        sound = sound && cell_is_equal(s, first + j, d, j) &&
-                varve_bit_get(live, j) == sample_is_live(s, first + j) &&
+        sound = sound && varve_bit_get(live, j) == sample_is_live(s, first + j) &&
                 varve_bit_get(deleted, j) == is_deleted;
     }
     if (n % 64 != 0) {
@@ -85,6 +82,20 @@ static void check_range(const struct varve_kernels *k, const struct sample *s,
         sound = sound && deleted[n / 64] >> (n % 64) == 0;
     }
     ck_assert(sound);
+}
+
+static void check_range(const struct varve_kernels *k, const struct sample *s,
+                        const struct varve_block *block, uint32_t first, uint32_t n,
+                        struct decoded *d)
+{
+    bool sound = true;
+
+    decode(k, block, first, n, d);
+    for (uint32_t j = 0; j < n; j++)
+        sound = sound && cell_is_equal(s, first + j, d, j);
+    ck_assert(sound);
+    if (k == varve_kernels_at(0))
+        check_states(s, block, first, n);
 }
 
 static void check_ranges(const struct varve_kernels *k, const struct sample *s,
@@ -97,12 +108,13 @@ static void check_ranges(const struct varve_kernels *k, const struct sample *s,
     check_range(k, s, block, 0, n, d);
     for (uint32_t i = 0; i < sizeof cuts / sizeof *cuts && cuts[i] < n; i++) {
         const uint32_t left = n - cuts[i];
-        check_range(k, s, block, cuts[i], left, d);
+        if (i % 4 == 1) /* to the end; where it begins is what matters, and 60 rows show that */
+            check_range(k, s, block, cuts[i], left, d);
         check_range(k, s, block, cuts[i], left < 60 ? left : 60, d);
         check_range(k, s, block, cuts[i], 1, d);
     }
     varve_rng_seed(&rng, n);
-    for (uint32_t i = 0; i < 6; i++) {
+    for (uint32_t i = 0; i < 4; i++) {
         const uint32_t first = (uint32_t)varve_rng_below(&rng, n);
         check_range(k, s, block, first, (uint32_t)varve_rng_below(&rng, n - first + 1), d);
     }

@@ -103,14 +103,16 @@ varve_batch *sim_store_batch(struct sim_store *s, const char *name, int k, int64
     varve_batch *batch = NULL;
 
     ck_assert_int_eq(varve_batch_new(s->store, &batch, &s->err), VARVE_OK);
-    for (int64_t i = first; i < first + n; i++) {
+    varve_status rc = VARVE_OK; /* judged once: every ck_assert is a system call */
+    for (int64_t i = first; i < first + n && rc == VARVE_OK; i++) {
         varve_value values[3] = {
             {.type = VARVE_INT}, {.type = VARVE_TIMESTAMP}, {.type = VARVE_BIGINT}};
         values[0].as.i64 = k;
         values[1].as.i64 = i;
         values[2].as.i64 = 3 * i;
-        ck_assert_int_eq(varve_batch_put_row(batch, table, values, 3, NULL, &s->err), VARVE_OK);
+        rc = varve_batch_put_row(batch, table, values, 3, NULL, &s->err);
     }
+    ck_assert_msg(rc == VARVE_OK, "put: %s", s->err.message);
     return batch;
 }
 
@@ -142,9 +144,11 @@ int64_t sim_store_rows(struct sim_store *s, const varve_table *table, varve_snap
     rc = varve_scan_open(s->store, table, &scan, &cursor, &s->err);
     ck_assert_msg(rc == VARVE_OK, "scan: %s", s->err.message);
     while ((rc = varve_cursor_next(cursor, &view, &s->err)) == VARVE_OK) {
+        bool sound = true;
         for (uint32_t i = 0; i < view->rows; i++, rows++)
-            ck_assert_int_eq(varve_view_value(view, i, 2).as.i64,
-                             3 * varve_view_value(view, i, 1).as.i64);
+            sound = sound &&
+                    varve_view_value(view, i, 2).as.i64 == 3 * varve_view_value(view, i, 1).as.i64;
+        ck_assert(sound);
     }
     ck_assert_msg(rc == VARVE_END, "next: %s", s->err.message);
     varve_cursor_close(cursor);

@@ -29,7 +29,7 @@ static void check_all(struct sst_model *m, uint32_t group_rows, uint64_t cache_b
     }
     struct varve_source *source;
     ck_assert_int_eq(varve_sst_source_open(sst, &d.heap.heap, &source, NULL), VARVE_OK);
-    for (int i = 0; i < 60 && m->n_parts > 0; i++) {
+    for (int i = 0; i < 24 && m->n_parts > 0; i++) {
         const uint32_t p = (uint32_t)varve_rng_below(&m->rng, m->n_parts);
         const struct varve_rows *rows = &m->parts[p].rows.rows;
         const int64_t a = rows->time[varve_rng_below(&m->rng, rows->n)];

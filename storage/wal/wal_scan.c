@@ -251,7 +251,7 @@ static varve_status segment_enter(struct varve_wal_reader *r, varve_error *err)
     struct varve_wal_cursor *const at = &r->at;
     struct varve_wal_found *const found = &r->found[at->segment];
     struct varve_wal_header h;
-    uint64_t checksum;
+    uint64_t checksum = 0;
 
     at->page_no = 0;
     const varve_status rc = header_get(r, at->segment, &h, &checksum, err);

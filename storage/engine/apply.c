@@ -27,6 +27,7 @@ static void apply_data(varve_store *store, struct varve_pending *pending)
         const struct varve_section section = varve_batch_section(pending->batch, i);
         dropped += varve_memtable_apply(pending->targets[i]->memtable, &section, &apply);
         rows += section.rows->n;
+        varve_generation_touch(store, pending->targets[i]);
         varve_generation_leave(store, pending->targets[i]);
     }
     if (pending->targets != pending->inline_targets)
@@ -94,6 +95,7 @@ static void apply_drop(varve_store *store, struct varve_pending *pending)
         varve_mutex_lock(&store->view_lock);
         table->dropped = true;
         varve_mutex_unlock(&store->view_lock);
+        varve_generation_stop(store, table);
         retire_files(store, varve_version_table(before, id), number);
     }
     varve_version_unref(before);
@@ -122,9 +124,7 @@ void varve_apply(varve_store *store, struct varve_pending *pending)
 void varve_apply_publish(varve_store *store, uint64_t lsn_end)
 {
     varve_mutex_lock(&store->view_lock);
-    for (size_t i = 0; i < store->n_tables; i++)
-        for (struct varve_generation *g = store->tables[i]->oldest; g != NULL; g = g->next)
-            varve_memtable_publish(g->memtable);
+    varve_generations_publish_locked(store);
     store->commit_lsn = lsn_end;
     varve_mutex_unlock(&store->view_lock);
     varve_generations_settle(store);

@@ -77,6 +77,13 @@ void varve_generations_settle(varve_store *store);
 varve_status varve_generation_enter(varve_store *store, struct varve_generation *generation,
                                     varve_error *err);
 void varve_generation_leave(varve_store *store, struct varve_generation *generation);
+/* After its memory changed: keep the store's sums. */
+void varve_generation_count(varve_store *store, struct varve_generation *generation);
+/* It has been applied to: the next publish makes that visible. */
+void varve_generation_touch(varve_store *store, struct varve_generation *generation);
+void varve_generations_publish_locked(varve_store *store) VARVE_REQUIRES(&store->view_lock);
+/* The table takes no more rows (it is being dropped): its memtable counts as waiting. */
+void varve_generation_stop(varve_store *store, struct varve_table *table);
 
 /*
  * Where replay would start if `without` (may be NULL) had been flushed: the oldest point that a

@@ -71,6 +71,11 @@ static struct varve_generation *next_generation(varve_store *store)
 {
     struct varve_generation *found = NULL;
 
+    varve_mutex_lock(&store->queue_lock);
+    const bool none = store->n_flushable == 0; /* so that idle tables cost nothing */
+    varve_mutex_unlock(&store->queue_lock);
+    if (none)
+        return NULL;
     varve_mutex_lock(&store->view_lock);
     varve_mutex_lock(&store->queue_lock);
     for (size_t i = 0; i < store->n_tables; i++) {
@@ -366,7 +371,7 @@ static void installed(varve_store *store, struct varve_flush *flush)
 
     for (uint32_t i = 0; i < flush->n_files; i++)
         bytes += flush->files[i].entry.properties.file_size;
-    const uint64_t freed = varve_memtable_bytes(generation->memtable);
+    const uint64_t freed = generation->counted;
     flush_free(store, flush);
     store->flush = NULL;
     varve_generation_free(generation);
@@ -374,6 +379,9 @@ static void installed(varve_store *store, struct varve_flush *flush)
     store->flush_error.status = VARVE_OK;
     store->stats.flushes++;
     store->stats.bytes_flush += bytes;
+    assert(store->n_flushable > 0 && store->waiting_bytes >= freed);
+    store->n_flushable--;
+    store->waiting_bytes -= freed;
     store->memtable_bytes -= freed < store->memtable_bytes ? freed : store->memtable_bytes;
     varve_cond_broadcast(&store->commit_done);
     varve_mutex_unlock(&store->queue_lock);
@@ -386,6 +394,11 @@ static struct varve_table *dropped_table(varve_store *store)
 {
     struct varve_table *found = NULL;
 
+    varve_mutex_lock(&store->queue_lock);
+    const bool none = store->n_dropped == 0;
+    varve_mutex_unlock(&store->queue_lock);
+    if (none)
+        return NULL;
     varve_mutex_lock(&store->view_lock);
     for (size_t i = 0; i < store->n_tables && found == NULL; i++)
         if (store->tables[i]->dropped && store->tables[i]->oldest != NULL)
@@ -403,6 +416,15 @@ static void release_dropped(varve_store *store, struct varve_table *table)
     table->oldest = table->active = NULL;
     varve_mutex_unlock(&store->view_lock);
     varve_log_release(store);
+    varve_mutex_lock(&store->queue_lock);
+    assert(store->n_dropped > 0);
+    store->n_dropped--;
+    for (const struct varve_generation *g = garbage; g != NULL; g = g->next) {
+        assert(!g->touched && store->waiting_bytes >= g->counted);
+        store->waiting_bytes -= g->counted;
+        store->n_flushable -= g->flushable;
+    }
+    varve_mutex_unlock(&store->queue_lock);
     while (garbage != NULL) {
         struct varve_generation *next = garbage->next;
         varve_generation_free(garbage);

@@ -5,9 +5,86 @@
  * such state of all tables is where replay starts. It is taken when the first section is counted
  * in, so an idle table pins no log.
  *
+ * Nothing here, and nothing that a commit does, walks all tables: a store may have thousands. Tables
+ * whose active memtable has taken a record stand in a list, in the order of those records, so the
+ * one that pins most log and the one that has grown old are its first; bytes are kept as sums.
+ *
  * All functions require the log token.
  */
 #include "storage/engine/commit_int.h"
+
+/* ----------------------------------------------------------------- Tables that take rows, in order */
+
+static void filling_add(varve_store *store, struct varve_table *table)
+{
+    table->older = store->newest_filling;
+    table->newer = NULL;
+    if (store->newest_filling != NULL)
+        store->newest_filling->newer = table;
+    else
+        store->oldest_filling = table;
+    store->newest_filling = table;
+}
+
+static void filling_remove(varve_store *store, struct varve_table *table)
+{
+    if (table->older != NULL)
+        table->older->newer = table->newer;
+    else
+        store->oldest_filling = table->newer;
+    if (table->newer != NULL)
+        table->newer->older = table->older;
+    else
+        store->newest_filling = table->older;
+    table->older = table->newer = NULL;
+}
+
+/* Only an active memtable that has taken a record counts among those that fill: what an empty one
+ * holds cannot be had by a flush. */
+void varve_generation_count(varve_store *store, struct varve_generation *generation)
+{
+    const bool active = generation == generation->table->active;
+    const uint64_t before = generation->counted;
+    const uint64_t now = active && generation->start.lsn == UINT64_MAX
+                             ? 0
+                             : varve_memtable_bytes(generation->memtable);
+
+    if (now == before)
+        return;
+    generation->counted = now;
+    if (active) {
+        store->filling_bytes += now - before; /* modulo 2^64: it may have shrunk */
+        return;
+    }
+    varve_mutex_lock(&store->queue_lock);
+    store->waiting_bytes += now - before;
+    varve_mutex_unlock(&store->queue_lock);
+}
+
+/* The active memtable's bytes count as waiting from now on. */
+static void stop_filling(varve_store *store, struct varve_table *table)
+{
+    const uint64_t bytes = table->active->counted;
+
+    if (table->active->start.lsn != UINT64_MAX)
+        filling_remove(store, table);
+    store->filling_bytes -= bytes;
+    varve_mutex_lock(&store->queue_lock);
+    store->waiting_bytes += bytes;
+    varve_mutex_unlock(&store->queue_lock);
+}
+
+void varve_generation_stop(varve_store *store, struct varve_table *table)
+{
+    assert(table->active->pending == 0);
+    stop_filling(store, table);
+    varve_mutex_lock(&store->queue_lock);
+    store->n_dropped++;
+    varve_cond_signal(&store->work);
+    varve_mutex_unlock(&store->queue_lock);
+}
+
+/* --------------------------------------------------------------------------- Sections in, sections out */
 
 varve_status varve_generation_enter(varve_store *store, struct varve_generation *generation,
                                     varve_error *err)
@@ -22,6 +99,7 @@ varve_status varve_generation_enter(varve_store *store, struct varve_generation 
             return rc;
         }
         generation->born_us = varve_store_boot_us(store);
+        filling_add(store, generation->table);
     }
     generation->pending++;
     return VARVE_OK;
@@ -31,12 +109,33 @@ void varve_generation_leave(varve_store *store, struct varve_generation *generat
 {
     assert(generation->pending > 0);
     generation->pending--;
-    if (generation->pending > 0)
-        return;
-    if (varve_memtable_rows(generation->memtable) == 0 &&
+    if (generation->pending == 0 && varve_memtable_rows(generation->memtable) == 0 &&
         varve_memtable_end_lsn(generation->memtable) == 0) {
         varve_log_point_free(&store->heap, &generation->start);
         generation->start.lsn = UINT64_MAX; /* nothing came of it: it pins nothing */
+        if (generation == generation->table->active)
+            filling_remove(store, generation->table);
+    }
+    varve_generation_count(store, generation);
+}
+
+void varve_generation_touch(varve_store *store, struct varve_generation *generation)
+{
+    if (generation->touched)
+        return;
+    generation->touched = true;
+    generation->next_touched = store->touched;
+    store->touched = generation;
+}
+
+void varve_generations_publish_locked(varve_store *store)
+{
+    while (store->touched != NULL) {
+        struct varve_generation *generation = store->touched;
+        store->touched = generation->next_touched;
+        generation->next_touched = NULL;
+        generation->touched = false;
+        varve_memtable_publish(generation->memtable);
     }
 }
 
@@ -46,6 +145,7 @@ static void make_flushable(varve_store *store, struct varve_generation *generati
 {
     varve_mutex_lock(&store->queue_lock);
     generation->flushable = true;
+    store->n_flushable++;
     varve_memtable_freeze(generation->memtable);
     varve_cond_signal(&store->work);
     varve_mutex_unlock(&store->queue_lock);
@@ -53,14 +153,18 @@ static void make_flushable(varve_store *store, struct varve_generation *generati
 
 void varve_generations_settle(varve_store *store)
 {
-    if (store->n_retiring == 0)
-        return;
-    for (size_t i = 0; i < store->n_tables; i++) {
-        struct varve_generation *g = store->tables[i]->retiring;
-        if (g == NULL || g->pending > 0)
+    struct varve_table **link = &store->retiring;
+
+    while (*link != NULL) {
+        struct varve_table *table = *link;
+        struct varve_generation *g = table->retiring;
+        if (g->pending > 0) {
+            link = &table->next_retiring;
             continue;
-        store->tables[i]->retiring = NULL;
-        store->n_retiring--;
+        }
+        *link = table->next_retiring;
+        table->next_retiring = NULL;
+        table->retiring = NULL;
         make_flushable(store, g);
     }
 }
@@ -75,24 +179,21 @@ varve_status varve_generation_rotate(varve_store *store, struct varve_table *tab
     struct varve_generation *fresh = varve_generation_new(table, err);
     if (fresh == NULL)
         return VARVE_ENOMEM;
+    stop_filling(store, table);
     varve_mutex_lock(&store->view_lock);
     old->next = fresh;
     if (old->pending == 0)
-        varve_memtable_publish(old->memtable); /* between two records: nothing is half there */
+        varve_generations_publish_locked(store); /* between two records: nothing is half there */
     varve_mutex_unlock(&store->view_lock);
     table->active = fresh;
     if (old->pending == 0) {
         make_flushable(store, old);
     } else {
         table->retiring = old;
-        store->n_retiring++;
+        table->next_retiring = store->retiring;
+        store->retiring = table;
     }
     return VARVE_OK;
-}
-
-static bool holds_rows(const struct varve_generation *generation)
-{
-    return generation->pending > 0 || varve_memtable_rows(generation->memtable) > 0;
 }
 
 /* Whether the active memtable is older than it should get. */
@@ -103,49 +204,28 @@ static bool is_old(const varve_store *store, const struct varve_generation *gene
            now_us - generation->born_us > (int64_t)store->options.flush_interval_ms * 1000;
 }
 
-/* What there is to rotate: the active memtable whose first record is the oldest in the log, the
- * largest one, and one that has grown old. */
-struct candidates {
-    struct varve_table *largest, *oldest, *stale;
-    size_t largest_bytes;
-    size_t active_bytes; /* of all that take rows */
-    size_t total_bytes;  /* with those that wait to be flushed */
-    uint64_t oldest_lsn;
-};
-
-static void look_at(varve_store *store, struct varve_table *table, int64_t now_us,
-                    struct candidates *found)
+/* The first table whose oldest memtable still takes rows: rotating it lets log go. Those before it
+ * in the list have one that waits for a flush already. */
+static struct varve_table *oldest_to_rotate(varve_store *store)
 {
-    for (struct varve_generation *g = table->oldest; g != NULL && g != table->active; g = g->next)
-        found->total_bytes += varve_memtable_bytes(g->memtable);
-    if (!holds_rows(table->active))
-        return;
-    const size_t bytes = varve_memtable_bytes(table->active->memtable);
-    found->active_bytes += bytes;
-    found->total_bytes += bytes;
-    if (is_old(store, table->active, now_us))
-        found->stale = table;
-    if (bytes > found->largest_bytes) {
-        found->largest = table;
-        found->largest_bytes = bytes;
-    }
-    if (table->oldest == table->active && table->active->start.lsn < found->oldest_lsn) {
-        found->oldest_lsn = table->active->start.lsn;
-        found->oldest = table;
-    }
+    struct varve_table *table = store->oldest_filling;
+
+    varve_mutex_lock(&store->view_lock); /* a flush may unlink and free a memtable meanwhile */
+    while (table != NULL && table->oldest != table->active)
+        table = table->newer;
+    varve_mutex_unlock(&store->view_lock);
+    return table;
 }
 
-/* A flush may unlink and free a memtable meanwhile, so the lists are walked under the view lock. */
-static struct candidates look(varve_store *store, int64_t now_us)
+static struct varve_table *largest_to_rotate(varve_store *store)
 {
-    struct candidates found = {.oldest_lsn = UINT64_MAX};
+    struct varve_table *largest = NULL;
 
-    varve_mutex_lock(&store->view_lock);
-    for (size_t i = 0; i < store->n_tables; i++)
-        if (!store->tables[i]->dropped)
-            look_at(store, store->tables[i], now_us, &found);
-    varve_mutex_unlock(&store->view_lock);
-    return found;
+    for (struct varve_table *t = store->oldest_filling; t != NULL; t = t->newer)
+        if (t->retiring == NULL &&
+            (largest == NULL || t->active->counted > largest->active->counted))
+            largest = t;
+    return largest;
 }
 
 /* Bytes of log segments that are kept from `lsn` on and could go (positions have gaps, so they do not
@@ -164,21 +244,33 @@ static uint64_t pinned_bytes(varve_store *store, uint64_t lsn)
     return bytes;
 }
 
+/* The first in the list is the one that has waited longest. */
+static struct varve_table *stale_to_rotate(varve_store *store)
+{
+    struct varve_table *first = store->oldest_filling;
+
+    return first != NULL && is_old(store, first->active, varve_store_boot_us(store)) ? first : NULL;
+}
+
 void varve_generations_check(varve_store *store)
 {
-    const struct candidates found = look(store, varve_store_boot_us(store));
+    struct varve_table *chosen = NULL;
 
+    assert(store->oldest_filling != NULL || store->filling_bytes == 0);
     varve_mutex_lock(&store->queue_lock);
-    store->memtable_bytes = found.total_bytes;
+    store->memtable_bytes = store->filling_bytes + store->waiting_bytes;
     varve_mutex_unlock(&store->queue_lock);
-    struct varve_table *chosen = found.stale;
     /* Together, however many tables share them: what commits are held back for can then always be
      * flushed, since half of the limit at most is in memtables that still take rows. */
-    if (found.active_bytes >= store->options.memtable_bytes)
-        chosen = found.largest;
-    else if (chosen == NULL && found.oldest != NULL &&
-             pinned_bytes(store, found.oldest_lsn) > store->options.max_wal_bytes)
-        chosen = found.oldest;
+    if (store->filling_bytes >= store->options.memtable_bytes) {
+        chosen = largest_to_rotate(store);
+    } else {
+        chosen = stale_to_rotate(store);
+        struct varve_table *oldest = chosen == NULL ? oldest_to_rotate(store) : NULL;
+        if (oldest != NULL &&
+            pinned_bytes(store, oldest->active->start.lsn) > store->options.max_wal_bytes)
+            chosen = oldest;
+    }
     if (chosen != NULL)
         (void)varve_generation_rotate(store, chosen, NULL); /* no memory: the next turn tries */
 }

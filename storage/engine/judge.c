@@ -111,6 +111,7 @@ static varve_status reserve_section(varve_store *store, struct varve_pending *pe
         varve_generation_leave(store, table->active);
         return rc;
     }
+    varve_generation_count(store, table->active);
     pending->targets[i] = table->active;
     return VARVE_OK;
 }

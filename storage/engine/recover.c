@@ -143,6 +143,8 @@ static varve_status apply_section(varve_store *store, const struct varve_section
     rc = varve_memtable_reserve(generation->memtable, section, err);
     if (rc == VARVE_OK)
         (void)varve_memtable_apply(generation->memtable, section, &apply);
+    if (rc == VARVE_OK)
+        varve_generation_touch(store, generation);
     varve_generation_leave(store, generation);
     return rc;
 }
@@ -228,6 +230,7 @@ static varve_status replay_drop(varve_store *store, struct varve_span bytes, var
             return rc;
     }
     table->dropped = table->dropping = true;
+    varve_generation_stop(store, table);
     return VARVE_OK;
 }
 

@@ -61,10 +61,13 @@ struct varve_generation {
     struct varve_table *table;
     uint64_t pending; /* sections reserved and not yet applied. Log token */
     struct varve_log_point
-        start;       /* before its first record; lsn UINT64_MAX: no record. Log token */
-    int64_t born_us; /* boot clock of its first record */
-    uint64_t number; /* ascending over all tables; fixed */
-    bool flushable;  /* queue lock */
+        start;        /* before its first record; lsn UINT64_MAX: no record. Log token */
+    int64_t born_us;  /* boot clock of its first record */
+    uint64_t number;  /* ascending over all tables; fixed */
+    uint64_t counted; /* of its bytes, how many the store's sums contain. Log token */
+    struct varve_generation *next_touched; /* log token */
+    bool touched;                          /* applied to and not published. Log token */
+    bool flushable;                        /* queue lock */
 };
 
 struct varve_table {
@@ -75,6 +78,8 @@ struct varve_table {
     struct varve_generation *oldest;   /* view lock for the list; the log token makes new ones */
     struct varve_generation *active;   /* log token */
     struct varve_generation *retiring; /* the one before, while commits still go there. Log token */
+    struct varve_table *next_retiring; /* log token */
+    struct varve_table *older, *newer; /* in the list of those that take rows. Log token */
     uint64_t flushed_lsn; /* from the manifest; replay skips records below. Open only */
 };
 
@@ -200,7 +205,8 @@ struct varve_store {
     struct varve_view *views;      /* view lock */
     uint64_t n_views;              /* view lock */
     struct varve_table **tables;   /* view lock; ascending by name; dropped ones too */
-    size_t n_tables, tables_capacity;
+    struct varve_table **by_id;    /* the same, ascending by id */
+    size_t n_tables, tables_capacity, by_id_capacity;
     int64_t safe_now_us;  /* view lock */
     int64_t safe_boot_us; /* boot clock at safe_now_us */
     uint8_t boot_id[16];  /* fixed at open */
@@ -227,13 +233,17 @@ struct varve_store {
     struct varve_pending_list intake; /* taken from the queue, not yet judged */
     struct varve_pending_list opened; /* of the group being filled */
     struct varve_commit_group groups[VARVE_GROUPS_MAX];
-    uint32_t group_first, n_groups;  /* ring of groups in flight */
-    struct varve_log_point appended; /* after the last record appended; no origins */
-    uint64_t next_generation;        /* number of the next memtable */
-    uint32_t n_retiring;             /* tables that have a retiring memtable */
-    struct varve_origins judged;     /* origins up to the last record appended */
-    struct varve_origins origins;    /* origins up to the last record applied */
-    struct varve_log_point applied;  /* after the last record applied; without origins */
+    uint32_t group_first, n_groups;   /* ring of groups in flight */
+    struct varve_log_point appended;  /* after the last record appended; no origins */
+    uint64_t next_generation;         /* number of the next memtable */
+    struct varve_table *retiring;     /* tables that have a retiring memtable */
+    struct varve_generation *touched; /* applied to since the last publish */
+    /* Tables whose active memtable has taken a record, by the place of its first one in the log. */
+    struct varve_table *oldest_filling, *newest_filling;
+    uint64_t filling_bytes;         /* of their active memtables */
+    struct varve_origins judged;    /* origins up to the last record appended */
+    struct varve_origins origins;   /* origins up to the last record applied */
+    struct varve_log_point applied; /* after the last record applied; without origins */
     uint64_t term; /* of the records written since the open; `appended` has that of the last one */
     uint32_t next_table_id;
     uint32_t n_epochs, epochs_capacity; /* fixed at open */
@@ -241,7 +251,10 @@ struct varve_store {
     uint64_t last_append_us;    /* boot clock; 0: nothing since the last idle seal */
     bool interval_used;         /* some commit had VARVE_POLICY_INTERVAL */
     uint64_t unsynced_since_us; /* oldest byte acknowledged and not synced; 0: none */
-    uint64_t memtable_bytes;    /* of all generations. Queue lock */
+    uint64_t memtable_bytes;    /* of all generations, at the last turn. Queue lock */
+    uint64_t waiting_bytes;     /* of those that take no more rows. Queue lock */
+    uint32_t n_flushable;       /* memtables that wait for a flush. Queue lock */
+    uint32_t n_dropped;         /* tables dropped whose memtables have not been freed. Queue lock */
 
     /* Queue lock: between the task that makes segments, the log token, and the next edit */
     struct varve_mutex segment_lock;         /* makes segments; taken before the manifest lock */

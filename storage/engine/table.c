@@ -56,8 +56,10 @@ void varve_store_tables_free(varve_store *store)
         table_free(store->tables[i]);
     if (store->tables != NULL)
         varve_free(&store->heap, store->tables, store->tables_capacity * sizeof *store->tables);
-    store->tables = NULL;
-    store->n_tables = store->tables_capacity = 0;
+    if (store->by_id != NULL)
+        varve_free(&store->heap, store->by_id, store->by_id_capacity * sizeof *store->by_id);
+    store->tables = store->by_id = NULL;
+    store->n_tables = store->tables_capacity = store->by_id_capacity = 0;
 }
 
 varve_status varve_table_new(varve_store *store, const struct varve_schema *schema,
@@ -76,7 +78,9 @@ varve_status varve_table_new(varve_store *store, const struct varve_schema *sche
     }
     varve_mutex_lock(&store->view_lock);
     const bool room = varve_vec_grow(&store->heap, (void **)&store->tables, sizeof *store->tables,
-                                     store->n_tables + 1, &store->tables_capacity);
+                                     store->n_tables + 1, &store->tables_capacity) &&
+                      varve_vec_grow(&store->heap, (void **)&store->by_id, sizeof *store->by_id,
+                                     store->n_tables + 1, &store->by_id_capacity);
     varve_mutex_unlock(&store->view_lock);
     if (!room) {
         table_free(table);
@@ -86,16 +90,49 @@ varve_status varve_table_new(varve_store *store, const struct varve_schema *sche
     return VARVE_OK;
 }
 
+/* The first table whose name is not below `name`, case aside. */
+static size_t name_position_locked(const varve_store *store, const char *name)
+    VARVE_REQUIRES(&store->view_lock)
+{
+    size_t low = 0, high = store->n_tables;
+
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (strcasecmp(store->tables[middle]->schema->name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static size_t id_position_locked(const varve_store *store, uint32_t table_id)
+    VARVE_REQUIRES(&store->view_lock)
+{
+    size_t low = 0, high = store->n_tables;
+
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (store->by_id[middle]->schema->table_id < table_id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 void varve_table_link(struct varve_table *table)
 {
     varve_store *store = table->store;
 
     varve_mutex_lock(&store->view_lock);
-    assert(store->n_tables < store->tables_capacity);
-    size_t i = store->n_tables;
-    for (; i > 0 && strcmp(store->tables[i - 1]->schema->name, table->schema->name) > 0; i--)
-        store->tables[i] = store->tables[i - 1];
+    assert(store->n_tables < store->tables_capacity && store->n_tables < store->by_id_capacity);
+    size_t i = name_position_locked(store, table->schema->name);
+    memmove(&store->tables[i + 1], &store->tables[i], (store->n_tables - i) * sizeof table);
     store->tables[i] = table;
+    i = id_position_locked(store, table->schema->table_id);
+    memmove(&store->by_id[i + 1], &store->by_id[i], (store->n_tables - i) * sizeof table);
+    store->by_id[i] = table;
     store->n_tables++;
     varve_mutex_unlock(&store->view_lock);
 }
@@ -111,9 +148,9 @@ struct varve_table *varve_store_table_by_id(varve_store *store, uint32_t table_i
     struct varve_table *found = NULL;
 
     varve_mutex_lock(&store->view_lock);
-    for (size_t i = 0; i < store->n_tables && found == NULL; i++)
-        if (store->tables[i]->schema->table_id == table_id)
-            found = store->tables[i];
+    const size_t i = id_position_locked(store, table_id);
+    if (i < store->n_tables && store->by_id[i]->schema->table_id == table_id)
+        found = store->by_id[i];
     varve_mutex_unlock(&store->view_lock);
     return found;
 }
@@ -123,9 +160,12 @@ struct varve_table *varve_store_table_by_name(varve_store *store, const char *na
     struct varve_table *found = NULL;
 
     varve_mutex_lock(&store->view_lock);
-    for (size_t i = 0; i < store->n_tables && found == NULL; i++)
-        if (!store->tables[i]->dropped && strcasecmp(store->tables[i]->schema->name, name) == 0)
+    for (size_t i = name_position_locked(store, name);
+         i < store->n_tables && strcasecmp(store->tables[i]->schema->name, name) == 0; i++)
+        if (!store->tables[i]->dropped) { /* dropped ones of that name may stand beside it */
             found = store->tables[i];
+            break;
+        }
     varve_mutex_unlock(&store->view_lock);
     return found;
 }

@@ -64,13 +64,31 @@ void varve_version_unref(struct varve_version *version)
     varve_free(heap, version, sizeof *version);
 }
 
+static uint32_t table_position(const struct varve_version *version, uint32_t table_id)
+{
+    uint32_t low = 0, high = version->n_tables;
+
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (version->tables[middle]->schema->table_id < table_id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool is_table(const struct varve_version *version, uint32_t position, uint32_t table_id)
+{
+    return position < version->n_tables && version->tables[position]->schema->table_id == table_id;
+}
+
 const struct varve_table_entry *varve_version_table(const struct varve_version *version,
                                                     uint32_t table_id)
 {
-    for (uint32_t i = 0; i < version->n_tables; i++)
-        if (version->tables[i]->schema->table_id == table_id)
-            return version->tables[i];
-    return NULL;
+    const uint32_t at = table_position(version, table_id);
+
+    return is_table(version, at, table_id) ? version->tables[at] : NULL;
 }
 
 const struct varve_table_entry *varve_version_find(const struct varve_version *version,
@@ -163,25 +181,6 @@ struct varve_version *varve_version_clone(const struct varve_version *from)
         return NULL;
     }
     return to;
-}
-
-static uint32_t table_position(const struct varve_version *version, uint32_t table_id)
-{
-    uint32_t low = 0, high = version->n_tables;
-
-    while (low < high) {
-        const uint32_t middle = low + (high - low) / 2;
-        if (version->tables[middle]->schema->table_id < table_id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static bool is_table(const struct varve_version *version, uint32_t position, uint32_t table_id)
-{
-    return position < version->n_tables && version->tables[position]->schema->table_id == table_id;
 }
 
 varve_status varve_version_put_schema(struct varve_version *version, struct varve_schema *schema)

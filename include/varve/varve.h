@@ -307,7 +307,7 @@ VARVE_API varve_status varve_table_open(varve_store *store, const char *name,
                                         varve_table **ret_table, varve_error *err);
 /* Remove a table and, when no view needs them any more, its files. Durable on return. */
 VARVE_API varve_status varve_table_drop(varve_store *store, const char *name, varve_error *err);
-/* The `position`-th table in order of name, or NULL. */
+/* The `position`-th table in order of name (case-insensitive), or NULL. */
 VARVE_API varve_table *varve_table_at(varve_store *store, uint32_t position);
 /* Borrowed until varve_close(). */
 VARVE_API const varve_schema *varve_table_schema(const varve_table *table);
@@ -620,7 +620,7 @@ typedef struct varve_stats {
     uint64_t cache_misses;
     uint64_t wal_bytes; /* of segments on disk that hold data */
     uint64_t wal_segments;
-    uint64_t lsn_durable;
+    uint64_t lsn_durable; /* read-only: known durable then; with no writer, what recovery keeps */
     uint64_t lsn_committed;
     uint64_t lsn_replay;        /* replay would start here */
     uint64_t recovered_records; /* by the open */

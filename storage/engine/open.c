@@ -88,6 +88,16 @@ int64_t varve_store_safe_now_locked(varve_store *store)
     return store->safe_now_us;
 }
 
+/* A boot that could not be identified (zeros) is no other's, not even that of the last open: then
+ * the wall clock decides, as after a reboot. */
+static bool is_same_boot(const varve_store *store)
+{
+    static const uint8_t unknown[sizeof store->boot_id];
+
+    return memcmp(store->boot_id, unknown, sizeof unknown) != 0 &&
+           memcmp(store->boot_id, store->version->boot_id, sizeof unknown) == 0;
+}
+
 /* Within the same boot time goes on by elapsed BOOTTIME; after a reboot the wall clock is believed
  * if it is within 30 days of the last value, else the store is clock-suspect and time stands. */
 static void start_clock(varve_store *store)
@@ -100,8 +110,7 @@ static void start_clock(varve_store *store)
     store->safe_boot_us = now.boot_us;
     if (version->safe_now_us == 0) { /* a new store */
         store->safe_now_us = now.wall_us;
-    } else if (memcmp(version->boot_id, store->boot_id, sizeof store->boot_id) == 0 &&
-               now.boot_us >= version->boot_us) {
+    } else if (is_same_boot(store) && now.boot_us >= version->boot_us) {
         store->safe_now_us = version->safe_now_us + (now.boot_us - version->boot_us);
     } else if (now.wall_us >= version->safe_now_us - month_us &&
                now.wall_us <= version->safe_now_us + month_us) {
@@ -386,7 +395,8 @@ varve_status varve_open(const char *path, const varve_options *options, varve_st
     if (rc == VARVE_OK) {
         store->pid = store->vfs->ops->pid(store->vfs);
         store->stats.io_backend = store->vfs->backend;
-        (void)store->vfs->ops->boot_id(store->vfs, store->boot_id);
+        if (store->vfs->ops->boot_id(store->vfs, store->boot_id) < 0) /* see is_same_boot() */
+            memset(store->boot_id, 0, sizeof store->boot_id);
         rc = varve_cache_create(&store->heap, complete.cache_bytes, &store->cache, &detail);
     }
     if (rc == VARVE_OK)

@@ -485,8 +485,11 @@ varve_status varve_recover_read_only(varve_store *store, bool live, varve_error 
         note_verdict(store, &verdict);
     if (rc == VARVE_OK)
         rc = replay(store, reader, err);
-    if (rc == VARVE_OK)
+    if (rc == VARVE_OK) {
         varve_apply_publish(store, store->applied.lsn);
+        /* Beside a writer, what it has proven durable; without one, what the next open keeps. */
+        store->stats.lsn_durable = live ? varve_wal_reader_durable_lsn(reader) : store->applied.lsn;
+    }
     varve_log_release(store);
     varve_wal_reader_close(reader);
     return rc;

@@ -209,7 +209,7 @@ struct varve_store {
     size_t n_tables, tables_capacity, by_id_capacity;
     int64_t safe_now_us;  /* view lock */
     int64_t safe_boot_us; /* boot clock at safe_now_us */
-    uint8_t boot_id[16];  /* fixed at open */
+    uint8_t boot_id[16];  /* fixed at open; zeros: unknown */
     bool clock_suspect;
 
     struct varve_mutex queue_lock;

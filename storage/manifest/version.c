@@ -18,9 +18,9 @@ static void file_unref(struct varve_file_entry *file, struct varve_heap *heap)
     varve_free(heap, file, sizeof *file);
 }
 
-static void table_free(struct varve_table_entry *table, struct varve_heap *heap)
+static void table_unref(struct varve_table_entry *table, struct varve_heap *heap)
 {
-    if (table == NULL)
+    if (table == NULL || atomic_fetch_sub_explicit(&table->refs, 1, memory_order_acq_rel) != 1)
         return;
     for (uint64_t i = 0; i < table->n_files; i++)
         file_unref(table->files[i], heap);
@@ -54,10 +54,12 @@ void varve_version_unref(struct varve_version *version)
         return;
     struct varve_heap *heap = version->heap;
     for (uint32_t i = 0; i < version->n_tables; i++)
-        table_free(version->tables[i], heap);
+        table_unref(version->tables[i], heap);
     if (version->tables != NULL)
         varve_free(heap, version->tables,
                    version->tables_capacity * sizeof(struct varve_table_entry *));
+    if (version->names != NULL)
+        varve_free(heap, version->names, version->names_capacity * sizeof *version->names);
     if (version->segments != NULL)
         varve_free(heap, version->segments, version->segments_capacity * sizeof *version->segments);
     replay_free(&version->replay, heap);
@@ -91,13 +93,31 @@ const struct varve_table_entry *varve_version_table(const struct varve_version *
     return is_table(version, at, table_id) ? version->tables[at] : NULL;
 }
 
+/* Where in the first `n` of `names` stands the first that is not below `name`. */
+static uint32_t name_position(const struct varve_version *version, uint32_t n, const char *name)
+{
+    uint32_t low = 0, high = n;
+
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        const uint32_t at = table_position(version, version->names[middle]);
+        if (strcasecmp(version->tables[at]->schema->name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 const struct varve_table_entry *varve_version_find(const struct varve_version *version,
                                                    const char *name)
 {
-    for (uint32_t i = 0; i < version->n_tables; i++)
-        if (strcasecmp(version->tables[i]->schema->name, name) == 0)
-            return version->tables[i];
-    return NULL;
+    const uint32_t at = name_position(version, version->n_tables, name);
+
+    if (at == version->n_tables)
+        return NULL;
+    const struct varve_table_entry *table = varve_version_table(version, version->names[at]);
+    return strcasecmp(table->schema->name, name) == 0 ? table : NULL;
 }
 
 /* ------------------------------------------------------------------------------------ Building */
@@ -122,6 +142,7 @@ static struct varve_table_entry *table_clone(const struct varve_table_entry *fro
 
     if (table == NULL)
         return NULL;
+    atomic_init(&table->refs, 1);
     table->schema = varve_schema_ref(from->schema);
     table->flushed_lsn = from->flushed_lsn;
     table->retention_floor = from->retention_floor;
@@ -130,7 +151,7 @@ static struct varve_table_entry *table_clone(const struct varve_table_entry *fro
         return table;
     if (!varve_vec_grow(heap, (void **)&table->files, sizeof(struct varve_file_entry *),
                         from->n_files + 1, &table->files_capacity)) {
-        table_free(table, heap);
+        table_unref(table, heap);
         return NULL;
     }
     for (uint64_t i = 0; i < from->n_files; i++) {
@@ -144,15 +165,44 @@ static struct varve_table_entry *table_clone(const struct varve_table_entry *fro
 static bool clone_tables(struct varve_version *to, const struct varve_version *from)
 {
     if (!varve_vec_grow(to->heap, (void **)&to->tables, sizeof(struct varve_table_entry *),
-                        from->n_tables, &to->tables_capacity))
+                        from->n_tables, &to->tables_capacity) ||
+        !varve_vec_grow(to->heap, (void **)&to->names, sizeof *to->names, from->n_tables,
+                        &to->names_capacity))
         return false;
     for (uint32_t i = 0; i < from->n_tables; i++) {
-        to->tables[i] = table_clone(from->tables[i], to->heap);
-        if (to->tables[i] == NULL)
-            return false;
-        to->n_tables++;
+        to->tables[i] = from->tables[i];
+        atomic_fetch_add_explicit(&to->tables[i]->refs, 1, memory_order_relaxed);
     }
+    if (from->n_tables > 0)
+        memcpy(to->names, from->names, from->n_tables * sizeof *to->names);
+    to->n_tables = from->n_tables;
     return true;
+}
+
+/* The entry at `at`, not shared with any other version: it may be changed. NULL: no memory. */
+static struct varve_table_entry *table_own(struct varve_version *version, uint32_t at)
+{
+    struct varve_table_entry *shared = version->tables[at];
+
+    if (atomic_load_explicit(&shared->refs, memory_order_acquire) == 1)
+        return shared;
+    struct varve_table_entry *own = table_clone(shared, version->heap);
+    if (own == NULL)
+        return NULL;
+    version->tables[at] = own;
+    table_unref(shared, version->heap);
+    return own;
+}
+
+/* Take the id of tables[at] out of `names`. */
+static void name_remove(struct varve_version *version, uint32_t at)
+{
+    const struct varve_schema *schema = version->tables[at]->schema;
+    const uint32_t i = name_position(version, version->n_tables, schema->name);
+
+    assert(i < version->n_tables && version->names[i] == schema->table_id);
+    memmove(&version->names[i], &version->names[i + 1],
+            (version->n_tables - i - 1) * sizeof *version->names);
 }
 
 struct varve_version *varve_version_clone(const struct varve_version *from)
@@ -183,28 +233,49 @@ struct varve_version *varve_version_clone(const struct varve_version *from)
     return to;
 }
 
+/* A newer definition of tables[at], which may have another name. */
+static varve_status replace_schema(struct varve_version *version, uint32_t at,
+                                   struct varve_schema *schema)
+{
+    if (schema->version < version->tables[at]->schema->version)
+        return VARVE_EINVAL;
+    struct varve_table_entry *table = table_own(version, at);
+    if (table == NULL)
+        return VARVE_ENOMEM;
+    name_remove(version, at);
+    const uint32_t i = name_position(version, version->n_tables - 1, schema->name);
+    memmove(&version->names[i + 1], &version->names[i],
+            (version->n_tables - i - 1) * sizeof *version->names);
+    version->names[i] = schema->table_id;
+    varve_schema_unref(table->schema);
+    table->schema = schema;
+    return VARVE_OK;
+}
+
 varve_status varve_version_put_schema(struct varve_version *version, struct varve_schema *schema)
 {
     const uint32_t at = table_position(version, schema->table_id);
     const struct varve_table_entry *same_name = varve_version_find(version, schema->name);
+    const uint32_t name_at = name_position(version, version->n_tables, schema->name);
 
     if (schema->table_id == 0 ||
         (same_name != NULL && same_name->schema->table_id != schema->table_id))
         return VARVE_EINVAL;
-    if (is_table(version, at, schema->table_id)) {
-        if (schema->version < version->tables[at]->schema->version)
-            return VARVE_EINVAL;
-        varve_schema_unref(version->tables[at]->schema);
-        version->tables[at]->schema = schema;
-        return VARVE_OK;
-    }
+    if (is_table(version, at, schema->table_id))
+        return replace_schema(version, at, schema);
     if (!varve_vec_grow(version->heap, (void **)&version->tables,
                         sizeof(struct varve_table_entry *), version->n_tables + 1u,
-                        &version->tables_capacity))
+                        &version->tables_capacity) ||
+        !varve_vec_grow(version->heap, (void **)&version->names, sizeof *version->names,
+                        version->n_tables + 1u, &version->names_capacity))
         return VARVE_ENOMEM;
     struct varve_table_entry *table = varve_alloc_zero(version->heap, 1, sizeof *table);
     if (table == NULL)
         return VARVE_ENOMEM;
+    atomic_init(&table->refs, 1);
+    memmove(&version->names[name_at + 1], &version->names[name_at],
+            (version->n_tables - name_at) * sizeof *version->names);
+    version->names[name_at] = schema->table_id;
     table->schema = schema;
     table->retention_floor = table->write_floor = INT64_MIN;
     memmove(&version->tables[at + 1], &version->tables[at],
@@ -220,7 +291,8 @@ varve_status varve_version_drop_table(struct varve_version *version, uint32_t ta
 
     if (!is_table(version, at, table_id))
         return VARVE_EINVAL;
-    table_free(version->tables[at], version->heap);
+    name_remove(version, at);
+    table_unref(version->tables[at], version->heap);
     memmove(&version->tables[at], &version->tables[at + 1],
             (version->n_tables - at - 1) * sizeof(struct varve_table_entry *));
     version->n_tables--;
@@ -234,7 +306,9 @@ varve_status varve_version_put_marks(struct varve_version *version,
 
     if (!is_table(version, at, marks->table_id))
         return VARVE_EINVAL;
-    struct varve_table_entry *table = version->tables[at];
+    struct varve_table_entry *table = table_own(version, at);
+    if (table == NULL)
+        return VARVE_ENOMEM;
     if (marks->flushed_lsn > table->flushed_lsn)
         table->flushed_lsn = marks->flushed_lsn;
     if (marks->retention_floor > table->retention_floor)
@@ -283,7 +357,9 @@ varve_status varve_version_add_file(struct varve_version *version, struct varve_
     if (file->id == 0 || !is_table(version, at, file->properties.table_id) ||
         is_id_taken(version, file->id, true) || is_id_taken(version, file->id, false))
         return VARVE_EINVAL;
-    struct varve_table_entry *table = version->tables[at];
+    struct varve_table_entry *table = table_own(version, at);
+    if (table == NULL)
+        return VARVE_ENOMEM;
     const uint64_t i = file_position(table, file->id);
     if (!varve_vec_grow(version->heap, (void **)&table->files, sizeof(struct varve_file_entry *),
                         table->n_files + 1, &table->files_capacity))
@@ -299,10 +375,12 @@ varve_status varve_version_add_file(struct varve_version *version, struct varve_
 varve_status varve_version_drop_file(struct varve_version *version, uint64_t id)
 {
     for (uint32_t t = 0; t < version->n_tables; t++) {
-        struct varve_table_entry *table = version->tables[t];
-        const uint64_t i = file_position(table, id);
-        if (!is_file(table, i, id))
+        const uint64_t i = file_position(version->tables[t], id);
+        if (!is_file(version->tables[t], i, id))
             continue;
+        struct varve_table_entry *table = table_own(version, t);
+        if (table == NULL)
+            return VARVE_ENOMEM;
         file_unref(table->files[i], version->heap);
         memmove(&table->files[i], &table->files[i + 1],
                 (table->n_files - i - 1) * sizeof(struct varve_file_entry *));

@@ -33,7 +33,9 @@ struct varve_file_entry {
     _Atomic(uint32_t) refs; /* of the versions that share it; unused elsewhere */
 };
 
+/* Shared with other versions until one of them changes it. */
 struct varve_table_entry {
+    _Atomic(uint32_t) refs;      /* of the versions that share it */
     struct varve_schema *schema; /* the newest; owned reference */
     uint64_t flushed_lsn;        /* every record that starts below it is in files */
     int64_t retention_floor;     /* event time; INT64_MIN: none */
@@ -74,7 +76,8 @@ struct varve_version {
     uint32_t next_table_id;
     uint32_t n_tables;
     struct varve_table_entry **tables; /* ascending by id */
-    size_t tables_capacity, segments_capacity;
+    uint32_t *names;                   /* their ids, ascending by name, case aside */
+    size_t tables_capacity, names_capacity, segments_capacity;
     uint32_t n_segments;
     uint32_t reserved;
     struct varve_segment_entry *segments; /* ascending by base LSN, then id (after an empty one) */

@@ -521,3 +521,8 @@ uint64_t varve_wal_reader_lsn(const struct varve_wal_reader *r)
 {
     return r->at.lsn > r->options.start_lsn ? r->at.lsn : r->options.start_lsn;
 }
+
+uint64_t varve_wal_reader_durable_lsn(const struct varve_wal_reader *r)
+{
+    return r->durable_lsn > r->options.durable_lsn ? r->durable_lsn : r->options.durable_lsn;
+}

@@ -115,5 +115,8 @@ varve_status varve_wal_reader_refresh(struct varve_wal_reader *reader,
 
 /* End of the last record given (start_lsn before the first). */
 uint64_t varve_wal_reader_lsn(const struct varve_wal_reader *reader);
+/* The greatest position below which everything is known to be on disk, by all evidence read so far,
+ * the manifest's included. */
+uint64_t varve_wal_reader_durable_lsn(const struct varve_wal_reader *reader);
 
 #endif

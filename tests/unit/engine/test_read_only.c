@@ -139,6 +139,34 @@ START_TEST(reader_sees_a_live_store)
 }
 END_TEST
 
+static varve_stats stats_of(varve_store *store)
+{
+    varve_stats stats = {.struct_size = sizeof stats};
+
+    varve_get_stats(store, &stats);
+    return stats;
+}
+
+START_TEST(reader_says_what_is_durable)
+{
+    varve_store *store = make_store();
+
+    put(store, 0, 100);
+    const uint64_t written = stats_of(store).lsn_durable;
+    ck_assert_uint_gt(written, 0);
+    varve_store *reader = open_with(VARVE_OPEN_READ_ONLY, VARVE_OK);
+    ck_assert_uint_le(stats_of(reader).lsn_durable, written); /* what it can prove */
+    ck_assert_uint_ge(stats_of(reader).lsn_durable, stats_of(reader).lsn_committed);
+    varve_close(reader);
+    varve_close(store);
+    reader = open_with(VARVE_OPEN_READ_ONLY, VARVE_OK);
+    ck_assert_uint_eq(stats_of(reader).lsn_durable, written);
+    ck_assert_uint_eq(stats_of(reader).lsn_committed, written);
+    ck_assert_uint_eq(varve_durable_lsn(reader), written);
+    varve_close(reader);
+}
+END_TEST
+
 START_TEST(reader_needs_no_write_permission)
 {
     varve_store *store = make_store();
@@ -257,6 +285,7 @@ int main(void)
     tcase_set_timeout(cases, 60);
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_test(cases, reader_sees_a_live_store);
+    tcase_add_test(cases, reader_says_what_is_durable);
     tcase_add_test(cases, reader_needs_no_write_permission);
     tcase_add_test(cases, reader_keeps_its_view_while_the_writer_drops_the_table);
     tcase_add_test(cases, second_writer_is_refused);

@@ -268,7 +268,9 @@ typedef struct varve_options {
     uint32_t wal_tail;           /* enum varve_wal_tail */
     uint32_t background_threads; /* default 2, at most 16; UINT32_MAX: none, the application
                                       calls varve_work() */
-    uint64_t memory_limit;       /* bytes; default 256 MiB, at least 8 MiB */
+    uint64_t memory_limit;       /* bytes; default 256 MiB, at least 8 MiB. At the limit the cache
+                                    gives way, then commits wait for a flush, then ELIMIT says
+                                    what holds memory */
     uint64_t memtable_bytes;     /* flush a table's memtable at this size; default limit / 4 */
     uint64_t cache_bytes;        /* encoded vectors and index pages; default limit / 4 */
     uint64_t max_wal_bytes;      /* flush to keep the log below; default 4 x memtable_bytes */

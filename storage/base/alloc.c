@@ -4,10 +4,15 @@
 #include "storage/base/alloc.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/base/error.h"
+
 #define ALIGN_DEFAULT 16u
+#define RELIEF_TRIES 4   /* what is given back may be taken by another thread */
+#define RELIEF_SHARE 64u /* of the limit: the least that is asked back at a time */
 
 static void *libc_alloc(void *ctx, size_t size, size_t align)
 {
@@ -35,6 +40,8 @@ void varve_heap_init(struct varve_heap *heap, const varve_allocator *base, uint6
     heap->limit = limit;
     atomic_init(&heap->used, 0);
     atomic_init(&heap->peak, 0);
+    atomic_init(&heap->limited, false);
+    heap->owner = (struct varve_heap_owner){0};
 }
 
 /* Count `size` bytes in, unless that exceeds the limit. */
@@ -62,15 +69,64 @@ static void give(struct varve_heap *heap, size_t size)
     (void)before;
 }
 
+void varve_heap_set_owner(struct varve_heap *heap, const struct varve_heap_owner *owner)
+{
+    heap->owner = *owner;
+}
+
+static void *try_alloc(struct varve_heap *heap, size_t size, size_t align)
+{
+    if (!take(heap, size)) {
+        atomic_store_explicit(&heap->limited, true, memory_order_relaxed);
+        return NULL;
+    }
+    void *memory = heap->base->alloc(heap->base->ctx, size, align);
+    if (memory == NULL) {
+        give(heap, size);
+        atomic_store_explicit(&heap->limited, false, memory_order_relaxed);
+    }
+    return memory;
+}
+
+/* Ask the owner for memory and try again, as long as it gives some. */
+static void *alloc_relieved(struct varve_heap *heap, size_t size, size_t align)
+{
+    const uint64_t share = heap->limit / RELIEF_SHARE;
+    void *memory = NULL;
+
+    if (heap->owner.relieve == NULL || size > heap->limit)
+        return NULL;
+    for (int i = 0; i < RELIEF_TRIES && memory == NULL; i++) {
+        if (heap->owner.relieve(heap->owner.ctx, size > share ? size : share) == 0)
+            return NULL;
+        memory = try_alloc(heap, size, align);
+    }
+    return memory;
+}
+
 void *varve_alloc_aligned(struct varve_heap *heap, size_t size, size_t align)
 {
     assert(size > 0);
-    if (!take(heap, size))
-        return NULL;
-    void *memory = heap->base->alloc(heap->base->ctx, size, align);
-    if (memory == NULL)
-        give(heap, size);
-    return memory;
+    void *memory = try_alloc(heap, size, align);
+    return memory != NULL ? memory : alloc_relieved(heap, size, align);
+}
+
+varve_status varve_heap_explain(struct varve_heap *heap, varve_status rc, varve_error *err)
+{
+    char holders[160] = "";
+    char what[80];
+
+    if (rc != VARVE_ENOMEM || !atomic_load_explicit(&heap->limited, memory_order_relaxed) ||
+        (err != NULL && err->os_code != 0)) /* the system's, which knows no limit of ours */
+        return rc;
+    if (err == NULL)
+        return VARVE_ELIMIT;
+    (void)snprintf(what, sizeof what, "%.79s", err->message);
+    if (heap->owner.describe != NULL)
+        heap->owner.describe(heap->owner.ctx, holders, sizeof holders);
+    return varve_error_set(
+        err, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET, "%s: memory_limit of %llu KiB reached%s%s", what,
+        (unsigned long long)(heap->limit / 1024), holders[0] != '\0' ? ": " : "", holders);
 }
 
 void varve_free_aligned(struct varve_heap *heap, void *memory, size_t size, size_t align)

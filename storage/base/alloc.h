@@ -2,7 +2,8 @@
  * alloc.h - counted memory: every byte the engine holds goes through one struct varve_heap.
  *
  * A heap wraps the application's allocator, counts live bytes and their peak, and refuses to grow
- * past its limit. Threads: any (the counters are atomic).
+ * past its limit. Before it refuses it asks its owner to give something back; afterwards the owner
+ * says what holds the memory. Threads: any (the counters are atomic).
  */
 #ifndef VARVE_BASE_ALLOC_H
 #define VARVE_BASE_ALLOC_H
@@ -13,12 +14,23 @@
 #include <stdint.h>
 
 #include <varve/alloc.h>
+#include <varve/varve.h>
+
+/* Who fills a heap. `relieve` is called where memory is asked for: it may take leaf locks only, and
+ * asks for no memory itself. `describe` is called with no lock held. */
+struct varve_heap_owner {
+    void *ctx;
+    uint64_t (*relieve)(void *ctx, uint64_t bytes); /* give about so much back; how much it was */
+    void (*describe)(void *ctx, char *out, size_t size); /* what holds memory, what to do */
+};
 
 struct varve_heap {
     const varve_allocator *base;
     _Atomic(uint64_t) used;
     _Atomic(uint64_t) peak;
     uint64_t limit; /* UINT64_MAX: none */
+    struct varve_heap_owner owner;
+    _Atomic(bool) limited; /* the last refusal was the limit's, not the allocator's */
 };
 
 /* `base` NULL: the C library's. */
@@ -37,6 +49,14 @@ void varve_free(struct varve_heap *heap, void *memory, size_t size);
 /* The same with an alignment (power of two, at least 16; 64 for Arrow buffers, 4096 for direct I/O). */
 void *varve_alloc_aligned(struct varve_heap *heap, size_t size, size_t align);
 void varve_free_aligned(struct varve_heap *heap, void *memory, size_t size, size_t align);
+
+/* Before the heap is shared. */
+void varve_heap_set_owner(struct varve_heap *heap, const struct varve_heap_owner *owner);
+/*
+ * What a public call makes of its result: an ENOMEM that was the limit's becomes ELIMIT, with a message
+ * that says the limit, what holds memory and what to do. Everything else stays. `err` may be NULL.
+ */
+varve_status varve_heap_explain(struct varve_heap *heap, varve_status rc, varve_error *err);
 
 uint64_t varve_heap_used(const struct varve_heap *heap);
 uint64_t varve_heap_peak(const struct varve_heap *heap);

@@ -171,7 +171,7 @@ static varve_status commit_prepare(varve_store *store, varve_batch *batch, varve
         return rc;
     rc = varve_batch_seal(batch, err);
     if (rc < 0)
-        return rc;
+        return varve_heap_explain(&store->heap, rc, err);
     if (varve_batch_payload(batch).size > varve_wal_payload_limit(store->options.wal_segment_bytes))
         return varve_error_set(err, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
                                "the batch takes %zu bytes in the log, above the limit of %u for "
@@ -200,10 +200,18 @@ varve_status varve_commit(varve_store *store, varve_batch *batch, varve_policy p
             *ret_lsn = varve_durable_lsn(store);
         return VARVE_OK;
     }
-    rc = varve_pressure_wait(store, err);
-    if (rc < 0)
-        return rc;
-    rc = varve_pending_run(store, &pending);
+    pending.waits = true;
+    for (bool again = true; again;) {
+        rc = varve_pressure_wait(store, err);
+        if (rc < 0)
+            return rc;
+        rc = varve_pending_run(store, &pending);
+        again = rc == VARVE_ELIMIT && pending.waits;
+        if (again) {
+            pending.waits = varve_pressure_relieve(store); /* if not, the last attempt */
+            pending.error = (varve_error){.status = VARVE_OK, .row = UINT64_MAX};
+        }
+    }
     if (rc < 0)
         return varve_error_copy(err, &pending.error, rc);
     varve_batch_clear(batch);
@@ -225,7 +233,7 @@ varve_status varve_commit_start(varve_store *store, varve_batch *batch, varve_po
         return rc;
     struct varve_pending *pending = varve_alloc(&store->heap, sizeof *pending);
     if (pending == NULL)
-        return varve_error_nomem(err, "a commit");
+        return varve_heap_explain(&store->heap, varve_error_nomem(err, "a commit"), err);
     *pending = prepared;
     pending->asynchronous = true;
     pending->tag = tag;

@@ -70,6 +70,9 @@ varve_status varve_generation_rotate(varve_store *store, struct varve_table *tab
                                      varve_error *err);
 /* Rotate what is full, old, or pins too much log. */
 void varve_generations_check(varve_store *store);
+/* Memory is short: rotate the largest, if no other waits to be flushed. False: a flush could free
+ * nothing. */
+bool varve_generations_shed(varve_store *store);
 /* After everything applied has been published: retired memtables to which nothing more comes may be
  * flushed. */
 void varve_generations_settle(varve_store *store);

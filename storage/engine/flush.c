@@ -474,8 +474,9 @@ static void give_up(varve_store *store)
     store->flush = NULL;
 }
 
-static varve_status failed(varve_store *store, varve_status rc, const varve_error *err)
+static varve_status failed(varve_store *store, varve_status rc, varve_error *err)
 {
+    rc = varve_heap_explain(&store->heap, rc, err);
     const bool named = varve_store_failure(store, NULL) < 0; /* the manifest may name the files */
 
     if (store->flush != NULL && named) {
@@ -510,8 +511,7 @@ static varve_status run(varve_store *store, uint64_t budget_us, varve_error *err
         varve_error detail = {0};
         const varve_status rc = flush_begin(store, generation, &detail);
         if (rc < 0) {
-            (void)varve_error_copy(err, &detail, rc);
-            return failed(store, rc, &detail);
+            return varve_error_copy(err, &detail, failed(store, rc, &detail));
         }
     }
     do {
@@ -522,8 +522,7 @@ static varve_status run(varve_store *store, uint64_t budget_us, varve_error *err
             return VARVE_OK;
         }
         if (rc < 0) {
-            (void)varve_error_copy(err, &detail, rc);
-            return failed(store, rc, &detail);
+            return varve_error_copy(err, &detail, failed(store, rc, &detail));
         }
     } while (store->flush != NULL && varve_store_boot_us(store) - begun < (int64_t)budget_us);
     if (store->flush == NULL) {

@@ -275,6 +275,19 @@ void varve_generations_check(varve_store *store)
         (void)varve_generation_rotate(store, chosen, NULL); /* no memory: the next turn tries */
 }
 
+bool varve_generations_shed(varve_store *store)
+{
+    struct varve_table *largest = largest_to_rotate(store);
+
+    varve_mutex_lock(&store->queue_lock);
+    const bool waiting = store->n_flushable > 0 || store->n_dropped > 0;
+    varve_mutex_unlock(&store->queue_lock);
+    if (waiting || store->retiring != NULL)
+        return true;
+    return largest != NULL && varve_memtable_rows(largest->active->memtable) > 0 &&
+           varve_generation_rotate(store, largest, NULL) == VARVE_OK;
+}
+
 varve_status varve_replay_point(varve_store *store, const struct varve_generation *without,
                                 struct varve_log_point *ret_point, varve_error *err)
 {

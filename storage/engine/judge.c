@@ -10,6 +10,7 @@
 
 #include "storage/engine/commit_int.h"
 #include "storage/engine/judge_int.h"
+#include "storage/engine/pressure_int.h"
 #include "storage/schema/schema_format.h"
 
 /* ---------------------------------------------------------------------------------- Origins */
@@ -106,7 +107,13 @@ static varve_status reserve_section(varve_store *store, struct varve_pending *pe
     varve_status rc = varve_generation_enter(store, table->active, &pending->error);
     if (rc < 0)
         return rc;
+    const bool others = store->filling_bytes > 0; /* a flush could free something */
     rc = varve_memtable_reserve(table->active->memtable, &section, &pending->error);
+    if (rc == VARVE_OK && others && pending->waits && varve_pressure_is_high(store)) {
+        varve_memtable_unreserve(table->active->memtable, &section);
+        rc = varve_error_set(&pending->error, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
+                             "memory is near memory_limit and no flush gave any back");
+    }
     if (rc < 0) {
         varve_generation_leave(store, table->active);
         return rc;

@@ -5,6 +5,7 @@
  * strays, threads. Close: threads, what is in flight, a seal on the log, everything freed; nothing is
  * flushed, since the log has it. A reader opens without the lock and pins the version it reads.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "storage/engine/background_int.h"
@@ -223,6 +224,41 @@ static varve_status store_new(const varve_options *options, varve_store **ret_st
     return VARVE_OK;
 }
 
+/* At the limit the cache gives way. */
+static uint64_t relieve(void *ctx, uint64_t bytes)
+{
+    varve_store *store = ctx;
+    return varve_cache_shrink(store->cache, bytes);
+}
+
+static void describe(void *ctx, char *out, size_t size)
+{
+    varve_store *store = ctx;
+    struct varve_cache_stats cache;
+    const uint64_t used = varve_heap_used(&store->heap);
+
+    varve_cache_get_stats(store->cache, &cache);
+    varve_mutex_lock(&store->view_lock);
+    const uint64_t views = store->n_views;
+    varve_mutex_unlock(&store->view_lock);
+    varve_mutex_lock(&store->queue_lock);
+    const uint64_t memtables = store->memtable_bytes;
+    varve_mutex_unlock(&store->queue_lock);
+    const uint64_t known = memtables + cache.bytes;
+    (void)snprintf(out, size,
+                   "memtables %llu KiB, cache %llu KiB, batches, %llu views and the rest %llu KiB; "
+                   "close views, use smaller batches or raise it",
+                   (unsigned long long)(memtables / 1024), (unsigned long long)(cache.bytes / 1024),
+                   (unsigned long long)views,
+                   (unsigned long long)((used > known ? used - known : 0) / 1024));
+}
+
+static void own_heap(varve_store *store)
+{
+    varve_heap_set_owner(&store->heap, &(struct varve_heap_owner){
+                                           .ctx = store, .relieve = relieve, .describe = describe});
+}
+
 /* ------------------------------------------------------------------------------------- Writing */
 
 static varve_status take_lock(varve_store *store, varve_error *err)
@@ -400,8 +436,11 @@ varve_status varve_open(const char *path, const varve_options *options, varve_st
         rc = varve_cache_create(&store->heap, complete.cache_bytes, &store->cache, &detail);
     }
     if (rc == VARVE_OK)
+        own_heap(store);
+    if (rc == VARVE_OK)
         rc = store->read_only ? open_read_only(store, &detail) : open_writable(store, &detail);
     if (rc < 0) {
+        rc = varve_heap_explain(&store->heap, rc, &detail);
         varve_background_stop(store);
         store_free(store);
         return varve_error_copy(err, &detail, rc);

@@ -4,6 +4,12 @@
  * Memtables may take twice memtable_bytes in all (one filling, one being flushed). From three
  * quarters of that on each commit waits in proportion, at most 2 ms; at the limit it waits until a
  * flush has made room. Waiting is counted and its worst case shown in the stats.
+ *
+ * The store's memory as a whole: at memory_limit the cache gives way first (varve_heap_owner). A
+ * blocking commit whose rows then still find no memory waits for a flush too, and is refused only
+ * when no memtable is left that a flush could free, or the flush fails. So that the flush itself finds
+ * memory, such a wait begins an eighth below the limit (varve_pressure_is_high); when no flush helps,
+ * the commit may have that eighth too.
  */
 #include "storage/engine/background_int.h"
 #include "storage/engine/commit_int.h"
@@ -101,6 +107,47 @@ static varve_status no_room(varve_store *store, uint64_t bytes, varve_error *err
     return varve_error_set(err, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
                            "the memtables hold %llu bytes and flushing has made no room",
                            (unsigned long long)bytes);
+}
+
+/* Whether a flush has succeeded since there were `before`, or failed; OK: neither yet. */
+static varve_status flush_outcome(varve_store *store, uint64_t before)
+{
+    varve_mutex_lock(&store->queue_lock);
+    const bool flushed = store->stats.flushes > before;
+    const bool failed = store->flush_error.status < 0 || store->failure.status < 0;
+    varve_mutex_unlock(&store->queue_lock);
+    return flushed ? VARVE_END : failed ? VARVE_ELIMIT : VARVE_OK;
+}
+
+bool varve_pressure_relieve(varve_store *store)
+{
+    const int64_t begun = varve_store_boot_us(store);
+    int64_t waited = 0;
+    varve_status rc;
+
+    varve_log_take(store);
+    varve_mutex_lock(&store->queue_lock);
+    const uint64_t before = store->stats.flushes;
+    store->flush_error.status = VARVE_OK;
+    store->flush_retry_us = 0;
+    varve_mutex_unlock(&store->queue_lock);
+    bool more = varve_generations_shed(store);
+    varve_log_release(store);
+    while ((rc = flush_outcome(store, before)) == VARVE_OK && more &&
+           waited < (int64_t)PATIENCE_MAX_US) {
+        more = pause_us(store, DELAY_MAX_US);
+        waited = varve_store_boot_us(store) - begun;
+    }
+    note_stall(store, (uint64_t)waited);
+    return rc == VARVE_END;
+}
+
+bool varve_pressure_is_high(varve_store *store)
+{
+    const uint64_t limit = store->heap.limit, mark = limit - limit / 8;
+    const uint64_t used = varve_heap_used(&store->heap);
+
+    return used > mark && varve_cache_shrink(store->cache, used - mark) < used - mark;
 }
 
 varve_status varve_pressure_wait(varve_store *store, varve_error *err)

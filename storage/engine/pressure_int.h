@@ -11,5 +11,10 @@ varve_status varve_pressure_wait(varve_store *store, varve_error *err);
 /* For a commit that must not block: EAGAIN where it would have to wait for a flush, or why waiting
  * cannot help. */
 varve_status varve_pressure_check(varve_store *store, varve_error *err);
+/* A commit was refused because memory is at its limit: wait until a flush has given some back. False:
+ * none did, so that the refusal stands. */
+bool varve_pressure_relieve(varve_store *store);
+/* Whether memory is so near its limit that a flush may find none, the cache given up already. */
+bool varve_pressure_is_high(varve_store *store);
 
 #endif

@@ -5,7 +5,7 @@
 
 varve_status varve_batch_new(varve_store *store, varve_batch **ret_batch, varve_error *err)
 {
-    const varve_status rc = varve_store_enter(store, err);
+    varve_status rc = varve_store_enter(store, err);
 
     if (rc < 0)
         return rc;
@@ -15,8 +15,9 @@ varve_status varve_batch_new(varve_store *store, varve_batch **ret_batch, varve_
     if (store->read_only)
         return varve_error_set(err, VARVE_EREADONLY, NULL, VARVE_NO_OFFSET,
                                "the store is open read-only");
-    return varve_batch_create(
-        &store->heap, varve_wal_payload_limit(store->options.wal_segment_bytes), ret_batch, err);
+    rc = varve_batch_create(&store->heap, varve_wal_payload_limit(store->options.wal_segment_bytes),
+                            ret_batch, err);
+    return varve_heap_explain(&store->heap, rc, err);
 }
 
 /* The greatest write time that the caller may give. */
@@ -45,13 +46,14 @@ varve_status varve_batch_put_row(varve_batch *batch, const varve_table *table,
                                  const varve_value *values, uint32_t n, const varve_put *put,
                                  varve_error *err)
 {
-    const varve_status rc = put_check(batch, table, err);
+    varve_status rc = put_check(batch, table, err);
 
     if (rc < 0)
         return rc;
     const bool stamped = put != NULL && (put->flags & VARVE_PUT_WRITE_TIME) != 0;
-    return varve_batch_add_row(batch, table->schema, values, n, put,
-                               stamped ? write_time_max(table) : INT64_MAX, err);
+    rc = varve_batch_add_row(batch, table->schema, values, n, put,
+                             stamped ? write_time_max(table) : INT64_MAX, err);
+    return rc < 0 ? varve_heap_explain(&table->store->heap, rc, err) : rc;
 }
 
 varve_status varve_batch_put_columns(varve_batch *batch, const varve_table *table,
@@ -59,11 +61,12 @@ varve_status varve_batch_put_columns(varve_batch *batch, const varve_table *tabl
                                      uint32_t n_arrays, uint64_t n, const varve_put *put,
                                      varve_error *err)
 {
-    const varve_status rc = put_check(batch, table, err);
+    varve_status rc = put_check(batch, table, err);
 
     if (rc < 0)
         return rc;
     const bool stamped = put != NULL && (put->flags & VARVE_PUT_WRITE_TIME) != 0;
-    return varve_batch_add_columns(batch, table->schema, partition, arrays, n_arrays, n, put,
-                                   stamped ? write_time_max(table) : INT64_MAX, err);
+    rc = varve_batch_add_columns(batch, table->schema, partition, arrays, n_arrays, n, put,
+                                 stamped ? write_time_max(table) : INT64_MAX, err);
+    return rc < 0 ? varve_heap_explain(&table->store->heap, rc, err) : rc;
 }

@@ -116,7 +116,7 @@ static varve_status read_open(varve_store *store, const varve_table *table, cons
 
     varve_status rc = context_open(store, table, scan, &context, err);
     if (rc < 0)
-        return rc;
+        return varve_heap_explain(&store->heap, rc, err);
     const uint32_t id = table->schema->table_id;
     const struct varve_table_entry *entry = varve_version_table(context->view->version, id);
     const struct varve_view_table *memtables = varve_view_table_of(context->view, id);
@@ -144,7 +144,7 @@ static varve_status read_open(varve_store *store, const varve_table *table, cons
     }
     if (input.sources != NULL)
         varve_free(&store->heap, input.sources, n_max * sizeof(struct varve_source *));
-    return rc;
+    return varve_heap_explain(&store->heap, rc, err);
 }
 
 static varve_status read_check(varve_store *store, const varve_table *table, const varve_scan *scan,

@@ -96,6 +96,7 @@ struct varve_pending {
     bool asynchronous;
     bool logged;   /* it has a record that changes something when applied */
     bool repeated; /* recognised by its origin: a NOOP keeps its place */
+    bool waits;    /* it waits for a flush rather than take memory that flushes need */
     uint8_t state; /* enum varve_commit_state. Queue lock */
     uint64_t tag;
     struct varve_schema *schema;       /* SCHEMA: the new table's; owned reference */

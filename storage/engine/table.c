@@ -243,7 +243,7 @@ varve_status varve_table_create(varve_store *store, const char *text, varve_erro
     if (rc < 0)
         return rc;
     rc = varve_schema_from_text(&store->heap, text, &pending.schema, err);
-    return rc < 0 ? rc : ddl_run(store, &pending, err);
+    return rc < 0 ? varve_heap_explain(&store->heap, rc, err) : ddl_run(store, &pending, err);
 }
 
 varve_status varve_table_drop(varve_store *store, const char *name, varve_error *err)

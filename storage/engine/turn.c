@@ -151,6 +151,7 @@ static void refuse(varve_store *store, struct varve_pending *pending, const varv
     if (why != NULL)
         pending->error = *why;
     assert(pending->error.status < 0);
+    (void)varve_heap_explain(&store->heap, pending->error.status, &pending->error);
     if (store->opened.first != NULL)
         varve_pending_push(&store->opened, pending);
     else if (store->n_groups > 0)

@@ -157,11 +157,11 @@ varve_status varve_snapshot_take(varve_store *store, varve_snapshot **ret_snapsh
                                "no place for the snapshot given");
     rc = varve_view_take(store, NULL, &view, err);
     if (rc < 0)
-        return rc;
+        return varve_heap_explain(&store->heap, rc, err);
     varve_snapshot *snapshot = varve_alloc(&store->heap, sizeof *snapshot);
     if (snapshot == NULL) {
         varve_view_release(view);
-        return varve_error_nomem(err, "a snapshot");
+        return varve_heap_explain(&store->heap, varve_error_nomem(err, "a snapshot"), err);
     }
     snapshot->view = view;
     *ret_snapshot = snapshot;

@@ -283,6 +283,7 @@ VARVE_API varve_status varve_cursor_next(varve_cursor *cursor, const varve_batch
         rc = cursor->fill(cursor, &local);
     float_mode_leave(&mode);
     if (rc != VARVE_OK) {
+        rc = varve_heap_explain(cursor->heap, rc, &local);
         cursor->ended = rc;
         cursor->failure = local;
         return rc == VARVE_END ? rc : varve_error_copy(err, &local, rc);

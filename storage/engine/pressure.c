@@ -8,14 +8,15 @@
  * The store's memory as a whole: at memory_limit the cache gives way first (varve_heap_owner). A
  * blocking commit whose rows then still find no memory waits for a flush too, and is refused only
  * when no memtable is left that a flush could free, or the flush fails. So that the flush itself finds
- * memory, such a wait begins an eighth below the limit (varve_pressure_is_high); when no flush helps,
- * the commit may have that eighth too.
+ * memory, such a wait begins below the limit (varve_pressure_is_high); when no flush helps, the
+ * commit may have what is left too.
  */
 #include "storage/engine/background_int.h"
 #include "storage/engine/commit_int.h"
 #include "storage/engine/pressure_int.h"
 
 #define DELAY_MAX_US 2000u
+#define FLUSH_BYTES ((uint64_t)2 << 20) /* a row group's columns while they grow */
 #define PATIENCE_MAX_US (60u * 1000000u)
 
 static uint64_t hard_limit(const varve_store *store)
@@ -144,7 +145,9 @@ bool varve_pressure_relieve(varve_store *store)
 
 bool varve_pressure_is_high(varve_store *store)
 {
-    const uint64_t limit = store->heap.limit, mark = limit - limit / 8;
+    const uint64_t limit = store->heap.limit;
+    const uint64_t wanted = limit / 8 + FLUSH_BYTES;
+    const uint64_t mark = limit - (wanted < limit / 4 ? wanted : limit / 4);
     const uint64_t used = varve_heap_used(&store->heap);
 
     return used > mark && varve_cache_shrink(store->cache, used - mark) < used - mark;

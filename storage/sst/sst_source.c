@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "index/zone_map.h"
+#include "storage/base/arena.h"
 #include "storage/sst/exception_list.h"
 #include "storage/sst/sst_int.h"
 #include "storage/sst/text_dictionary.h"
@@ -24,11 +25,15 @@
 #define WINDOW_BYTES (4u << 20)
 #define NOWHERE UINT32_MAX
 
-/* A growing array of scratch memory, 64-byte aligned and padded. */
+/* A growing array of scratch memory, 64-byte aligned and padded. Small ones lie in the source's arena,
+ * so that a slice costs one allocation and not one a buffer. */
 struct scratch {
     void *data;
     size_t size;
 };
+
+#define SCRATCH_SMALL 2048u
+#define ARENA_BLOCK 8192u
 
 struct slot {
     struct varve_cache_entry *entry; /* of the current block, or NULL */
@@ -64,6 +69,7 @@ struct sst_source {
     struct varve_source base;
     struct varve_sst *sst;
     struct varve_heap *heap;
+    struct varve_arena arena; /* small scratch memory */
     struct varve_directory_cursor cursor;
     bool reverse;         /* of the last seek */
     uint64_t next;        /* ordinal of the next partition; in reverse, plus one */
@@ -110,28 +116,31 @@ static varve_status no_memory(varve_error *err)
     return varve_error_nomem(err, "reading a file");
 }
 
+static void scratch_free(struct sst_source *s, struct scratch *scratch)
+{
+    if (scratch->size > SCRATCH_SMALL)
+        varve_free_aligned(s->heap, scratch->data, scratch->size, ALIGN);
+    *scratch = (struct scratch){.size = 0};
+}
+
 static bool grow(struct sst_source *s, struct scratch *scratch, size_t size)
 {
     const size_t need = (size + 2 * ALIGN - 1) & ~(size_t)(ALIGN - 1);
 
     if (scratch->size >= need)
         return true;
-    void *data = varve_alloc_aligned(s->heap, need, ALIGN);
+    /* What the arena gives does not come back before the end: a second, larger piece is not small. */
+    const bool small = scratch->size == 0 && need <= SCRATCH_SMALL;
+    const size_t bytes = small || need > SCRATCH_SMALL ? need : SCRATCH_SMALL + ALIGN;
+    void *data = small ? varve_arena_alloc(&s->arena, bytes, ALIGN)
+                       : varve_alloc_aligned(s->heap, bytes, ALIGN);
     if (data == NULL)
         return false;
-    memset(data, 0, need);
-    if (scratch->size > 0)
-        varve_free_aligned(s->heap, scratch->data, scratch->size, ALIGN);
+    memset(data, 0, bytes);
+    scratch_free(s, scratch);
     scratch->data = data;
-    scratch->size = need;
+    scratch->size = bytes;
     return true;
-}
-
-static void scratch_free(struct sst_source *s, struct scratch *scratch)
-{
-    if (scratch->size > 0)
-        varve_free_aligned(s->heap, scratch->data, scratch->size, ALIGN);
-    *scratch = (struct scratch){.size = 0};
 }
 
 /* ---------------------------------------------------------------------------------- Partitions */
@@ -864,6 +873,33 @@ static varve_status load_fixed(struct sst_source *s, struct range range, bool st
     return rc;
 }
 
+static bool is_wanted(const struct sst_source *s, const struct varve_column_set *columns,
+                      uint32_t stream)
+{
+    const uint32_t column = stream - VARVE_STREAM_COLUMN;
+
+    if (stream < VARVE_STREAM_COLUMN)
+        return stream == VARVE_STREAM_TIME;
+    return column < s->sst->schema->n_columns &&
+           (columns == NULL || varve_column_set_has(columns, column));
+}
+
+/* Tell the cache which blocks of the current vector come next, so that they arrive together. */
+static void expect_blocks(const struct sst_source *s, const struct varve_column_set *columns)
+{
+    uint64_t offsets[VARVE_CACHE_PREFETCH_MAX];
+    uint32_t n = 0;
+
+    for (uint32_t row = 0; row < s->index->n_streams && n < VARVE_CACHE_PREFETCH_MAX; row++) {
+        const uint32_t stream = s->index->streams[row];
+        const struct varve_group_block *b = varve_group_block_at(s->index, row, s->vector);
+
+        if (b->size > 0 && is_wanted(s, columns, stream))
+            offsets[n++] = b->offset;
+    }
+    varve_sst_expect_vectors(s->sst, offsets, n);
+}
+
 /* Load rows of the current vector. `columns` NULL: all. */
 static varve_status load_range(struct sst_source *s, struct range range,
                                const struct varve_column_set *columns, bool stamps,
@@ -903,6 +939,8 @@ static varve_status source_load(struct varve_source *source, uint32_t stream, ui
     if (s->walked_group != s->group || s->walked_vector != s->vector)
         s->base.vectors_read++;
     watch_walk(s);
+    if (s->ahead == 1)
+        expect_blocks(s, columns);
     return load_range(s, range, columns, stamps, rows, err);
 }
 
@@ -1039,6 +1077,7 @@ static void source_close(struct varve_source *source)
     scratch_free(s, &s->exceptions);
     scratch_free(s, &s->numbers);
     scratch_free(s, &s->vector_rows);
+    varve_arena_free(&s->arena);
     index_drop(s);
     varve_directory_cursor_close(&s->cursor);
     varve_sst_unref(s->sst);
@@ -1064,6 +1103,7 @@ varve_status varve_sst_source_open(struct varve_sst *sst, struct varve_heap *hea
     if (s == NULL)
         return no_memory(err);
     s->heap = heap;
+    varve_arena_init(&s->arena, heap, ARENA_BLOCK);
     s->n_slots = FIXED_SLOTS + sst->schema->n_columns;
     s->slots = varve_alloc_zero(heap, s->n_slots, sizeof *s->slots);
     if (s->slots == NULL) {

@@ -16,15 +16,20 @@
 #include "storage/base/mutex.h"
 
 #define SHARDS 16u
-#define ALIGN 64u
+#define ALIGN 16u /* what every allocator gives: more makes malloc split and join blocks */
+#define LINE 64u
+#define PREFETCH_LINES 4u /* an entry's header and the head of its block */
 #define SLOTS_LEAST 64u
-#define SLOTS_MOST (1u << 18)
-#define SLOT_BYTES 4096u /* of budget a slot, so that chains are short */
+#define SLOTS_MOST (1u << 20)
+#define SLOT_BYTES 1024u /* of budget a slot: less than a vector, so that most chains are single */
+
+/* The head of a chain: written under its shard's lock, looked at without it to prefetch. */
+typedef _Atomic(struct varve_cache_entry *) cache_slot;
 
 struct shard {
     struct varve_mutex lock;
     bool has_lock;
-    struct varve_cache_entry **slots;
+    cache_slot *slots;
     struct varve_cache_entry *hand; /* NULL: no entries */
     uint64_t entries;
     uint64_t hits;
@@ -60,8 +65,8 @@ static struct shard *shard_of(struct varve_cache *cache, uint64_t hash)
     return &cache->shards[hash >> 60];
 }
 
-static struct varve_cache_entry **slot_of(struct varve_cache *cache, struct shard *shard,
-                                          uint64_t hash)
+static cache_slot *slot_of(const struct varve_cache *cache, const struct shard *shard,
+                           uint64_t hash)
 {
     return &shard->slots[hash & (cache->n_slots - 1)];
 }
@@ -83,7 +88,7 @@ varve_status varve_cache_create(struct varve_heap *heap, uint64_t budget,
     for (uint32_t i = 0; i < SHARDS; i++) {
         struct shard *shard = &cache->shards[i];
 
-        shard->slots = varve_alloc_zero(heap, slots, sizeof(struct varve_cache_entry *));
+        shard->slots = varve_alloc_zero(heap, slots, sizeof(cache_slot));
         if (shard->slots == NULL || varve_mutex_init(&shard->lock) < 0) {
             varve_cache_free(cache);
             return varve_error_nomem(err, "a cache");
@@ -110,14 +115,24 @@ static void victims_free(struct varve_cache *cache, struct varve_cache_entry *vi
     }
 }
 
+static struct varve_cache_entry *head_of(const cache_slot *slot)
+{
+    return atomic_load_explicit(slot, memory_order_relaxed);
+}
+
 /* Take an entry out of its shard's table and circle. The lock is held. */
 static void detach(struct varve_cache *cache, struct shard *shard, struct varve_cache_entry *entry)
 {
-    struct varve_cache_entry **link = slot_of(cache, shard, place_hash(entry->file, entry->offset));
+    cache_slot *slot = slot_of(cache, shard, place_hash(entry->file, entry->offset));
+    struct varve_cache_entry *before = head_of(slot);
 
-    while (*link != entry)
-        link = &(*link)->next;
-    *link = entry->next;
+    if (before == entry) {
+        atomic_store_explicit(slot, entry->next, memory_order_relaxed);
+    } else {
+        while (before->next != entry)
+            before = before->next;
+        before->next = entry->next;
+    }
     if (entry->newer == entry) {
         shard->hand = NULL;
     } else {
@@ -174,7 +189,7 @@ void varve_cache_free(struct varve_cache *cache)
             }
             varve_mutex_destroy(&shard->lock);
         }
-        varve_free(cache->heap, shard->slots, cache->n_slots * sizeof(struct varve_cache_entry *));
+        varve_free(cache->heap, shard->slots, cache->n_slots * sizeof(cache_slot));
     }
     varve_free(cache->heap, cache, sizeof *cache);
 }
@@ -182,11 +197,32 @@ void varve_cache_free(struct varve_cache *cache)
 static struct varve_cache_entry *lookup(struct varve_cache *cache, struct shard *shard,
                                         uint64_t hash, uint64_t file, uint64_t offset)
 {
-    struct varve_cache_entry *entry = *slot_of(cache, shard, hash);
+    struct varve_cache_entry *entry = head_of(slot_of(cache, shard, hash));
 
     while (entry != NULL && (entry->offset != offset || entry->file != file))
         entry = entry->next;
     return entry;
+}
+
+/* An address that is stale by now does no harm: a prefetch never faults and nothing is read. */
+void varve_cache_prefetch(const struct varve_cache *cache, uint64_t file, const uint64_t *offsets,
+                          uint32_t n)
+{
+    const cache_slot *slots[VARVE_CACHE_PREFETCH_MAX];
+
+    assert(n <= VARVE_CACHE_PREFETCH_MAX);
+    for (uint32_t i = 0; i < n; i++) {
+        const uint64_t hash = place_hash(file, offsets[i]);
+
+        slots[i] = slot_of(cache, &cache->shards[hash >> 60], hash);
+        __builtin_prefetch(slots[i]);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const uintptr_t entry = (uintptr_t)head_of(slots[i]);
+
+        for (uint32_t line = 0; entry != 0 && line < PREFETCH_LINES; line++)
+            __builtin_prefetch((const void *)(entry + line * LINE));
+    }
 }
 
 struct varve_cache_entry *varve_cache_get(struct varve_cache *cache, uint64_t file, uint64_t offset)
@@ -261,11 +297,11 @@ struct varve_cache_entry *varve_cache_insert(struct varve_cache *cache,
         atomic_fetch_add(&there->refs, 1);
         atomic_store_explicit(&there->used, 1, memory_order_relaxed);
     } else {
-        struct varve_cache_entry **slot = slot_of(cache, shard, hash);
+        cache_slot *slot = slot_of(cache, shard, hash);
 
         entry->cached = true;
-        entry->next = *slot;
-        *slot = entry;
+        entry->next = head_of(slot);
+        atomic_store_explicit(slot, entry, memory_order_relaxed);
         if (shard->hand == NULL) {
             entry->newer = entry->older = entry;
             shard->hand = entry;
@@ -366,7 +402,8 @@ bool varve_cache_check(struct varve_cache *cache)
 
         varve_mutex_lock(&shard->lock);
         for (uint32_t s = 0; s < cache->n_slots; s++) {
-            for (const struct varve_cache_entry *e = shard->slots[s]; e != NULL; e = e->next) {
+            for (const struct varve_cache_entry *e = head_of(&shard->slots[s]); e != NULL;
+                 e = e->next) {
                 const uint64_t hash = place_hash(e->file, e->offset);
 
                 ok = ok && e->cached && shard_of(cache, hash) == shard &&

@@ -175,6 +175,8 @@ static void *work(void *ctx)
     w->ok = true;
     for (int i = 0; i < 20000; i++) {
         const uint64_t offset = varve_rng_below(&rng, 400);
+
+        varve_cache_prefetch(w->cache, 3, &offset, 1); /* entries may be going away meanwhile */
         struct varve_cache_entry *entry = varve_cache_get(w->cache, 3, offset);
 
         if (entry == NULL)
@@ -185,6 +187,35 @@ static void *work(void *ctx)
     }
     return NULL;
 }
+
+START_TEST(a_prefetch_changes_nothing)
+{
+    struct row_heap heap;
+    struct varve_cache *cache;
+    struct varve_cache_stats before;
+    struct varve_cache_stats after;
+    uint64_t offsets[VARVE_CACHE_PREFETCH_MAX];
+
+    row_heap_init(&heap, -1);
+    ck_assert_int_eq(varve_cache_create(&heap.heap, 1 << 20, &cache, NULL), VARVE_OK);
+    for (uint32_t i = 0; i < VARVE_CACHE_PREFETCH_MAX; i++) {
+        offsets[i] = i;
+        if (i % 2 == 0)
+            varve_cache_release(cache, put(cache, 1, i, 1 + i)); /* shorter than what is fetched */
+    }
+    varve_cache_get_stats(cache, &before);
+    varve_cache_prefetch(cache, 1, offsets, VARVE_CACHE_PREFETCH_MAX);
+    varve_cache_prefetch(cache, 2, offsets, 1);
+    varve_cache_prefetch(cache, 1, NULL, 0);
+    varve_cache_get_stats(cache, &after);
+    ck_assert_mem_eq(&before, &after, sizeof before);
+    for (uint32_t i = 0; i < VARVE_CACHE_PREFETCH_MAX; i++)
+        ck_assert_int_eq(has(cache, 1, i), i % 2 == 0);
+    ck_assert(varve_cache_check(cache));
+    varve_cache_free(cache);
+    ck_assert_int_eq(heap.live, 0);
+}
+END_TEST
 
 START_TEST(threads_share_it)
 {
@@ -219,6 +250,7 @@ int main(void)
     tcase_add_test(tc, the_first_of_two_entries_for_one_place_wins);
     tcase_add_test(tc, a_stream_of_new_entries_leaves_what_is_used);
     tcase_add_test(tc, no_memory_is_answered_by_giving_entries_up);
+    tcase_add_test(tc, a_prefetch_changes_nothing);
     tcase_add_test(tc, threads_share_it);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);

@@ -272,7 +272,8 @@ typedef struct varve_options {
                                     gives way, then commits wait for a flush, then ELIMIT says
                                     what holds memory */
     uint64_t memtable_bytes;     /* flush a table's memtable at this size; default limit / 4 */
-    uint64_t cache_bytes;        /* encoded vectors and index pages; default limit / 4 */
+    uint64_t cache_bytes;        /* encoded vectors and index pages; default and most limit / 4 x 3:
+                                    what memtables and scans do not use, since it gives way */
     uint64_t max_wal_bytes;      /* flush to keep the log below; default 4 x memtable_bytes */
     uint32_t wal_segment_bytes;  /* default 64 MiB, 64 KiB .. 512 MiB, a multiple of 4096 */
     uint32_t row_group_rows;     /* default 65536, 1024 .. 65536 */

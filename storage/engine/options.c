@@ -39,7 +39,7 @@ static void fill_defaults(varve_options *o)
     default_u32(&o->background_threads, 2);
     default_u64(&o->memory_limit, 256 * MIB);
     default_u64(&o->memtable_bytes, o->memory_limit / 4);
-    default_u64(&o->cache_bytes, o->memory_limit / 4);
+    default_u64(&o->cache_bytes, o->memory_limit / 4 * 3);
     default_u64(&o->max_wal_bytes, 4 * o->memtable_bytes);
     default_u32(&o->wal_segment_bytes, 64u << 20);
     default_u32(&o->row_group_rows, 65536);
@@ -73,8 +73,10 @@ static varve_status check(const varve_options *o, varve_error *err)
         return refuse(err, "background_threads is above 16");
     if (o->memory_limit < 8 * MIB)
         return refuse(err, "memory_limit is below 8 MiB");
-    if (o->memtable_bytes > o->memory_limit / 2 || o->cache_bytes > o->memory_limit / 2)
-        return refuse(err, "memtable_bytes or cache_bytes is above half of memory_limit");
+    if (o->memtable_bytes > o->memory_limit / 2)
+        return refuse(err, "memtable_bytes is above half of memory_limit");
+    if (o->cache_bytes > o->memory_limit / 4 * 3)
+        return refuse(err, "cache_bytes is above three quarters of memory_limit");
     if (o->wal_segment_bytes < (64u << 10) || o->wal_segment_bytes > (512u << 20) ||
         o->wal_segment_bytes % 4096 != 0)
         return refuse(err, "wal_segment_bytes is not a multiple of 4096 in 64 KiB .. 512 MiB");

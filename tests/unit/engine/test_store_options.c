@@ -48,7 +48,7 @@ START_TEST(defaults_are_those_of_the_header)
     ck_assert_uint_eq(o.background_threads, 2);
     ck_assert_uint_eq(o.memory_limit, 256 * MIB);
     ck_assert_uint_eq(o.memtable_bytes, 64 * MIB);
-    ck_assert_uint_eq(o.cache_bytes, 64 * MIB);
+    ck_assert_uint_eq(o.cache_bytes, 192 * MIB);
     ck_assert_uint_eq(o.max_wal_bytes, 256 * MIB);
     ck_assert_uint_eq(o.wal_segment_bytes, 64 * MIB);
     ck_assert_uint_eq(o.row_group_rows, 65536);
@@ -76,8 +76,8 @@ START_TEST(numbers_are_bounded)
     TAKES(memory_limit, UINT64_MAX);
     REFUSES(memtable_bytes, 128 * MIB + 1);
     TAKES(memtable_bytes, 128 * MIB);
-    REFUSES(cache_bytes, 128 * MIB + 1);
-    TAKES(cache_bytes, 128 * MIB);
+    REFUSES(cache_bytes, 192 * MIB + 1);
+    TAKES(cache_bytes, 192 * MIB);
     REFUSES(wal_segment_bytes, (64u << 10) - 4096);
     TAKES(wal_segment_bytes, 64u << 10);
     TAKES(wal_segment_bytes, 512u << 20);

@@ -278,6 +278,8 @@ struct varve_store {
     varve_stats stats; /* counters. Queue lock */
 };
 
+/* store_state.c */
+
 /* Every public call begins with this: EINVAL (NULL), EFORKED. */
 varve_status varve_store_enter(const varve_store *store, varve_error *err);
 /* The first failure, or OK. Takes the queue lock. */
@@ -287,6 +289,10 @@ void varve_store_fail(varve_store *store, const varve_error *err);
 
 int64_t varve_store_wall_us(const varve_store *store);
 int64_t varve_store_boot_us(const varve_store *store);
+/* Once the version is known, before anything is served: continue the time of the last open. Within the
+ * same boot it goes on by elapsed BOOTTIME; after a reboot the wall clock is believed if it is within
+ * 30 days of the last value, else the store is clock-suspect and time stands. */
+void varve_store_start_clock(varve_store *store);
 /* Advance and return safe_now: as fast as the wall clock, never faster than BOOTTIME. */
 int64_t varve_store_safe_now_locked(varve_store *store) VARVE_REQUIRES(&store->view_lock);
 

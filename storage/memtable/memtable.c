@@ -14,22 +14,6 @@
 #define WINDOW VARVE_CHUNK_ROWS_MAX /* rows that are grouped by partition together */
 #define LOOK_UP 64u                 /* partitions that are looked up together */
 
-void *varve_memtable_take(struct varve_memtable *table, size_t size, size_t align)
-{
-    void *memory = varve_alloc_aligned(table->heap, size, align);
-    if (memory != NULL)
-        atomic_fetch_add_explicit(&table->held, size, memory_order_relaxed);
-    return memory;
-}
-
-void varve_memtable_give(struct varve_memtable *table, void *memory, size_t size, size_t align)
-{
-    if (memory == NULL)
-        return;
-    atomic_fetch_sub_explicit(&table->held, size, memory_order_relaxed);
-    varve_free_aligned(table->heap, memory, size, align);
-}
-
 /* --------------------------------------------------------------------------------------- Life */
 
 static void memtable_free(struct varve_memtable *table)

@@ -18,6 +18,22 @@
 #define SLAB_ALIGN 64u
 #define BLOCK_HEADER 64u /* keeps the block's memory aligned behind its header */
 
+void *varve_memtable_take(struct varve_memtable *table, size_t size, size_t align)
+{
+    void *memory = varve_alloc_aligned(table->heap, size, align);
+    if (memory != NULL)
+        atomic_fetch_add_explicit(&table->held, size, memory_order_relaxed);
+    return memory;
+}
+
+void varve_memtable_give(struct varve_memtable *table, void *memory, size_t size, size_t align)
+{
+    if (memory == NULL)
+        return;
+    atomic_fetch_sub_explicit(&table->held, size, memory_order_relaxed);
+    varve_free_aligned(table->heap, memory, size, align);
+}
+
 static uint64_t usable(uint64_t bytes, uint32_t largest)
 {
     /* 8 bytes at the start of the first slab keep position 0 free, and alignment may cost 7. */

@@ -59,18 +59,6 @@ static void float_mode_leave(const float_mode *before)
 
 /* --------------------------------------------------------------------------------------- Shared */
 
-void *varve_cursor_memory(varve_cursor *cursor, size_t count, size_t size)
-{
-    size_t bytes;
-
-    if (__builtin_mul_overflow(count, size, &bytes))
-        return NULL;
-    void *memory = varve_arena_alloc(&cursor->arena, bytes == 0 ? 1 : bytes, 16);
-    if (memory != NULL)
-        memset(memory, 0, bytes);
-    return memory;
-}
-
 static uint64_t bytes_read(const varve_cursor *cursor)
 {
     uint64_t bytes = 0;

@@ -10,6 +10,7 @@
 #define VARVE_SCAN_SCAN_INT_H
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "storage/base/arena.h"
 #include "storage/scan/merge.h"
@@ -211,8 +212,18 @@ struct varve_cursor {
     uint64_t zone_pruned;
 };
 
-/* Memory of the cursor's arena, zeroed. */
-void *varve_cursor_memory(varve_cursor *cursor, size_t count, size_t size);
+/* Memory of the cursor's arena, zeroed. NULL: there is none. */
+static inline void *varve_cursor_memory(varve_cursor *cursor, size_t count, size_t size)
+{
+    size_t bytes;
+
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return NULL;
+    void *memory = varve_arena_alloc(&cursor->arena, bytes == 0 ? 1 : bytes, 16);
+    if (memory != NULL)
+        memset(memory, 0, bytes);
+    return memory;
+}
 /* Go to the next partition that the filter admits and that has rows in range, its key decoded. */
 varve_status varve_cursor_partition(varve_cursor *cursor, varve_error *err);
 /* Count rows looked at; now and then report progress. ECANCELED. */

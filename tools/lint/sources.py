@@ -11,6 +11,11 @@ def root():
     return sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), '..', '..')
 
 
+def is_build_folder(path):
+    """By its name, or because meson has made it."""
+    return os.path.basename(path).startswith('build') or os.path.isdir(os.path.join(path, 'meson-private'))
+
+
 def files(*endings):
     """Paths relative to the root, with '/', sorted; build folders and dot folders are left out."""
     found = []
@@ -18,7 +23,7 @@ def files(*endings):
     for folder, folders, names in os.walk(top):
         at_top = os.path.abspath(folder) == os.path.abspath(top)
         folders[:] = sorted(d for d in folders if d not in SKIPPED and d != '__pycache__'
-                            and not (at_top and d.startswith('build')))
+                            and not (at_top and is_build_folder(os.path.join(folder, d))))
         for name in names:
             if not endings or name.endswith(endings):
                 found.append(os.path.relpath(os.path.join(folder, name), top).replace(os.sep, '/'))

@@ -46,33 +46,34 @@ bool bench_store_open(const char *path, const struct bench_options *options, var
 
 /* --------------------------------------------------------------------------------------- Rows */
 
-static varve_value value_of(const struct bench_rows *rows, uint32_t column, uint64_t row)
+/* What a row has in a column; type and scale are there already, being the same for all rows. */
+static void value_set(varve_value *value, const struct bench_rows *rows, uint32_t column,
+                      uint64_t row)
 {
-    varve_value value = {.type = (uint8_t)rows->workload->columns[column].type,
-                         .scale = rows->workload->columns[column].scale};
-
-    if (value.type == VARVE_TEXT) {
+    if (value->type == VARVE_TEXT) {
         const uint32_t *offsets = rows->offsets[column];
-        value.as.bytes.data = (const char *)rows->values[column] + offsets[row];
-        value.as.bytes.size = offsets[row + 1] - offsets[row];
-    } else if (value.type == VARVE_DOUBLE) {
-        value.as.f64 = ((const double *)rows->values[column])[row];
+        value->as.bytes.data = (const char *)rows->values[column] + offsets[row];
+        value->as.bytes.size = offsets[row + 1] - offsets[row];
+    } else if (value->type == VARVE_DOUBLE) {
+        value->as.f64 = ((const double *)rows->values[column])[row];
     } else {
-        value.as.i64 = bench_rows_i64(rows, column, row);
+        value->as.i64 = bench_rows_i64(rows, column, row);
     }
-    return value;
 }
 
 static bool put_by_row(const struct ingest *in, varve_batch *batch, uint64_t first, uint64_t n)
 {
+    const struct bench_workload *workload = in->rows->workload;
     varve_value values[BENCH_COLUMNS_MAX];
     varve_error err = {0};
 
+    for (uint32_t c = 0; c < workload->n_columns; c++)
+        values[c] = (varve_value){.type = (uint8_t)workload->columns[c].type,
+                                  .scale = workload->columns[c].scale};
     for (uint64_t i = first; i < first + n; i++) {
-        for (uint32_t c = 0; c < in->rows->workload->n_columns; c++)
-            values[c] = value_of(in->rows, c, i);
-        if (varve_batch_put_row(batch, in->table, values, in->rows->workload->n_columns, NULL,
-                                &err) < 0)
+        for (uint32_t c = 0; c < workload->n_columns; c++)
+            value_set(&values[c], in->rows, c, i);
+        if (varve_batch_put_row(batch, in->table, values, workload->n_columns, NULL, &err) < 0)
             return failed(&err, "put a row");
     }
     return true;

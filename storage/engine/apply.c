@@ -2,8 +2,8 @@
  * apply.c - WRITE 3: records become readable, strictly in log order, after their policy is met.
  *
  * DATA goes to the memtables that were chosen, and had memory set aside, when it was judged. A new or
- * dropped table becomes part of the manifest here, before anything later is applied: so the replay
- * LSN never passes the record of a table that the manifest does not know.
+ * dropped table becomes part of the manifest here, before anything later is applied, or is owed to it
+ * (edit.c): so the replay LSN never passes the record of a table that the manifest does not know.
  *
  * All functions require the log token.
  */
@@ -11,7 +11,6 @@
 
 #include "storage/engine/commit_int.h"
 #include "storage/engine/edit_int.h"
-#include "storage/engine/file_table_int.h"
 
 static void apply_data(varve_store *store, struct varve_pending *pending)
 {
@@ -45,16 +44,10 @@ static void apply_data(varve_store *store, struct varve_pending *pending)
 
 static void apply_schema(varve_store *store, struct varve_pending *pending)
 {
-    const struct varve_schema *schema = pending->schema;
-    struct varve_edit edit = {.put_schemas = &schema,
-                              .n_put_schemas = 1,
-                              .set_flags = VARVE_EDIT_NEXT_TABLE,
-                              .next_table_id = schema->table_id + 1};
     varve_error detail = {0};
 
-    if (varve_store_edit(store, &edit, &detail) < 0) {
-        varve_store_fail(store,
-                         &detail); /* logged but not in the manifest: replay will see to it */
+    if (varve_store_edit_table(store, pending->table, false, &detail) < 0) {
+        varve_store_fail(store, &detail); /* in the log: the next open sees to it */
         pending->error = detail;
         varve_table_discard(pending->table);
         return;
@@ -62,43 +55,16 @@ static void apply_schema(varve_store *store, struct varve_pending *pending)
     varve_table_link(pending->table);
 }
 
-/* The files of a table that leave the store with it. */
-static void retire_files(varve_store *store, const struct varve_table_entry *entry,
-                         uint64_t version)
-{
-    if (entry == NULL || !varve_obsolete_reserve(store, entry->n_files))
-        return; /* no memory: the next open collects them */
-    for (uint64_t i = 0; i < entry->n_files; i++)
-        varve_obsolete_add(store,
-                           &(struct varve_obsolete){.id = entry->files[i]->id,
-                                                    .version = version,
-                                                    .bytes = entry->files[i]->properties.file_size,
-                                                    .kind = VARVE_FILE_SST});
-}
-
 static void apply_drop(varve_store *store, struct varve_pending *pending)
 {
-    struct varve_table *table = pending->table;
-    const uint32_t id = table->schema->table_id;
-    struct varve_edit edit = {.drop_tables = &id, .n_drop_tables = 1};
     varve_error detail = {0};
 
-    varve_mutex_lock(&store->manifest_lock); /* a flush may add files until then */
-    struct varve_version *before = varve_version_ref(store->version);
-    const varve_status rc = varve_store_edit_locked(store, &edit, NULL, &detail);
-    const uint64_t number = store->version->number;
-    varve_mutex_unlock(&store->manifest_lock);
-    if (rc < 0) {
+    if (varve_store_edit_table(store, pending->table, true, &detail) < 0) {
         varve_store_fail(store, &detail);
         pending->error = detail;
-    } else {
-        varve_mutex_lock(&store->view_lock);
-        table->dropped = true;
-        varve_mutex_unlock(&store->view_lock);
-        varve_generation_stop(store, table);
-        retire_files(store, varve_version_table(before, id), number);
+        return;
     }
-    varve_version_unref(before);
+    varve_generation_stop(store, pending->table);
 }
 
 void varve_apply(varve_store *store, struct varve_pending *pending)

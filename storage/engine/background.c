@@ -7,6 +7,7 @@
  */
 #include "storage/engine/background_int.h"
 #include "storage/engine/commit_int.h"
+#include "storage/engine/edit_int.h"
 #include "storage/engine/file_table_int.h"
 #include "storage/engine/flush_int.h"
 
@@ -100,8 +101,10 @@ static void *thread_main(void *argument)
 
     for (;;) {
         const bool did = varve_background_step(store);
-        if (++ticks % REMOVE_EVERY == 0)
+        if (++ticks % REMOVE_EVERY == 0) {
+            (void)varve_store_settle(store, NULL); /* a dropped table's files go only then */
             (void)varve_obsolete_remove(store);
+        }
         varve_mutex_lock(&store->queue_lock);
         const bool waiting = store->queue.first != NULL && !store->log_taken;
         if (!did && !store->closing && !waiting)
@@ -156,6 +159,7 @@ varve_status varve_work(varve_store *store, uint64_t budget_us, varve_error *err
         if (varve_store_boot_us(store) - begun >= (int64_t)budget_us)
             break;
     }
+    (void)varve_store_settle(store, NULL);
     if (varve_obsolete_remove(store) > 0)
         did = true;
     rc = varve_store_failure(store, err);

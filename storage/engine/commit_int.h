@@ -58,7 +58,7 @@ void varve_judge_undo(varve_store *store, struct varve_pending *pending);
 /* apply.c: all require the log token ------------------------------------------------------------ */
 
 /* Make the record readable (after varve_apply_publish). Cannot fail for DATA; a SCHEMA or DROP whose
- * edit fails makes the store FAILED and sets pending->error. */
+ * edit fails, but for want of memory or room, makes the store FAILED and sets pending->error. */
 void varve_apply(varve_store *store, struct varve_pending *pending);
 /* Everything applied so far becomes visible, up to `lsn_end`. */
 void varve_apply_publish(varve_store *store, uint64_t lsn_end);

@@ -1,5 +1,12 @@
 /*
  * edit.c - changes of the manifest: one at a time, durable first, then seen by everyone.
+ *
+ * Invariants
+ *   E1  At most one edit of a table's creation or drop is owed: its record is durable in the log and
+ *       applied, but there was neither memory nor room for the edit.
+ *   E2  Any other edit writes what is owed first, and fails if that does. So the replay position,
+ *       which is part of an edit, never passes the record of an owed one: neither a crash nor the
+ *       trimming of the log loses it.
  */
 #include <string.h>
 
@@ -18,9 +25,10 @@ static uint32_t take_sealed(varve_store *store, struct varve_segment_entry *out,
     return n;
 }
 
-/* Make the manifest's newest version the one that views see, and unlink the memtables that its
- * files replace in the same moment. */
-static void publish(varve_store *store, struct varve_generation *flushed)
+/* Make the manifest's newest version the one that views see; in the same moment unlink the memtable
+ * that its files replace, and end the table that it no longer has. */
+static void publish(varve_store *store, struct varve_generation *flushed,
+                    struct varve_table *dropped)
 {
     struct varve_version *version = varve_manifest_version(store->manifest);
 
@@ -32,12 +40,15 @@ static void publish(varve_store *store, struct varve_generation *flushed)
         assert(table->oldest == flushed && flushed->next != NULL);
         table->oldest = flushed->next;
     }
+    if (dropped != NULL)
+        dropped->dropped = true;
     varve_mutex_unlock(&store->view_lock);
     varve_version_unref(old);
 }
 
-varve_status varve_store_edit_locked(varve_store *store, struct varve_edit *edit,
-                                     struct varve_generation *flushed, varve_error *err)
+static varve_status write_edit(varve_store *store, struct varve_edit *edit,
+                               struct varve_generation *flushed, struct varve_table *dropped,
+                               varve_error *err) VARVE_REQUIRES(&store->manifest_lock)
 {
     struct varve_segment_entry segments[16];
     varve_error detail = {0};
@@ -57,8 +68,93 @@ varve_status varve_store_edit_locked(varve_store *store, struct varve_edit *edit
             varve_store_fail(store, &detail);
         return varve_error_copy(err, &detail, rc);
     }
-    publish(store, flushed);
+    publish(store, flushed, dropped);
     return VARVE_OK;
+}
+
+/* ------------------------------------------------------------------------- Tables come and go */
+
+/* The files of a table that leave the store with it. */
+static void retire_files(varve_store *store, const struct varve_table_entry *entry,
+                         uint64_t version)
+{
+    if (entry == NULL || !varve_obsolete_reserve(store, entry->n_files))
+        return; /* no memory: the next open collects them */
+    for (uint64_t i = 0; i < entry->n_files; i++)
+        varve_obsolete_add(store,
+                           &(struct varve_obsolete){.id = entry->files[i]->id,
+                                                    .version = version,
+                                                    .bytes = entry->files[i]->properties.file_size,
+                                                    .kind = VARVE_FILE_SST});
+}
+
+static varve_status write_table(varve_store *store, struct varve_table *table, bool drop,
+                                varve_error *err) VARVE_REQUIRES(&store->manifest_lock)
+{
+    const struct varve_schema *schema = table->schema;
+    struct varve_edit edit = {0};
+
+    if (drop) {
+        edit.drop_tables = &schema->table_id;
+        edit.n_drop_tables = 1;
+    } else {
+        edit.put_schemas = &schema;
+        edit.n_put_schemas = 1;
+        edit.set_flags = VARVE_EDIT_NEXT_TABLE;
+        edit.next_table_id = schema->table_id + 1;
+    }
+    struct varve_version *before = varve_version_ref(store->version);
+    const varve_status rc = write_edit(store, &edit, NULL, drop ? table : NULL, err);
+    if (rc == VARVE_OK && drop)
+        retire_files(store, varve_version_table(before, schema->table_id), store->version->number);
+    varve_version_unref(before);
+    return rc;
+}
+
+varve_status varve_store_edit_table(varve_store *store, struct varve_table *table, bool drop,
+                                    varve_error *err)
+{
+    varve_mutex_lock(&store->manifest_lock); /* until then a flush may add files to it */
+    assert(store->owed == NULL);
+    varve_status rc = write_table(store, table, drop, err);
+    if (rc == VARVE_ENOSPC || rc == VARVE_ENOMEM) {
+        store->owed = table;
+        varve_mutex_lock(&store->view_lock);
+        table->dropped = drop;
+        varve_mutex_unlock(&store->view_lock);
+        rc = VARVE_OK;
+    }
+    varve_mutex_unlock(&store->manifest_lock);
+    return rc;
+}
+
+static varve_status settle_locked(varve_store *store, varve_error *err)
+    VARVE_REQUIRES(&store->manifest_lock)
+{
+    if (store->owed == NULL)
+        return VARVE_OK;
+    const varve_status rc = write_table(store, store->owed, store->owed->dropped, err);
+    if (rc == VARVE_OK)
+        store->owed = NULL;
+    return rc;
+}
+
+varve_status varve_store_settle(varve_store *store, varve_error *err)
+{
+    varve_mutex_lock(&store->manifest_lock);
+    const varve_status rc = settle_locked(store, err);
+    varve_mutex_unlock(&store->manifest_lock);
+    return rc;
+}
+
+/* ----------------------------------------------------------------------------------- Any edit */
+
+varve_status varve_store_edit_locked(varve_store *store, struct varve_edit *edit,
+                                     struct varve_generation *flushed, varve_error *err)
+{
+    const varve_status rc = settle_locked(store, err);
+
+    return rc < 0 ? rc : write_edit(store, edit, flushed, NULL, err);
 }
 
 varve_status varve_store_edit(varve_store *store, struct varve_edit *edit, varve_error *err)
@@ -77,7 +173,7 @@ varve_status varve_store_edit_many_locked(varve_store *store, struct varve_edit 
 
     if (rc < 0)
         return varve_error_copy(err, &detail, rc);
-    publish(store, NULL);
+    publish(store, NULL, NULL);
     return VARVE_OK;
 }
 

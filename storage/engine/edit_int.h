@@ -16,6 +16,17 @@ varve_status varve_store_edit_locked(varve_store *store, struct varve_edit *edit
                                      struct varve_generation *flushed, varve_error *err)
     VARVE_REQUIRES(&store->manifest_lock);
 varve_status varve_store_edit(varve_store *store, struct varve_edit *edit, varve_error *err);
+
+/*
+ * Put a new table (or, `drop`, its end) into the manifest, after its record is durable in the log.
+ * When there is neither memory nor room for the edit it is owed, and that is OK: every edit writes
+ * what is owed first. Nothing may be owed before. A drop sets table->dropped. Log token.
+ */
+varve_status varve_store_edit_table(varve_store *store, struct varve_table *table, bool drop,
+                                    varve_error *err);
+/* Write what is owed. ENOMEM, ENOSPC: it still is. */
+varve_status varve_store_settle(varve_store *store, varve_error *err);
+
 /* The same for any number of segments, while the store is being opened: a failure fails the open. */
 varve_status varve_store_edit_many_locked(varve_store *store, struct varve_edit *edit,
                                           varve_error *err) VARVE_REQUIRES(&store->manifest_lock);

@@ -319,8 +319,9 @@ static varve_status install_edit(varve_store *store, struct varve_flush *flush,
                                  struct varve_edit *edit, varve_error *err)
 {
     varve_mutex_lock(&store->manifest_lock);
-    varve_status rc = VARVE_END; /* the table has been dropped meanwhile */
-    if (varve_version_table(store->version, edit->marks->table_id) != NULL)
+    varve_status rc = VARVE_END;
+    if (!flush->generation->table
+             ->dropped) /* else meanwhile; its edit may be owed, as a new one's */
         rc = varve_store_edit_locked(store, edit, flush->generation, err);
     varve_mutex_unlock(&store->manifest_lock);
     return rc;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "storage/engine/commit_int.h"
+#include "storage/engine/edit_int.h"
 #include "storage/engine/judge_int.h"
 #include "storage/engine/pressure_int.h"
 #include "storage/schema/schema_format.h"
@@ -175,6 +176,25 @@ static enum varve_judgement judge_data(varve_store *store, struct varve_pending 
     return reserve(store, pending);
 }
 
+/*
+ * At most one creation or drop may be owed to the manifest, so what is owed has to be written before
+ * another is logged.
+ */
+static varve_status settle_tables(varve_store *store, struct varve_pending *pending)
+{
+    varve_error detail = {0};
+    const varve_status rc = varve_store_settle(store, &detail);
+
+    if (rc != VARVE_ENOSPC && rc != VARVE_ENOMEM)
+        return rc < 0 ? varve_error_copy(&pending->error, &detail, rc) : VARVE_OK;
+    varve_error_set(&pending->error, rc, detail.file[0] != '\0' ? detail.file : NULL, detail.offset,
+                    "the manifest has no %s for the table that was created or dropped last, so "
+                    "no other can be",
+                    rc == VARVE_ENOSPC ? "room" : "memory");
+    pending->error.os_code = detail.os_code;
+    return rc;
+}
+
 static enum varve_judgement judge_schema(varve_store *store, struct varve_pending *pending)
 {
     if (store->n_groups > 0 || store->opened.first != NULL)
@@ -184,6 +204,8 @@ static enum varve_judgement judge_schema(varve_store *store, struct varve_pendin
                         "there is a table '%s' already", pending->schema->name);
         return VARVE_JUDGE_REFUSE;
     }
+    if (settle_tables(store, pending) < 0)
+        return VARVE_JUDGE_REFUSE;
     struct varve_schema *named = NULL;
     varve_status rc = varve_schema_with_id(pending->schema, &store->heap, store->next_table_id, 1,
                                            &named, &pending->error);
@@ -213,6 +235,8 @@ static enum varve_judgement judge_drop(varve_store *store, struct varve_pending 
                         "table '%s' has been dropped already", pending->table->schema->name);
         return VARVE_JUDGE_REFUSE;
     }
+    if (settle_tables(store, pending) < 0)
+        return VARVE_JUDGE_REFUSE;
     varve_buffer_clear(&pending->payload);
     varve_write_u32(&pending->payload, pending->table->schema->table_id);
     if (pending->payload.failed) {

@@ -118,7 +118,7 @@ static varve_status read_open(varve_store *store, const varve_table *table, cons
     if (rc < 0)
         return varve_heap_explain(&store->heap, rc, err);
     const uint32_t id = table->schema->table_id;
-    const struct varve_table_entry *entry = varve_version_table(context->view->version, id);
+    const struct varve_table_entry *entry = varve_view_files_of(context->view, id);
     const struct varve_view_table *memtables = varve_view_table_of(context->view, id);
     const uint32_t n_files = entry != NULL ? (uint32_t)entry->n_files : 0;
     const uint32_t n_max = n_files + (memtables != NULL ? memtables->n_memtables : 0);

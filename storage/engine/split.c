@@ -107,7 +107,7 @@ static varve_status gather(struct candidates *list, varve_store *store, const va
     if (rc < 0)
         return rc;
     const uint32_t id = table->schema->table_id;
-    const struct varve_table_entry *entry = varve_version_table(view->version, id);
+    const struct varve_table_entry *entry = varve_view_files_of(view, id);
     const struct varve_view_table *memtables = varve_view_table_of(view, id);
     for (uint64_t i = 0; entry != NULL && i < entry->n_files && rc == VARVE_OK; i++)
         rc = add_file(list, store, entry->files[i], err);

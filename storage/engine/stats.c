@@ -47,7 +47,8 @@ static void table_stats_locked(const varve_store *store, const struct varve_tabl
     stats->first_time = INT64_MAX;
     stats->last_time = INT64_MIN;
     add_memtables(table, stats);
-    add_files(varve_version_table(store->version, table->schema->table_id), stats);
+    if (!table->dropped) /* its end may be owed to the manifest */
+        add_files(varve_version_table(store->version, table->schema->table_id), stats);
     stats->partitions += stats->memtable_partitions;
 }
 

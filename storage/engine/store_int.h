@@ -73,7 +73,7 @@ struct varve_generation {
 struct varve_table {
     varve_store *store;
     struct varve_schema *schema;       /* owned reference */
-    _Atomic(bool) dropped;             /* set by the log token's holder */
+    _Atomic(bool) dropped;             /* set by the log token's holder, with the view lock */
     bool dropping;                     /* its drop has been judged. Log token */
     struct varve_generation *oldest;   /* view lock for the list; the log token makes new ones */
     struct varve_generation *active;   /* log token */
@@ -155,6 +155,7 @@ struct varve_file_table {
 struct varve_view_table {
     uint32_t table_id;
     uint32_t n_memtables;
+    bool dropped;                          /* before the view was taken: nothing of it is seen */
     struct varve_memtable_view *memtables; /* oldest first; each with a reference */
 };
 
@@ -198,6 +199,9 @@ struct varve_store {
     struct varve_manifest *manifest; /* manifest lock */
     uint64_t next_file_id;           /* manifest lock; ids below file_id_limit are persisted */
     uint64_t file_id_limit;
+    /* Its creation (its drop, if it is dropped) is in the log and applied, but the manifest has had
+     * neither memory nor room for it yet. Manifest lock; NULL: nothing is owed. */
+    struct varve_table *owed;
     uint64_t pinned_version; /* read-only: what READERS holds */
 
     struct varve_mutex view_lock;

@@ -22,7 +22,10 @@ static varve_status view_table_fill(struct varve_view *view, struct varve_view_t
 {
     uint32_t n = 0;
 
-    *ret = (struct varve_view_table){.table_id = table->schema->table_id};
+    *ret =
+        (struct varve_view_table){.table_id = table->schema->table_id, .dropped = table->dropped};
+    if (ret->dropped)
+        return VARVE_OK;
     for (const struct varve_generation *g = table->oldest; g != NULL; g = g->next)
         n++;
     if (n == 0)
@@ -129,6 +132,14 @@ const struct varve_view_table *varve_view_table_of(const struct varve_view *view
         if (view->tables[i].table_id == table_id)
             return &view->tables[i];
     return NULL;
+}
+
+const struct varve_table_entry *varve_view_files_of(const struct varve_view *view,
+                                                    uint32_t table_id)
+{
+    const struct varve_view_table *table = varve_view_table_of(view, table_id);
+
+    return table == NULL || table->dropped ? NULL : varve_version_table(view->version, table_id);
 }
 
 uint64_t varve_views_oldest_version(varve_store *store)

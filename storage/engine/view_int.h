@@ -18,6 +18,10 @@ void varve_view_release(struct varve_view *view); /* NULL is a no-op; takes the 
 /* NULL: the table came after the view, or the view is of another one. */
 const struct varve_view_table *varve_view_table_of(const struct varve_view *view,
                                                    uint32_t table_id);
+/* What the manifest says of it. NULL: as above, or it was dropped before, or it has no file and is owed
+ * to the manifest. */
+const struct varve_table_entry *varve_view_files_of(const struct varve_view *view,
+                                                    uint32_t table_id);
 /* The lowest version that a view (or the store itself) needs. Takes the view lock. */
 uint64_t varve_views_oldest_version(varve_store *store);
 

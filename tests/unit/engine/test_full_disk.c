@@ -1,0 +1,428 @@
+/*
+ * test_full_disk.c - the disk is full from some operation on, or memory is short at one: nothing that
+ * was accepted is lost, the store is not FAILED, and it goes on when there is room again.
+ *
+ * "Full" is that of a disk: what has its place may be overwritten, nothing grows. Tables come and go
+ * by records of the log; the edit of the manifest that belongs to one may find no room, and is owed.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "storage/manifest/manifest.h"
+#include "tests/lib/fault.h"
+#include "tests/unit/engine/sim_store.h"
+
+#define ROWS 200
+
+/* The disk is full from the n-th operation on. */
+struct filling {
+    uint64_t left;
+    bool full;
+};
+
+static int watch(void *ctx, struct varve_sim *sim, const struct varve_sim_event *event)
+{
+    struct filling *f = ctx;
+
+    if (event->phase != VARVE_SIM_BEFORE || f->full)
+        return 0;
+    if (--f->left > 0)
+        return 0;
+    f->full = true;
+    varve_sim_set_capacity(sim, varve_sim_used(sim) + 1);
+    return 0;
+}
+
+static int newest(void *ctx, const char *name)
+{
+    uint64_t id = 0, *highest = ctx;
+
+    if (varve_file_name_parse(name, &id) == VARVE_FILE_MANIFEST && id > *highest)
+        *highest = id;
+    return 0;
+}
+
+static uint64_t generation(struct sim_store *s)
+{
+    uint64_t highest = 0;
+
+    ck_assert_int_eq(varve_sim_list(s->sim, newest, &highest), 0);
+    return highest;
+}
+
+/* Whether the store on the disk names a table in its manifest. */
+static bool is_listed(struct sim_store *s, const char *name)
+{
+    struct varve_manifest *manifest = NULL;
+
+    ck_assert_int_eq(varve_manifest_open(s->vfs, &s->heap, true, &manifest, NULL), VARVE_OK);
+    struct varve_version *version = varve_manifest_version(manifest);
+    const bool listed = varve_version_find(version, name) != NULL;
+    varve_version_unref(version);
+    varve_manifest_close(manifest);
+    return listed;
+}
+
+/* Tables "t" and "d", both with rows in a file, "t" also with rows in its memtable. */
+static void set_up(struct sim_store *s, uint64_t seed)
+{
+    sim_store_create(s, seed);
+    s->options.wal_segment_bytes = 64u << 10;
+    sim_store_open(s);
+    sim_store_table(s, "t", "upsert");
+    sim_store_table(s, "d", "upsert");
+    ck_assert_int_eq(sim_store_put(s, "t", 0, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
+    ck_assert_int_eq(sim_store_put(s, "d", 0, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
+    ck_assert_int_eq(varve_flush(s->store, &s->err), VARVE_OK);
+    ck_assert_int_eq(sim_store_put(s, "t", 1, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
+}
+
+/* `n` edits of the manifest: a table that nobody needs comes and goes. */
+static void make_edits(struct sim_store *s, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (i % 2 == 0)
+            sim_store_table(s, "x", "upsert");
+        else
+            ck_assert_int_eq(varve_table_drop(s->store, "x", &s->err), VARVE_OK);
+    }
+}
+
+/* How many edits find room after set_up() before the manifest needs a new generation. */
+static uint32_t manifest_room(void)
+{
+    struct sim_store s;
+    uint32_t n = 0;
+
+    set_up(&s, 90);
+    for (const uint64_t before = generation(&s); generation(&s) == before; n++) {
+        if (n % 2 == 0)
+            sim_store_table(&s, "x", "upsert");
+        else
+            ck_assert_int_eq(varve_table_drop(s.store, "x", &s.err), VARVE_OK);
+    }
+    sim_store_destroy(&s);
+    ck_assert_uint_gt(n, 4);
+    return n - 1;
+}
+
+static void fill_up(struct sim_store *s)
+{
+    varve_sim_set_capacity(s->sim, varve_sim_used(s->sim) + 1);
+}
+
+static void make_room(struct sim_store *s)
+{
+    varve_sim_set_capacity(s->sim, 0);
+    varve_sim_clock_advance(s->sim, 10000000);
+}
+
+static varve_status try_create(struct sim_store *s, const char *name)
+{
+    char text[160];
+
+    (void)snprintf(text, sizeof text,
+                   "CREATE TABLE %s (k int, ts timestamp, v bigint, PRIMARY KEY ((k), ts))", name);
+    return varve_table_create(s->store, text, &s->err);
+}
+
+static bool is_there(struct sim_store *s, const char *name)
+{
+    varve_table *table = NULL;
+
+    return varve_table_open(s->store, name, &table, NULL) == VARVE_OK;
+}
+
+/* A process or the power ends, or nothing does; there is room again. */
+enum ending { GOES_ON, FLUSHES, CLOSES, KILLED, POWER_CUT, N_ENDINGS };
+
+static void end_with(struct sim_store *s, enum ending ending)
+{
+    switch (ending) {
+    case GOES_ON:
+        make_room(s);
+        sim_store_work(s);
+        return;
+    case FLUSHES: /* and trims the log: what is owed has to be written first */
+        make_room(s);
+        ck_assert_int_eq(varve_flush(s->store, &s->err), VARVE_OK);
+        sim_store_work(s);
+        sim_store_kill(s);
+        break;
+    case CLOSES: /* while the disk is full */
+        sim_store_close(s);
+        make_room(s);
+        break;
+    case POWER_CUT:
+        make_room(s);
+        ck_assert(sim_store_cut(s, 0));
+        break;
+    case KILLED:
+    case N_ENDINGS:
+        sim_store_kill(s);
+        make_room(s);
+        break;
+    }
+    sim_store_open(s);
+}
+
+START_TEST(creation_that_the_manifest_has_no_room_for_is_owed)
+{
+    struct sim_store s;
+    const uint32_t room = manifest_room();
+
+    set_up(&s, 90);
+    make_edits(&s, room & ~1u);
+    if (room % 2 != 0)
+        sim_store_table(&s, "x", "upsert");
+    fill_up(&s);
+    ck_assert_int_eq(try_create(&s, "c"), VARVE_OK);
+    ck_assert(!is_listed(&s, "c"));
+    ck_assert_uint_eq(sim_store_stats(&s).failed, 0);
+    ck_assert_int_eq(sim_store_put(&s, "c", 1, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
+    ck_assert_int_eq(sim_store_count(&s, "c"), ROWS);
+    ck_assert_int_eq(try_create(&s, "c"), VARVE_EEXISTS);
+    ck_assert_int_eq(try_create(&s, "e"), VARVE_ENOSPC); /* one at most is owed */
+    ck_assert_ptr_nonnull(strstr(s.err.message, "created or dropped last"));
+    ck_assert_int_eq(varve_table_drop(s.store, "c", &s.err), VARVE_ENOSPC);
+    ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_ENOSPC);
+    ck_assert_uint_eq(sim_store_stats(&s).failed, 0);
+    end_with(&s, (enum ending)_i);
+    ck_assert(is_listed(&s, "c"));
+    ck_assert_int_eq(sim_store_count(&s, "c"), ROWS);
+    ck_assert_int_eq(sim_store_count(&s, "t"), 2 * ROWS);
+    ck_assert_int_eq(sim_store_count(&s, "d"), ROWS);
+    ck_assert_int_eq(try_create(&s, "e"), VARVE_OK);
+    ck_assert_int_eq(varve_table_drop(s.store, "c", &s.err), VARVE_OK);
+    sim_store_kill(&s);
+    sim_store_open(&s);
+    ck_assert(is_there(&s, "e") && !is_there(&s, "c"));
+    sim_store_destroy(&s);
+}
+END_TEST
+
+static int count_files(void *ctx, const char *name)
+{
+    uint64_t id;
+
+    *(uint32_t *)ctx += varve_file_name_parse(name, &id) == VARVE_FILE_SST;
+    return 0;
+}
+
+static uint32_t files(struct sim_store *s)
+{
+    uint32_t n = 0;
+
+    ck_assert_int_eq(varve_sim_list(s->sim, count_files, &n), 0);
+    return n;
+}
+
+START_TEST(drop_that_the_manifest_has_no_room_for_is_owed)
+{
+    struct sim_store s;
+    varve_snapshot *snapshot = NULL;
+    const uint32_t room = manifest_room();
+
+    set_up(&s, 90);
+    ck_assert_int_eq(sim_store_put(&s, "d", 1, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
+    make_edits(&s, room & ~1u);
+    if (room % 2 != 0)
+        sim_store_table(&s, "x", "upsert");
+    const varve_table *table = sim_store_handle(&s, "d");
+    ck_assert_int_eq(varve_snapshot_take(s.store, &snapshot, NULL), VARVE_OK);
+    fill_up(&s);
+    ck_assert_int_eq(varve_table_drop(s.store, "d", &s.err), VARVE_OK);
+    ck_assert(is_listed(&s, "d") && !is_there(&s, "d"));
+    ck_assert_uint_eq(sim_store_stats(&s).failed, 0);
+    ck_assert_int_eq(sim_store_rows(&s, table, NULL), 0);
+    ck_assert_int_eq(sim_store_rows(&s, table, snapshot), 2 * ROWS);
+    ck_assert_int_eq(varve_table_drop(s.store, "d", &s.err), VARVE_ENOTFOUND);
+    ck_assert_int_eq(varve_table_drop(s.store, "t", &s.err), VARVE_ENOSPC);
+    ck_assert_int_eq(try_create(&s, "d"), VARVE_ENOSPC); /* its name is free when that is written */
+    ck_assert_int_eq(sim_store_put(&s, "t", 2, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
+    ck_assert_uint_eq(sim_store_stats(&s).failed, 0);
+    varve_snapshot_release(snapshot);
+    sim_store_work(&s);
+    ck_assert_uint_eq(files(&s), 2); /* the manifest names them */
+    end_with(&s, (enum ending)_i);
+    ck_assert(!is_listed(&s, "d") && !is_there(&s, "d"));
+    ck_assert_uint_eq(files(&s), _i == FLUSHES ? 2 : 1);
+    ck_assert_int_eq(sim_store_count(&s, "t"), 3 * ROWS);
+    sim_store_table(&s, "d", "upsert");
+    ck_assert_int_eq(sim_store_count(&s, "d"), 0);
+    sim_store_kill(&s);
+    sim_store_open(&s);
+    ck_assert_int_eq(sim_store_count(&s, "d"), 0);
+    ck_assert_int_eq(sim_store_count(&s, "t"), 3 * ROWS);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+/* --------------------------------------------------------------- Full at every operation */
+
+enum { PUTS = 24 }; /* several log segments */
+
+struct outcome { /* what was accepted */
+    bool created, filled, dropped, second;
+    bool put[PUTS];
+};
+
+static bool is_refusal(struct sim_store *s, varve_status rc)
+{
+    ck_assert_msg(rc == VARVE_OK || rc == VARVE_ENOSPC, "%s: %s", varve_status_name(rc),
+                  s->err.message);
+    return rc != VARVE_OK;
+}
+
+/* Whatever is not done yet; each may be refused. */
+static void attempt(struct sim_store *s, struct outcome *done)
+{
+    if (!done->created)
+        done->created = !is_refusal(s, try_create(s, "c"));
+    if (done->created && !done->filled)
+        done->filled = !is_refusal(s, sim_store_put(s, "c", 0, 0, ROWS, VARVE_POLICY_DEFAULT));
+    if (!done->dropped)
+        done->dropped = !is_refusal(s, varve_table_drop(s->store, "d", &s->err));
+    for (int i = 0; i < PUTS; i++) {
+        if (!done->put[i])
+            done->put[i] =
+                !is_refusal(s, sim_store_put(s, "t", 2 + i, 0, ROWS, VARVE_POLICY_DEFAULT));
+        if (i == PUTS / 2) {
+            (void)is_refusal(s, varve_flush(s->store, &s->err));
+            (void)varve_work(s->store, 1000, NULL);
+        }
+    }
+    if (!done->second)
+        done->second = !is_refusal(s, try_create(s, "e"));
+}
+
+static void compare(struct sim_store *s, const struct outcome *done, uint64_t n)
+{
+    int64_t expected = 2 * ROWS;
+
+    for (int i = 0; i < PUTS; i++)
+        expected += done->put[i] ? ROWS : 0;
+    const bool same = sim_store_stats(s).failed == 0 && sim_store_count(s, "t") == expected &&
+                      is_there(s, "c") == done->created && is_there(s, "d") == !done->dropped &&
+                      is_there(s, "e") == done->second &&
+                      (!done->created || sim_store_count(s, "c") == (done->filled ? ROWS : 0)) &&
+                      (done->dropped || sim_store_count(s, "d") == ROWS);
+    ck_assert_msg(same, "full from operation %llu on", (unsigned long long)n);
+}
+
+/* False: the disk was full only after everything had been done. */
+static bool run_full_from(uint64_t n, uint32_t edits)
+{
+    struct sim_store s;
+    struct filling filling = {.left = n};
+    struct outcome done = {0};
+
+    set_up(&s, 90);
+    make_edits(&s, edits);
+    ck_assert_int_eq(varve_sim_watch(s.sim, watch, &filling), 0);
+    attempt(&s, &done);
+    compare(&s, &done, n);
+    if (n % 2 == 0)
+        sim_store_kill(&s);
+    else
+        sim_store_close(&s);
+    if (!is_refusal(&s, sim_store_try_open(&s))) { /* what was accepted is there on the full disk */
+        compare(&s, &done, n);
+        attempt(&s, &done);
+        compare(&s, &done, n);
+        make_room(&s);
+    } else {
+        make_room(&s);
+        sim_store_open(&s);
+        compare(&s, &done, n);
+    }
+    varve_sim_unwatch(s.sim, watch, &filling);
+    make_room(&s);
+    attempt(&s, &done);
+    ck_assert(done.created && done.filled && done.dropped && done.second);
+    compare(&s, &done, n);
+    ck_assert_int_eq(varve_verify(s.store, NULL, NULL, NULL, NULL, &s.err), VARVE_OK);
+    sim_store_kill(&s);
+    sim_store_open(&s);
+    compare(&s, &done, n);
+    sim_store_destroy(&s);
+    return filling.full;
+}
+
+START_TEST(disk_that_is_full_from_any_operation_on_loses_and_fails_nothing)
+{
+    const uint32_t room = manifest_room();
+    const uint32_t edits = _i == 0 ? 0 : room + 1 - (uint32_t)_i;
+
+    for (uint64_t n = 1; run_full_from(n, edits); n += 1 + n / 40)
+        ;
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------ Memory */
+
+/* Create or drop a table with the n-th allocation failing. False: there are fewer. */
+static bool run_without_memory(long n, bool drop, enum fault_mode mode)
+{
+    struct sim_store s;
+    struct fault fault;
+
+    fault_init(&fault, FAULT_NEVER, mode);
+    sim_store_create(&s, 91);
+    s.options.allocator = &fault.allocator;
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    ck_assert_int_eq(sim_store_put(&s, "t", 1, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
+    ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_OK);
+    fault.at = atomic_load(&fault.calls) + n;
+    varve_status rc = drop ? varve_table_drop(s.store, "t", &s.err) : try_create(&s, "c");
+    const bool fired = fault_fired(&fault);
+    fault.at = FAULT_NEVER;
+    ck_assert_msg(rc == VARVE_OK || rc == VARVE_ENOMEM, "%s", s.err.message);
+    ck_assert_uint_eq(sim_store_stats(&s).failed, 0);
+    ck_assert(drop ? is_there(&s, "t") == (rc < 0) : is_there(&s, "c") == (rc == VARVE_OK));
+    if (n % 2 == 0) {
+        sim_store_kill(&s);
+        sim_store_open(&s);
+        ck_assert(drop ? is_there(&s, "t") == (rc < 0) : is_there(&s, "c") == (rc == VARVE_OK));
+    }
+    if (rc < 0)
+        rc = drop ? varve_table_drop(s.store, "t", &s.err) : try_create(&s, "c");
+    ck_assert_int_eq(rc, VARVE_OK);
+    if (!drop)
+        ck_assert_int_eq(sim_store_put(&s, "c", 1, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
+    ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_OK);
+    sim_store_work(&s);
+    ck_assert(is_listed(&s, drop ? "t" : "c") == !drop);
+    sim_store_kill(&s);
+    sim_store_open(&s); /* collects files that there was no memory to note */
+    ck_assert_uint_eq(files(&s), drop ? 0 : 2);
+    ck_assert(is_there(&s, "t") == !drop);
+    ck_assert(drop || sim_store_count(&s, "c") == ROWS);
+    sim_store_destroy(&s);
+    return fired;
+}
+
+START_TEST(memory_that_is_short_at_a_creation_or_a_drop_fails_nothing)
+{
+    const enum fault_mode mode = _i / 2 == 0 ? FAULT_ONCE : FAULT_FOR_EVER;
+
+    for (long n = 0; run_without_memory(n, _i % 2 != 0, mode); n++)
+        ;
+}
+END_TEST
+
+static void add(TCase *cases)
+{
+    tcase_add_loop_test(cases, creation_that_the_manifest_has_no_room_for_is_owed, 0, N_ENDINGS);
+    tcase_add_loop_test(cases, drop_that_the_manifest_has_no_room_for_is_owed, 0, N_ENDINGS);
+    tcase_add_loop_test(cases, disk_that_is_full_from_any_operation_on_loses_and_fails_nothing, 0,
+                        4);
+    tcase_add_loop_test(cases, memory_that_is_short_at_a_creation_or_a_drop_fails_nothing, 0, 4);
+}
+
+int main(void)
+{
+    return sim_store_main("full_disk", add);
+}

@@ -151,7 +151,6 @@ static void end_with(struct sim_store *s, enum ending ending)
     case FLUSHES: /* and trims the log: what is owed has to be written first */
         make_room(s);
         ck_assert_int_eq(varve_flush(s->store, &s->err), VARVE_OK);
-        sim_store_work(s);
         sim_store_kill(s);
         break;
     case CLOSES: /* while the disk is full */
@@ -397,7 +396,9 @@ static bool run_without_memory(long n, bool drop, enum fault_mode mode)
     ck_assert_int_eq(rc, VARVE_OK);
     if (!drop)
         ck_assert_int_eq(sim_store_put(&s, "c", 1, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
+    const uint64_t before = varve_sim_ops(s.sim);
     ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_OK);
+    ck_assert_uint_lt(varve_sim_ops(s.sim) - before, 60); /* at the first attempt */
     sim_store_work(&s);
     ck_assert(is_listed(&s, drop ? "t" : "c") == !drop);
     sim_store_kill(&s);

@@ -319,9 +319,8 @@ static varve_status install_edit(varve_store *store, struct varve_flush *flush,
                                  struct varve_edit *edit, varve_error *err)
 {
     varve_mutex_lock(&store->manifest_lock);
-    varve_status rc = VARVE_END;
-    if (!flush->generation->table
-             ->dropped) /* else meanwhile; its edit may be owed, as a new one's */
+    varve_status rc = VARVE_END; /* dropped meanwhile. The version does not tell: see edit.c, E1 */
+    if (!flush->generation->table->dropped)
         rc = varve_store_edit_locked(store, edit, flush->generation, err);
     varve_mutex_unlock(&store->manifest_lock);
     return rc;

@@ -398,7 +398,7 @@ static bool run_without_memory(long n, bool drop, enum fault_mode mode)
         ck_assert_int_eq(sim_store_put(&s, "c", 1, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
     const uint64_t before = varve_sim_ops(s.sim);
     ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_OK);
-    ck_assert_uint_lt(varve_sim_ops(s.sim) - before, 60); /* at the first attempt */
+    ck_assert_uint_lt(varve_sim_ops(s.sim) - before, 30); /* at the first attempt */
     sim_store_work(&s);
     ck_assert(is_listed(&s, drop ? "t" : "c") == !drop);
     sim_store_kill(&s);

@@ -378,6 +378,7 @@ static void installed(varve_store *store, struct varve_flush *flush)
     varve_mutex_lock(&store->queue_lock);
     store->flush_error.status = VARVE_OK;
     store->stats.flushes++;
+    store->n_relieved++;
     store->stats.bytes_flush += bytes;
     assert(store->n_flushable > 0 && store->waiting_bytes >= freed);
     store->n_flushable--;
@@ -430,6 +431,10 @@ static void release_dropped(varve_store *store, struct varve_table *table)
         varve_generation_free(garbage);
         garbage = next;
     }
+    varve_mutex_lock(&store->queue_lock);
+    store->n_relieved++; /* whoever waits for memory has some now */
+    varve_cond_broadcast(&store->commit_done);
+    varve_mutex_unlock(&store->queue_lock);
 }
 
 static varve_status step_once(varve_store *store, varve_error *err)

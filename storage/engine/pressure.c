@@ -110,14 +110,15 @@ static varve_status no_room(varve_store *store, uint64_t bytes, varve_error *err
                            (unsigned long long)bytes);
 }
 
-/* Whether a flush has succeeded since there were `before`, or failed; OK: neither yet. */
-static varve_status flush_outcome(varve_store *store, uint64_t before)
+/* Whether a flush has succeeded, or a dropped table has been freed, since that had happened `before`
+ * times (END), or a flush has failed; OK: neither yet. */
+static varve_status relief_outcome(varve_store *store, uint64_t before)
 {
     varve_mutex_lock(&store->queue_lock);
-    const bool flushed = store->stats.flushes > before;
+    const bool relieved = store->n_relieved > before;
     const bool failed = store->flush_error.status < 0 || store->failure.status < 0;
     varve_mutex_unlock(&store->queue_lock);
-    return flushed ? VARVE_END : failed ? VARVE_ELIMIT : VARVE_OK;
+    return relieved ? VARVE_END : failed ? VARVE_ELIMIT : VARVE_OK;
 }
 
 bool varve_pressure_relieve(varve_store *store)
@@ -128,13 +129,13 @@ bool varve_pressure_relieve(varve_store *store)
 
     varve_log_take(store);
     varve_mutex_lock(&store->queue_lock);
-    const uint64_t before = store->stats.flushes;
+    const uint64_t before = store->n_relieved;
     store->flush_error.status = VARVE_OK;
     store->flush_retry_us = 0;
     varve_mutex_unlock(&store->queue_lock);
     bool more = varve_generations_shed(store);
     varve_log_release(store);
-    while ((rc = flush_outcome(store, before)) == VARVE_OK && more &&
+    while ((rc = relief_outcome(store, before)) == VARVE_OK && more &&
            waited < (int64_t)PATIENCE_MAX_US) {
         more = pause_us(store, DELAY_MAX_US);
         waited = varve_store_boot_us(store) - begun;

@@ -260,6 +260,7 @@ struct varve_store {
     uint64_t waiting_bytes;     /* of those that take no more rows. Queue lock */
     uint32_t n_flushable;       /* memtables that wait for a flush. Queue lock */
     uint32_t n_dropped;         /* tables dropped whose memtables have not been freed. Queue lock */
+    uint64_t n_relieved;        /* how often memtables have been freed. Queue lock */
 
     /* Queue lock: between the task that makes segments, the log token, and the next edit */
     struct varve_mutex segment_lock;         /* makes segments; taken before the manifest lock */

@@ -4,7 +4,6 @@
  * A table's handle lives until the store is closed, also after a drop: then it only says so.
  */
 #include <string.h>
-#include <strings.h>
 
 #include "storage/engine/commit_int.h"
 
@@ -98,7 +97,7 @@ static size_t name_position_locked(const varve_store *store, const char *name)
 
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        if (strcasecmp(store->tables[middle]->schema->name, name) < 0)
+        if (varve_name_compare(store->tables[middle]->schema->name, name) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -161,7 +160,7 @@ struct varve_table *varve_store_table_by_name(varve_store *store, const char *na
 
     varve_mutex_lock(&store->view_lock);
     for (size_t i = name_position_locked(store, name);
-         i < store->n_tables && strcasecmp(store->tables[i]->schema->name, name) == 0; i++)
+         i < store->n_tables && varve_name_compare(store->tables[i]->schema->name, name) == 0; i++)
         if (!store->tables[i]->dropped) { /* dropped ones of that name may stand beside it */
             found = store->tables[i];
             break;

@@ -5,7 +5,6 @@
 
 #include <assert.h>
 #include <string.h>
-#include <strings.h>
 
 #include "storage/base/vec.h"
 #include "storage/manifest/manifest_format.h"
@@ -101,7 +100,7 @@ static uint32_t name_position(const struct varve_version *version, uint32_t n, c
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2;
         const uint32_t at = table_position(version, version->names[middle]);
-        if (strcasecmp(version->tables[at]->schema->name, name) < 0)
+        if (varve_name_compare(version->tables[at]->schema->name, name) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -117,7 +116,7 @@ const struct varve_table_entry *varve_version_find(const struct varve_version *v
     if (at == version->n_tables)
         return NULL;
     const struct varve_table_entry *table = varve_version_table(version, version->names[at]);
-    return strcasecmp(table->schema->name, name) == 0 ? table : NULL;
+    return varve_name_compare(table->schema->name, name) == 0 ? table : NULL;
 }
 
 /* ------------------------------------------------------------------------------------ Building */

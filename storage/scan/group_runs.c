@@ -292,8 +292,10 @@ varve_status varve_runs_give(varve_cursor *cursor, struct varve_runs *runs, varv
     const bool goes_on = groups->is_open;
     varve_status rc = VARVE_OK;
 
-    assert(runs->n > 0 && given <= varve_result_room(&cursor->result));
+    assert(runs->n > 0);
     assert(!goes_on || open->bucket == runs->buckets[0]);
+    if (given > cursor->result.capacity - cursor->result.rows)
+        return varve_groups_beyond_index(err);
     if (goes_on)
         runs->counts[0] += open->rows;
     for (uint32_t i = 0; rc == VARVE_OK && i < groups->n_columns; i++) {

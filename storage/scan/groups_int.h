@@ -124,6 +124,8 @@ struct varve_groups {
 
 /* A failed allocation for groups: ELIMIT if it is the heap's limit that forbids it. */
 varve_status varve_groups_nomem(const struct varve_heap *heap, size_t size, varve_error *err);
+/* More groups than the times of a step, which a file's index says, leave room for: ECORRUPT. */
+varve_status varve_groups_beyond_index(varve_error *err);
 #define VARVE_GROUPS_BLOCK 65536u /* of the arena */
 size_t varve_group_size(const struct varve_groups *groups);
 varve_status varve_group_new(struct varve_groups *groups, struct varve_group **ret_group,

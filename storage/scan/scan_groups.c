@@ -271,6 +271,12 @@ static varve_status give_group(varve_cursor *cursor, const struct varve_group *g
     return rc;
 }
 
+varve_status varve_groups_beyond_index(varve_error *err)
+{
+    return varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET,
+                           "a vector has rows outside the times that its file's index says");
+}
+
 static varve_status close_group(varve_cursor *cursor, varve_error *err)
 {
     struct varve_groups *groups = cursor->groups;
@@ -280,6 +286,8 @@ static varve_status close_group(varve_cursor *cursor, varve_error *err)
     groups->is_open = false;
     if (groups->open->rows == 0) /* opened for zone maps that did not answer, then no row matched */
         return VARVE_OK;
+    if (cursor->result.rows == cursor->result.capacity)
+        return varve_groups_beyond_index(err);
     const varve_status rc = give_group(cursor, groups->open, err);
     if (rc < 0)
         return rc;

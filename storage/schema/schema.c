@@ -23,6 +23,20 @@ uint8_t varve_schema_draft_kind(const struct varve_schema_draft *draft, uint32_t
                                                               : VARVE_VALUE_COLUMN;
 }
 
+static int folded(char c)
+{
+    return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : (unsigned char)c;
+}
+
+int varve_name_compare(const char *a, const char *b)
+{
+    size_t i = 0;
+
+    while (a[i] != '\0' && folded(a[i]) == folded(b[i]))
+        i++;
+    return folded(a[i]) - folded(b[i]);
+}
+
 static bool is_name(struct varve_span name)
 {
     return name.size > 0 && name.size <= VARVE_NAME_BYTES_MAX &&

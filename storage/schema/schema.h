@@ -40,6 +40,10 @@ enum varve_phys varve_phys_of(uint8_t type, uint8_t precision);
 /* Bytes of one value in the values array: 1, 2, 4, 8 or 16; 0 for BYTES. DEC: 8. */
 uint32_t varve_phys_width(enum varve_phys phys);
 
+/* The order of names, case aside: < 0, 0, > 0. Of ASCII letters only, and whatever the process's locale
+ * is or becomes: names that are kept in this order must stay in it. */
+int varve_name_compare(const char *a, const char *b);
+
 struct varve_schema {
     _Atomic(uint32_t) refs;
     uint32_t version;   /* 1 at creation, +1 with every alteration */

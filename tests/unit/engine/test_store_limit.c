@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "storage/engine/pressure_int.h"
 #include "tests/lib/fault.h"
 #include "tests/unit/engine/sim_store.h"
 
@@ -174,6 +175,23 @@ START_TEST(commit_is_refused_when_no_flush_can_help)
 }
 END_TEST
 
+/* A commit must not wait for a flush that nobody needs any more. */
+START_TEST(dropped_table_gives_its_memory_back_without_a_flush)
+{
+    struct sim_store s;
+
+    create(&s, 75);
+    ck_assert_int_eq(sim_store_put(&s, "t", 1, 0, 20000, VARVE_POLICY_DEFAULT), VARVE_OK);
+    const uint64_t used = sim_store_stats(&s).memory_used;
+    ck_assert_int_eq(varve_table_drop(s.store, "t", &s.err), VARVE_OK);
+    ck_assert(varve_pressure_relieve(s.store));
+    ck_assert_uint_lt(sim_store_stats(&s).memory_used, used);
+    ck_assert_uint_eq(sim_store_stats(&s).flushes, 0);
+    ck_assert(!varve_pressure_relieve(s.store)); /* there is nothing else */
+    sim_store_destroy(&s);
+}
+END_TEST
+
 /* From now on the n-th call fails, once. */
 static void arm(struct fault *fault, long n)
 {
@@ -223,6 +241,7 @@ static void add(TCase *cases)
     tcase_add_test(cases, cache_gives_way_before_anything_is_refused);
     tcase_add_test(cases, commit_that_finds_no_memory_waits_for_a_flush);
     tcase_add_test(cases, commit_is_refused_when_no_flush_can_help);
+    tcase_add_test(cases, dropped_table_gives_its_memory_back_without_a_flush);
     tcase_add_test(cases, allocation_that_fails_refuses_the_batch_and_harms_nothing);
 }
 

@@ -183,10 +183,11 @@ static varve_status fake_piece(struct varve_source *source, uint32_t k,
         const uint32_t from = stream->cuts[state->piece], to = stream->cuts[state->piece + 1];
         if (rows->time[from] > s->last || rows->time[to - 1] < s->first)
             continue;
-        *ret_piece = (struct varve_piece){.rows = to - from,
-                                          .first_time = rows->time[from],
-                                          .last_time = rows->time[to - 1],
-                                          .handle = {from}};
+        *ret_piece =
+            (struct varve_piece){.rows = to - from,
+                                 .first_time = rows->time[from],
+                                 .last_time = rows->time[s->table->shape.lies ? from : to - 1],
+                                 .handle = {from}};
         ret_piece->flags = piece_flags(s->table, stream, from, to, &ret_piece->min_expiry);
         return called(s, err);
     }

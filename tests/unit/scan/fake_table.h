@@ -42,6 +42,7 @@ struct fake_shape {
     bool plain;          /* whole rows inserted, nothing expires */
     bool disjoint;       /* sources follow each other in time */
     bool zones;
+    bool lies; /* pieces say that their last time is their first */
 };
 
 struct fake_stream {

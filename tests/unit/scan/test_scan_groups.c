@@ -609,6 +609,54 @@ START_TEST(mean_of_bare_decimals_is_the_exact_quotient_rounded_once)
 }
 END_TEST
 
+/* The times that an index says bound how many groups a vector can close: a file that lies about them
+ * must not write past the result. With functions that are gathered in runs, and without. */
+START_TEST(vector_with_times_outside_its_index_is_corrupt)
+{
+    static const struct fake_shape shape = {
+        .create =
+            "CREATE TABLE t (k bigint, ts timestamp, v bigint, d double, PRIMARY KEY (k, ts))",
+        .partitions = 1,
+        .sources = 1,
+        .rows = 3000,
+        .time_span = 3000,
+        .time_step = 1,
+        .piece_rows = 1024,
+        .plain = true,
+        .lies = true};
+    struct fake_table table;
+    struct rig_question q;
+    const varve_batch_view *view;
+
+    for (int reverse = 0; reverse < 2; reverse++) {
+        varve_error err = {0};
+        struct varve_heap heap;
+        varve_cursor *cursor = NULL;
+        varve_status rc = VARVE_OK;
+
+        fake_table_make(&table, &shape, 5);
+        memset(&q, 0, sizeof q);
+        varve_scan_init(&q.scan, sizeof q.scan);
+        q.floor = INT64_MIN;
+        q.from_partition = q.to_partition = UINT32_MAX;
+        q.listed[0] = true;
+        q.scan.flags = VARVE_SCAN_BY_PARTITION | (reverse == 1 ? VARVE_SCAN_REVERSE : 0);
+        q.scan.every = 1;
+        q.aggregates[0] = (varve_aggregate){.function = VARVE_SUM, .column = 3};
+        q.scan.aggregates = q.aggregates;
+        q.scan.n_aggregates = 1;
+        varve_heap_init(&heap, NULL, UINT64_MAX);
+        must(rig_open(&table, &heap, &q, RIG_GROUPS, &cursor, &err) == VARVE_OK);
+        while (rc == VARVE_OK)
+            rc = varve_cursor_next(cursor, &view, &err);
+        ck_assert_int_eq(rc, VARVE_ECORRUPT);
+        varve_cursor_close(cursor);
+        must(varve_heap_used(&heap) == 0);
+        fake_table_free(&table);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("scan_groups");
@@ -622,6 +670,7 @@ int main(void)
     tcase_add_test(tcase, answers_do_not_depend_on_the_rounding_mode_and_leave_it_alone);
     tcase_add_test(tcase, groups_beyond_the_memory_limit_are_refused_clearly);
     tcase_add_test(tcase, buckets_floor_toward_minus_infinity_up_to_the_ends_of_int64);
+    tcase_add_test(tcase, vector_with_times_outside_its_index_is_corrupt);
     tcase_add_test(tcase, mean_of_bare_decimals_is_the_exact_quotient_rounded_once);
     tcase_add_test(tcase, bucket_ends_are_where_a_linear_search_finds_them);
     suite_add_tcase(suite, tcase);

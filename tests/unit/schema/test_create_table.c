@@ -412,6 +412,24 @@ START_TEST(a_refused_text_leaves_no_memory_behind)
 }
 END_TEST
 
+START_TEST(names_have_one_order_case_aside)
+{
+    static const char *const ascending[] = {
+        "",    "I", "i[", "Ia",       "ib",
+        "IB_", "j", "~",  "\xc3\x9c", "\xc3\xbc"}; /* case is ASCII's alone */
+    const int n = (int)(sizeof ascending / sizeof ascending[0]);
+
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++) {
+            const int order = varve_name_compare(ascending[i], ascending[j]);
+            ck_assert_msg((order > 0) - (order < 0) == (i > j) - (i < j), "%s %s", ascending[i],
+                          ascending[j]);
+        }
+    ck_assert_int_eq(varve_name_compare("TABLE_az[`{@", "table_AZ[`{@"), 0);
+    ck_assert_int_ne(varve_name_compare("[", "{"), 0);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase = tcase_create("create_table");
@@ -428,5 +446,6 @@ int main(void)
     tcase_add_test(tcase, canonical_text_is_this);
     tcase_add_test(tcase, every_failed_allocation_is_survived);
     tcase_add_test(tcase, a_refused_text_leaves_no_memory_behind);
+    tcase_add_test(tcase, names_have_one_order_case_aside);
     return run_case("create_table", tcase);
 }

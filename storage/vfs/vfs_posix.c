@@ -930,6 +930,8 @@ static varve_status vfs_init(struct varve_posix_vfs *vfs, const char *path,
     bool created;
 
     const int fd = open_directory(path, options, &created);
+    if (fd < 0 && created)
+        (void)rmdir(path);
     if (fd == -ENOENT || fd == -ENOTDIR) {
         (void)varve_error_set(err, VARVE_ENOTFOUND, NULL, VARVE_NO_OFFSET,
                               fd == -ENOENT ? "there is no such directory"

@@ -649,6 +649,9 @@ static void check_sums(struct verify *v)
         complain(v, at, "the bounds in the properties are wrong");
     if (v->next_ordinal > 0 && varve_span_compare(p->last_key, varve_buffer_span(&v->key)) != 0)
         complain(v, at, "the last key in the properties is wrong");
+    /* Of every other partition its successor says so. */
+    if (v->next_ordinal > 0 && v->row != v->entry.first_row + v->entry.rows)
+        complain(v, v->sst->directory.root.offset, "the last partition has rows beyond the file");
 }
 
 static varve_status verify_all(struct verify *v, varve_error *err)

@@ -144,6 +144,54 @@ START_TEST(every_clause_of_the_table_is_checked)
 }
 END_TEST
 
+/* A shard without keys is all zeros; any other field beside size 0 is one of a shard that is not there.
+ * The rest of the table says how large a shard with keys may be. */
+START_TEST(a_shard_is_whole_or_all_zero)
+{
+    static const struct {
+        size_t at, width;
+        uint64_t value;
+    } clause[] = {
+        {0, 8, 4096},                         /* offset */
+        {8, 8, 1},                            /* checksum */
+        {16, 8, 1},                           /* seed */
+        {24, 4, 1},                           /* size */
+        {24, 4, VARVE_FILTER_SHARD_MAX + 1u}, /* */
+        {28, 4, 1},                           /* n_segments */
+        {32, 1, 2},                           /* segment_bits */
+    };
+    uint64_t hash = 7;
+    struct row_heap heap;
+    struct page_box box = {.n = 0};
+    struct varve_buffer table;
+    uint8_t whole[40];
+    uint32_t shards = 0;
+
+    row_heap_init(&heap, -1);
+    varve_buffer_init(&table, &heap.heap);
+    ck_assert_int_eq(build(&heap.heap, &box, &hash, 1, &table), VARVE_OK);
+    uint8_t *entry = table.data + 16;
+    memcpy(whole, entry, sizeof whole);
+    for (size_t i = 0; i < sizeof clause / sizeof clause[0]; i++) {
+        memset(entry, 0, sizeof whole);
+        ck_assert_int_eq(varve_filter_check(varve_buffer_span(&table), &shards, NULL), VARVE_OK);
+        for (size_t b = 0; b < clause[i].width; b++)
+            entry[clause[i].at + b] = (uint8_t)(clause[i].value >> 8 * b);
+        ck_assert_msg(varve_filter_check(varve_buffer_span(&table), &shards, NULL) ==
+                          VARVE_ECORRUPT,
+                      "clause %zu", i);
+    }
+    memcpy(entry, whole, sizeof whole);
+    ck_assert_int_eq(varve_filter_check(varve_buffer_span(&table), &shards, NULL), VARVE_OK);
+    memset(entry + 28, 0, 4); /* no segment */
+    ck_assert_int_eq(varve_filter_check(varve_buffer_span(&table), &shards, NULL), VARVE_ECORRUPT);
+    memset(entry, 0, sizeof whole); /* and an empty shard admits nothing */
+    ck_assert(!may_hold(&box, varve_buffer_span(&table), hash));
+    varve_buffer_free(&table);
+    page_box_free(&box);
+}
+END_TEST
+
 START_TEST(every_failed_allocation_is_survived)
 {
     uint64_t hashes[3000];
@@ -177,6 +225,7 @@ int main(void)
     tcase_add_loop_test(tc, no_key_is_denied_and_few_others_admitted, 0, 10);
     tcase_add_test(tc, equal_hashes_do_no_harm);
     tcase_add_test(tc, every_clause_of_the_table_is_checked);
+    tcase_add_test(tc, a_shard_is_whole_or_all_zero);
     tcase_add_test(tc, every_failed_allocation_is_survived);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);

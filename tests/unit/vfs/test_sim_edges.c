@@ -421,7 +421,7 @@ START_TEST(crashes_of_very_many_files_keep_each_in_order)
     ck_assert_int_eq(ops->sync_dir(rig.vfs), 0);
     for (int w = 0; w < WRITES; w++)
         for (int i = 0; i < FILES; i++)
-            ck_assert_int_eq(ops->write(files[i], "abc" + w, 1, (uint64_t)w), 1);
+            ck_assert_int_eq(ops->write(files[i], &"abc"[w], 1, (uint64_t)w), 1);
     varve_sim_crash_options_init(&options, 4);
     options.model = VARVE_SIM_CRASH_BY_FILE;
     options.random = 50;

@@ -14,6 +14,9 @@
 #include "storage/engine/pressure_int.h"
 #include "storage/schema/schema_format.h"
 
+#define FLUSH_SHARE                                                                                \
+    32u /* of memory_limit: memtables below it are not flushed to keep memory free */
+
 /* ---------------------------------------------------------------------------------- Origins */
 
 enum varve_origin_verdict varve_origin_judge(const struct varve_origins *known,
@@ -108,7 +111,8 @@ static varve_status reserve_section(varve_store *store, struct varve_pending *pe
     varve_status rc = varve_generation_enter(store, table->active, &pending->error);
     if (rc < 0)
         return rc;
-    const bool others = store->filling_bytes > 0; /* a flush could free something */
+    /* A flush could free something, and enough to be worth its file. */
+    const bool others = store->filling_bytes > store->heap.limit / FLUSH_SHARE;
     rc = varve_memtable_reserve(table->active->memtable, &section, &pending->error);
     if (rc == VARVE_OK && others && pending->waits && varve_pressure_is_high(store)) {
         varve_memtable_unreserve(table->active->memtable, &section);

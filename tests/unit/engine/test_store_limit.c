@@ -192,6 +192,23 @@ START_TEST(dropped_table_gives_its_memory_back_without_a_flush)
 }
 END_TEST
 
+/* Memory that no flush frees, near the limit: small commits must not each make a file. */
+START_TEST(memory_held_by_others_does_not_flush_every_commit)
+{
+    struct sim_store s;
+    struct hogs hogs = {0};
+
+    create(&s, 76);
+    ck_assert_int_eq(hog(&s, &hogs, 12800u << 10), VARVE_OK);
+    for (int i = 0; i < 200; i++)
+        ck_assert_int_eq(sim_store_put(&s, "t", 1, i, 1, VARVE_POLICY_DEFAULT), VARVE_OK);
+    ck_assert_uint_eq(sim_store_stats(&s).flushes, 0);
+    let_go(&hogs);
+    ck_assert_int_eq(sim_store_count(&s, "t"), 200);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 /* From now on the n-th call fails, once. */
 static void arm(struct fault *fault, long n)
 {
@@ -241,6 +258,7 @@ static void add(TCase *cases)
     tcase_add_test(cases, cache_gives_way_before_anything_is_refused);
     tcase_add_test(cases, commit_that_finds_no_memory_waits_for_a_flush);
     tcase_add_test(cases, commit_is_refused_when_no_flush_can_help);
+    tcase_add_test(cases, memory_held_by_others_does_not_flush_every_commit);
     tcase_add_test(cases, dropped_table_gives_its_memory_back_without_a_flush);
     tcase_add_test(cases, allocation_that_fails_refuses_the_batch_and_harms_nothing);
 }

@@ -677,6 +677,86 @@ START_TEST(recovery_survives_every_failing_operation)
 }
 END_TEST
 
+/* More than one group of the copy has room for. The copy reads like the log that it is made of, and
+ * one that a fault ends leaves nothing behind. */
+START_TEST(a_copy_of_many_groups_is_the_log_or_nothing)
+{
+    static const uint32_t classes[] = {MEM_DISK_WRITE, MEM_DISK_SYNC, MEM_DISK_SUBMIT,
+                                       MEM_DISK_REAP, MEM_DISK_ANY & ~MEM_DISK_READ};
+    struct log log;
+    uint64_t points = 0, n = 0;
+    struct varve_wal_verdict v = {0};
+
+    log_init(&log, 18);
+    log.segment_size = 4u << 20;
+    log.disk.order = MEM_DISK_RANDOM;
+    ck_assert_int_eq(log_writer(&log, NULL), VARVE_OK);
+    for (int i = 0; i < 150; i++)
+        ck_assert_int_eq(log_put(&log, false, 15000), VARVE_OK);
+    ck_assert_int_eq(log_drain(&log), VARVE_OK);
+    writer_end(&log);
+    for (size_t c = 0; c < sizeof classes / sizeof classes[0]; c++) {
+        for (uint64_t i = 1;; i += 1 + i / 8) {
+            mem_disk_fail(&log.disk, classes[c], i, 1, EIO);
+            const varve_status rc = read_and_recover(&log);
+            char name[VARVE_WAL_NAME_MAX];
+            varve_wal_segment_name(log.next_id, name);
+            ck_assert_uint_eq(varve_heap_used(&log.heap), 0);
+            if (log.disk.fired == 0) {
+                ck_assert_int_eq(rc, VARVE_OK);
+                ck_assert_ptr_nonnull(mem_disk_file(&log.disk, name));
+                log.next_id++;
+                break;
+            }
+            points++;
+            ck_assert_int_eq(log.err.status, rc);
+            ck_assert_int_lt(rc, 0);
+            ck_assert_ptr_null(mem_disk_file(&log.disk, name));
+        }
+    }
+    mem_disk_fail(&log.disk, 0, 0, 0, 0);
+    ck_assert_uint_gt(points, 10);
+    struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
+    struct varve_wal_reader *reader = NULL;
+    struct varve_wal_recovered out = {0};
+    ck_assert_int_eq(varve_wal_reader_open(&o, &reader, &v, &log.err), VARVE_OK);
+    ck_assert_int_eq(varve_wal_recover(reader, &v, log.next_id, true, &out, &log.err), VARVE_OK);
+    varve_wal_reader_close(reader);
+    ck_assert_uint_eq(out.n_segments, 1);
+    log.listed[0] = out.segments[0];
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
+    ck_assert_uint_eq(n, 150);
+    varve_wal_recovered_free(&out);
+    log_free(&log);
+}
+END_TEST
+
+/* A log that no verdict accepts, and one that is only followed, are not made into another. */
+START_TEST(only_an_accepted_log_is_recovered)
+{
+    static const struct {
+        uint32_t mode, kind;
+    } refused[] = {{VARVE_WAL_RECOVERY, VARVE_WAL_REFUSED_FOR_TEST}, {VARVE_WAL_FOLLOW, VARVE_WAL_CLEAN_END}};
+    struct log log;
+
+    log_make(&log, 19, 5, false);
+    writer_end(&log);
+    for (size_t i = 0; i < 2; i++) {
+        const struct varve_wal_reader_options o = log_reader_options(&log, refused[i].mode);
+        struct varve_wal_reader *reader = NULL;
+        struct varve_wal_recovered out = {0};
+        struct varve_wal_verdict v = {0};
+        ck_assert_int_eq(varve_wal_reader_open(&o, &reader, &v, &log.err), VARVE_OK);
+        v.kind = refused[i].kind;
+        ck_assert_int_eq(varve_wal_recover(reader, &v, log.next_id, true, &out, &log.err),
+                         VARVE_EINVAL);
+        ck_assert_ptr_null(out.segments);
+        varve_wal_reader_close(reader);
+    }
+    log_free(&log);
+}
+END_TEST
+
 struct stingy {
     varve_allocator allocator;
     uint64_t left;
@@ -799,6 +879,8 @@ int main(void)
     tcase_add_test(tc, an_invalid_page_at_a_live_tail_is_not_yet);
     tcase_add_test(tc, reads_are_repeated_after_eio_and_then_given_up);
     tcase_add_test(tc, recovery_survives_every_failing_operation);
+    tcase_add_test(tc, a_copy_of_many_groups_is_the_log_or_nothing);
+    tcase_add_test(tc, only_an_accepted_log_is_recovered);
     tcase_add_test(tc, every_failing_allocation_is_survived);
     tcase_add_test(tc, golden_segment_of_version_1);
     tcase_set_timeout(tc, 60);

@@ -736,7 +736,8 @@ START_TEST(only_an_accepted_log_is_recovered)
 {
     static const struct {
         uint32_t mode, kind;
-    } refused[] = {{VARVE_WAL_RECOVERY, VARVE_WAL_REFUSED_FOR_TEST}, {VARVE_WAL_FOLLOW, VARVE_WAL_CLEAN_END}};
+    } refused[] = {{VARVE_WAL_RECOVERY, VARVE_WAL_REFUSE_DAMAGED},
+                   {VARVE_WAL_FOLLOW, VARVE_WAL_CLEAN_END}};
     struct log log;
 
     log_make(&log, 19, 5, false);

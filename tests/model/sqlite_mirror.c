@@ -100,6 +100,20 @@ static int64_t ordered_bits(double value)
     return bits < 0 ? INT64_MIN - bits - 1 : bits;
 }
 
+/* A FLOAT or DOUBLE as it stands in the mirror: what orders it in a key, its very bits elsewhere. */
+static int64_t float_bits(const struct oracle_column *column, const varve_value *value, bool key)
+{
+    int64_t bits = 0;
+
+    if (key)
+        return ordered_bits(column->type == VARVE_FLOAT ? (double)value->as.f32 : value->as.f64);
+    if (column->type == VARVE_FLOAT)
+        memcpy(&bits, &value->as.f32, sizeof value->as.f32);
+    else
+        memcpy(&bits, &value->as.f64, sizeof bits);
+    return bits;
+}
+
 static void bind(const struct sqlite_mirror *mirror, uint32_t column, const varve_value *value)
 {
     const struct oracle_column *c = &mirror->schema.columns[column];
@@ -127,13 +141,7 @@ static void bind(const struct sqlite_mirror *mirror, uint32_t column, const varv
         return;
     case VARVE_FLOAT:
     case VARVE_DOUBLE:
-        if (key)
-            integer = ordered_bits(c->type == VARVE_FLOAT ? (double)value->as.f32 : value->as.f64);
-        else if (c->type == VARVE_FLOAT) {
-            integer = 0;
-            memcpy(&integer, &value->as.f32, sizeof value->as.f32);
-        } else
-            memcpy(&integer, &value->as.f64, sizeof integer);
+        integer = float_bits(c, value, key);
         break;
     case VARVE_DECIMAL:
         if (c->precision == 0) { /* a value: its mantissa and scale */
@@ -194,13 +202,7 @@ static bool column_is(struct sqlite_mirror *mirror, uint32_t column, const varve
         return size == 16 && memcmp(bytes, value->as.uuid, 16) == 0;
     case VARVE_FLOAT:
     case VARVE_DOUBLE:
-        if (key)
-            integer = ordered_bits(c->type == VARVE_FLOAT ? (double)value->as.f32 : value->as.f64);
-        else if (c->type == VARVE_FLOAT) {
-            integer = 0;
-            memcpy(&integer, &value->as.f32, sizeof value->as.f32);
-        } else
-            memcpy(&integer, &value->as.f64, sizeof integer);
+        integer = float_bits(c, value, key);
         break;
     case VARVE_DECIMAL:
         if (c->precision == 0)

@@ -370,6 +370,29 @@ varve_status sst_model_read(struct sst_model *m, struct sst_disk *d, struct varv
     return rc;
 }
 
+varve_status sst_model_whole_story(struct sst_model *m, struct sst_disk *d, uint32_t group_rows,
+                                   bool reverse)
+{
+    struct varve_sst_properties properties;
+    struct varve_sst *sst;
+    varve_status rc = sst_model_write(m, d, SST_NAME, group_rows, &properties, NULL);
+
+    if (rc < 0) {
+        if (varve_sim_size(d->sim, SST_NAME) >= 0 && varve_sim_fault_hits(d->sim) == 0)
+            ck_abort_msg("a stray is left");
+        return rc;
+    }
+    varve_sst_properties_free(&properties, &d->heap.heap);
+    rc = varve_sst_open(d->vfs, SST_NAME, 1, NULL, d->cache, &d->heap.heap, &sst, NULL);
+    if (rc < 0)
+        return rc;
+    rc = sst_model_read(m, d, sst, reverse, NULL);
+    if (rc == VARVE_OK)
+        rc = varve_sst_verify(sst, &d->heap.heap, NULL, NULL, NULL);
+    varve_sst_unref(sst);
+    return rc;
+}
+
 void sst_model_slice(struct sst_model *m, struct varve_source *source, uint32_t part, int64_t first,
                      int64_t last, bool reverse)
 {

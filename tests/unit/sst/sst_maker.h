@@ -62,6 +62,10 @@ struct varve_sst *sst_model_open(struct sst_model *m, struct sst_disk *d, uint32
  * row fails the test. */
 varve_status sst_model_read(struct sst_model *m, struct sst_disk *d, struct varve_sst *sst,
                             bool reverse, varve_error *err);
+/* Everything once: write, open, read, verify. What the first of them that fails gave. A file that
+ * stays behind when writing fails, though every I/O operation worked, fails the test. */
+varve_status sst_model_whole_story(struct sst_model *m, struct sst_disk *d, uint32_t group_rows,
+                                   bool reverse);
 /* Find one partition and read [first, last] of it. */
 void sst_model_slice(struct sst_model *m, struct varve_source *source, uint32_t part, int64_t first,
                      int64_t last, bool reverse);

@@ -323,28 +323,6 @@ static void make_large(struct sst_model *m)
     sst_model_add(m, 300, SST_WILD);
 }
 
-static varve_status whole_story(struct sst_model *m, struct sst_disk *d)
-{
-    struct varve_sst_properties p;
-    struct varve_sst *sst;
-    varve_status rc = sst_model_write(m, d, SST_NAME, 512, &p, NULL);
-
-    if (rc < 0) {
-        if (varve_sim_size(d->sim, SST_NAME) >= 0 && varve_sim_fault_hits(d->sim) == 0)
-            ck_abort_msg("a stray is left");
-        return rc;
-    }
-    varve_sst_properties_free(&p, &d->heap.heap);
-    rc = varve_sst_open(d->vfs, SST_NAME, 1, NULL, d->cache, &d->heap.heap, &sst, NULL);
-    if (rc < 0)
-        return rc;
-    rc = sst_model_read(m, d, sst, true, NULL);
-    if (rc == VARVE_OK)
-        rc = varve_sst_verify(sst, &d->heap.heap, NULL, NULL, NULL);
-    varve_sst_unref(sst);
-    return rc;
-}
-
 START_TEST(failed_allocations_of_a_large_file_are_survived)
 {
     struct sst_model m;
@@ -357,7 +335,7 @@ START_TEST(failed_allocations_of_a_large_file_are_survived)
 
         sst_disk_init(&d, 1 << 16);
         d.heap.fail_at = d.heap.calls + n;
-        const varve_status rc = whole_story(&m, &d);
+        const varve_status rc = sst_model_whole_story(&m, &d, 512, true);
         fired = d.heap.fired;
         if (fired ? rc != VARVE_ENOMEM && rc != VARVE_OK : rc != VARVE_OK)
             ck_abort_msg("%d after failing allocation %ld", rc, n);
@@ -380,7 +358,7 @@ START_TEST(failed_operations_of_a_large_file_are_survived)
 
         sst_disk_init(&d, 1 << 16);
         ck_assert_int_eq(varve_sim_fault_nth(d.sim, n, _i == 1, EIO), 0);
-        const varve_status rc = whole_story(&m, &d);
+        const varve_status rc = sst_model_whole_story(&m, &d, 512, true);
         hits = varve_sim_fault_hits(d.sim);
         if (hits == 0 ? rc != VARVE_OK : rc < 0 && rc != VARVE_EIO && rc != VARVE_ECORRUPT)
             ck_abort_msg("%d at operation %llu", rc, (unsigned long long)n);

@@ -123,26 +123,6 @@ START_TEST(a_file_cut_short_or_swapped_is_refused)
 }
 END_TEST
 
-/* Everything once: write, open, read, verify. */
-static varve_status whole_story(struct sst_model *m, struct sst_disk *d)
-{
-    struct varve_sst_properties p;
-    struct varve_sst *sst;
-    varve_status rc = sst_model_write(m, d, SST_NAME, 64, &p, NULL);
-
-    if (rc < 0)
-        return rc;
-    varve_sst_properties_free(&p, &d->heap.heap);
-    rc = varve_sst_open(d->vfs, SST_NAME, 1, NULL, d->cache, &d->heap.heap, &sst, NULL);
-    if (rc < 0)
-        return rc;
-    rc = sst_model_read(m, d, sst, false, NULL);
-    if (rc == VARVE_OK)
-        rc = varve_sst_verify(sst, &d->heap.heap, NULL, NULL, NULL);
-    varve_sst_unref(sst);
-    return rc;
-}
-
 START_TEST(every_failed_allocation_is_survived)
 {
     struct sst_model m;
@@ -156,7 +136,7 @@ START_TEST(every_failed_allocation_is_survived)
 
         sst_disk_init(&d, 1 << 16);
         d.heap.fail_at = d.heap.calls + n;
-        const varve_status rc = whole_story(&m, &d);
+        const varve_status rc = sst_model_whole_story(&m, &d, 64, false);
         fired = d.heap.fired;
         if (!fired && rc != VARVE_OK)
             ck_abort_msg("%d without a fault", rc);
@@ -185,7 +165,7 @@ START_TEST(every_failed_operation_is_survived)
 
         sst_disk_init(&d, 1 << 16);
         ck_assert_int_eq(varve_sim_fault_nth(d.sim, n, for_ever, error), 0);
-        const varve_status rc = whole_story(&m, &d);
+        const varve_status rc = sst_model_whole_story(&m, &d, 64, false);
         hits = varve_sim_fault_hits(d.sim);
         if (hits == 0 ? rc != VARVE_OK : rc == VARVE_OK && for_ever)
             ck_abort_msg("%d at operation %llu", rc, (unsigned long long)n);

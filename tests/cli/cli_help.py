@@ -50,7 +50,8 @@ class Help(CliCase):
         for command in COMMANDS:
             result = self.run_varve(command, '--nothing', code=USAGE)
             self.assertIn(f'varve: {command}: ', result.err)
-        for value in ('--rows=0', '--rows=ten', '--policy=fast', '--policy=os,fast', '--seconds=-1'):
+        for value in ('--rows=0', '--rows=ten', '--policy=fast', '--policy=os,fast', '--only=load,speed',
+                      '--only=slice,slice', '--seconds=-1'):
             self.run_varve('bench', value, code=USAGE)
         self.run_varve('bench', 'operand', code=USAGE)
 

@@ -26,6 +26,8 @@ static const struct bench_plan plans[] = {
     {"column-20000", true, 20000, 1},   {"column-20000-flight", true, 20000, 8},
 };
 static const struct bench_plan load_plan = {"load", true, 1000, 8};
+/* What the store that is loaded whole is asked; each answers to --only as the plans do. */
+static const char *const questions[] = {"load", "scan", "aggregate", "slice", "reopen"};
 
 static const char *const policy_names[BENCH_POLICIES + 1] = {"default", "durable_each",
                                                              "durable_group", "interval", "os"};
@@ -388,8 +390,10 @@ static int measure_store(const struct bench_options *options)
 
 static bool asks_questions(const char *only)
 {
-    return is_listed(only, "load") || is_listed(only, "scan") || is_listed(only, "aggregate") ||
-           is_listed(only, "slice") || is_listed(only, "reopen");
+    for (size_t i = 0; i < sizeof questions / sizeof questions[0]; i++)
+        if (is_listed(only, questions[i]))
+            return true;
+    return false;
 }
 
 static int run(struct bench *bench)
@@ -494,18 +498,38 @@ static bool parse_number(const char *text, uint64_t most, uint64_t *ret_number)
     return true;
 }
 
-/* Every name of a list is one of the policies'. */
+static size_t names_in(const char *list)
+{
+    size_t n = 1;
+
+    for (const char *at = list; (at = strchr(at, ',')) != NULL; at++)
+        n++;
+    return n;
+}
+
+/* False: a name of the list is none of the policies', or stands there twice. */
 static bool take_policies(struct bench_options *options, const char *value)
 {
-    size_t listed = 0, commas = 0;
+    size_t listed = 0;
 
     for (uint32_t p = VARVE_POLICY_DURABLE_EACH; p <= BENCH_POLICIES; p++) {
         options->policies[p] = is_listed(value, policy_names[p]);
         listed += options->policies[p];
     }
-    for (const char *at = value; (at = strchr(at, ',')) != NULL; at++)
-        commas++;
-    return listed == commas + 1;
+    return listed == names_in(value);
+}
+
+/* False: a name of the list is neither a question nor a way to write, or stands there twice. */
+static bool take_only(struct bench_options *options, const char *value)
+{
+    size_t listed = 0;
+
+    for (size_t i = 0; i < sizeof questions / sizeof questions[0]; i++)
+        listed += is_listed(value, questions[i]);
+    for (size_t i = 0; i < sizeof plans / sizeof plans[0]; i++)
+        listed += is_listed(value, plans[i].name);
+    options->only = value;
+    return listed == names_in(value);
 }
 
 static bool take_value(struct bench_options *options, int option, const char *value)
@@ -524,8 +548,7 @@ static bool take_value(struct bench_options *options, int option, const char *va
         options->dir = value;
         return strlen(value) < 400;
     case OPTION_ONLY:
-        options->only = value;
-        return true;
+        return take_only(options, value);
     case OPTION_POLICY:
         return take_policies(options, value);
     case OPTION_SECONDS:

@@ -4,20 +4,26 @@
 #   sh tools/bench/run.sh [--peers varve,rocksdb,...] [--rows N,...] [--quick] [--out DIR] ...
 #
 # Installs nothing: setup.sh obtains the peers; what is absent is `not run` in the report. Builds
-# varve without sanitizers in build-bench unless --build names a build folder. --help lists all.
+# varve without sanitizers in build-bench unless --build names a build folder; says what the build
+# printed only if it failed. --help lists all.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 VARVE_PEERS=${VARVE_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/varve-peers}
 export VARVE_PEERS
-build=
+build=$root/build-bench
 for word in "$@"; do
-    case $word in --build | --build=*) build=given ;; esac
+    case $word in --build | --build=* | -h | --help) build= ;; esac
 done
-if [ -z "$build" ]; then
-    build=$root/build-bench
-    [ -e "$build/build.ninja" ] || meson setup --buildtype=release "$build" "$root" >&2
-    ninja -C "$build" >&2
+
+make_build() {
+    [ -e "$build/build.ninja" ] || meson setup --buildtype=release "$build" "$root" || return
+    ninja -C "$build"
+}
+
+if [ -n "$build" ]; then
+    [ -e "$build/build.ninja" ] || echo "building varve in $build" >&2
+    log=$(make_build 2>&1) || { printf '%s\n' "$log" | tail -n 40 >&2; exit 1; }
     set -- --build "$build" "$@"
 fi
 python=$VARVE_PEERS/venv/bin/python

@@ -426,11 +426,13 @@ class Comparison:
         return n <= MANY_ROWS or configuration.best
 
     def _parts(self, measurement, name, n):
-        if measurement.configuration.size_only or n > MOST_ROWS:
-            return ('main',)
-        if not measurement.facts.get('commits', True):
-            return ('main',)
-        return ('main', 'ingest', 'kill') if name == 'real_bars' else plan.PARTS
+        parts = plan.PARTS
+        if (measurement.configuration.size_only or n > MOST_ROWS
+                or not measurement.facts.get('commits', True)):
+            parts = ('main',)
+        elif name == 'real_bars':
+            parts = ('main', 'ingest', 'kill')
+        return [part for part in parts if part in self.arguments.parts]
 
     def units(self):
         """Everything that this command is about, in order; agreement first."""
@@ -531,6 +533,7 @@ def parse_arguments():
     parser.add_argument('--rows', default='1000000',
                         help='sizes, "," between; %(default)s; empty: only compare answers')
     parser.add_argument('--sets', default='bars,listens', help='%(default)s')
+    parser.add_argument('--parts', default=','.join(plan.PARTS), help='of %(default)s')
     parser.add_argument('--runs', type=int, default=5, help='at most 3 for servers; %(default)s')
     parser.add_argument('--seconds', type=float, default=15, help='time box of one measure')
     parser.add_argument('--load-seconds', type=float, default=600, help='time box of a whole load')
@@ -554,9 +557,12 @@ def parse_arguments():
     if not arguments.resume and not arguments.quick and os.path.exists(
             os.path.join(arguments.out, 'results.jsonl')):
         parser.error(f'{arguments.out} has results: --resume goes on with them, or name another --out')
-    unknown = set(arguments.peers) - set(everything)
-    if unknown:
-        parser.error(f'no such peer: {", ".join(sorted(unknown))}')
+    arguments.parts = arguments.parts.split(',')
+    for kind, chosen, known in (('peer', arguments.peers, everything),
+                                ('part', arguments.parts, plan.PARTS)):
+        unknown = set(chosen) - set(known)
+        if unknown:
+            parser.error(f'no such {kind}: {", ".join(sorted(unknown))}')
     arguments.rows = [int(float(n)) for n in arguments.rows.split(',') if n]
     arguments.sets = arguments.sets.split(',') + (['real_bars'] if arguments.real else [])
     arguments.late = [int(percent) for percent in arguments.late.split(',')]

@@ -27,9 +27,9 @@ struct peer_answer {
 struct peer_settings {
     const char *folder; /* the peer's own */
     const char *compression;
-    uint32_t threads; /* that one question may use */
-    uint64_t cache_bytes;
-    bool by_rows; /* commit() puts row after row, if the peer takes columns too */
+    uint32_t threads;      /* that one question may use */
+    uint64_t memory_bytes; /* for caches and rows not yet in files, the same for every engine */
+    bool by_rows;          /* commit() puts row after row, if the peer takes columns too */
 };
 
 struct peer;        /* an open store */

@@ -579,7 +579,7 @@ static int run(const char *name, const struct task *task)
 int main(int argc, char **argv)
 {
     struct task task = {
-        .settings = {.compression = "lz4", .threads = 1, .cache_bytes = UINT64_C(64) << 20},
+        .settings = {.compression = "lz4", .threads = 1, .memory_bytes = UINT64_C(512) << 20},
         .commit = 10000,
         .writers = 1,
         .clients = 64,

@@ -14,7 +14,7 @@
 
 struct peer {
     const struct peer_rows *rows;
-    uint64_t cache_bytes;
+    uint64_t memory_bytes;
     char path[PATH_MAX_BYTES];
     sqlite3 *db;
     sqlite3_stmt *insert, *begin, *end;
@@ -37,7 +37,7 @@ static void describe(FILE *out, const struct peer_settings *settings)
     (void)fprintf(out,
                   "journal_mode=wal, synchronous=full, WITHOUT ROWID, page size 4096, "
                   "cache %" PRIu64 " MiB, one connection a client, prepared statements",
-                  settings->cache_bytes >> 20);
+                  settings->memory_bytes >> 20);
 }
 
 static bool run(sqlite3 *db, const char *sql)
@@ -66,7 +66,7 @@ static bool connect_to(const struct peer *peer, bool create, sqlite3 **ret_db)
 
     if (sqlite3_open_v2(peer->path, ret_db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
         return failed("open", *ret_db);
-    (void)snprintf(cache, sizeof cache, "PRAGMA cache_size=-%" PRIu64, peer->cache_bytes >> 10);
+    (void)snprintf(cache, sizeof cache, "PRAGMA cache_size=-%" PRIu64, peer->memory_bytes >> 10);
     (void)sqlite3_busy_timeout(*ret_db, 10000);
     return run(*ret_db, "PRAGMA journal_mode=wal") && run(*ret_db, "PRAGMA synchronous=full") &&
            run(*ret_db, cache);
@@ -130,7 +130,7 @@ static bool peer_open(const struct peer_settings *settings, const struct peer_ro
     if (peer == NULL)
         return false;
     peer->rows = rows;
-    peer->cache_bytes = settings->cache_bytes;
+    peer->memory_bytes = settings->memory_bytes;
     bool ok = snprintf(peer->path, sizeof peer->path, "%s/rows.db", settings->folder) <
               (int)sizeof peer->path;
     ok = ok && connect_to(peer, create, &peer->db);

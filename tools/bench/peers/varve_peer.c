@@ -15,7 +15,6 @@
 #define TIME_COLUMN 1u
 #define FIRST_COLUMN 2u /* peer_rows.columns[i] is column FIRST_COLUMN + i */
 #define THREADS_MAX 16u
-#define MEMORY_BYTES (UINT64_C(512) << 20)
 
 /* Texts of one commit, in the layout that varve_array has. */
 struct text_array {
@@ -48,11 +47,10 @@ static bool failed(const char *what, const varve_error *err)
 
 static void describe(FILE *out, const struct peer_settings *settings)
 {
-    (void)settings;
     (void)fprintf(out,
                   "policy durable_group, memory_limit %" PRIu64 " MiB, otherwise default options, "
                   "whole loads by columns, one key range a thread",
-                  MEMORY_BYTES >> 20);
+                  settings->memory_bytes >> 20);
 }
 
 /* -------------------------------------------------------------------------------------- Open */
@@ -116,7 +114,7 @@ static bool peer_open(const struct peer_settings *settings, const struct peer_ro
     peer->threads = settings->threads < THREADS_MAX ? settings->threads : THREADS_MAX;
     varve_options_init(&options, sizeof options);
     options.flags = create ? VARVE_OPEN_CREATE : 0;
-    options.memory_limit = MEMORY_BYTES;
+    options.memory_limit = settings->memory_bytes;
     bool ok = varve_open(settings->folder, &options, &peer->store, &err) == VARVE_OK ||
               failed("open", &err);
     ok = ok && (!create || create_table(peer));

@@ -117,13 +117,11 @@ static varve_status compose(struct varve_manifest *manifest, uint64_t generation
 
     *header = (struct varve_manifest_header){.generation = generation,
                                              .version = manifest->version->number};
-    varve_manifest_ops_of_version(manifest->version, &image->snapshot);
-    if (image->snapshot.failed)
-        return varve_error_nomem(err, "a snapshot of the manifest");
+    const varve_status rc = varve_manifest_snapshot_encode(
+        manifest->version, VARVE_MANIFEST_SNAPSHOT_MAX, &image->snapshot, err);
+    if (rc < 0)
+        return rc;
     const uint64_t size = image->snapshot.size;
-    if (size > VARVE_MANIFEST_SNAPSHOT_MAX)
-        return varve_error_set(err, VARVE_EINVAL, NULL, VARVE_NO_OFFSET,
-                               "the state of the store is too large for a manifest");
     const int random = manifest->vfs->ops->random(manifest->vfs, header->uuid, 16);
     if (random < 0)
         return varve_error_os(err, random, NULL, VARVE_NO_OFFSET, "get random bytes");

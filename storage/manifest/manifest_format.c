@@ -286,6 +286,18 @@ void varve_manifest_ops_of_version(const struct varve_version *version, struct v
     varve_buffer_free(&body);
 }
 
+varve_status varve_manifest_snapshot_encode(const struct varve_version *version, uint64_t max,
+                                            struct varve_buffer *out, varve_error *err)
+{
+    varve_manifest_ops_of_version(version, out);
+    if (out->failed)
+        return varve_error_nomem(err, "a snapshot of the manifest");
+    if (out->size > max)
+        return varve_error_set(err, VARVE_EINVAL, NULL, VARVE_NO_OFFSET,
+                               "the state of the store is too large for a manifest");
+    return VARVE_OK;
+}
+
 /* -------------------------------------------------------------------------- Reading operations */
 
 static void read_16(struct varve_reader *r, uint8_t out[16])

@@ -114,6 +114,9 @@ struct varve_page_place varve_manifest_page_place(const uint8_t uuid[16], uint64
 /* Append the operations of an edit; of a whole state. */
 void varve_manifest_ops_of_edit(const struct varve_edit *edit, struct varve_buffer *out);
 void varve_manifest_ops_of_version(const struct varve_version *version, struct varve_buffer *out);
+/* Those of a whole state, in at most `max` bytes: ENOMEM, or EINVAL when they are more. */
+varve_status varve_manifest_snapshot_encode(const struct varve_version *version, uint64_t max,
+                                            struct varve_buffer *out, varve_error *err);
 
 /*
  * Carry out operations on a version that is not published yet. Total: ECORRUPT (malformed bytes, or

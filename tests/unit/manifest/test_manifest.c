@@ -154,6 +154,67 @@ START_TEST(old_versions_stay_as_they_were)
 }
 END_TEST
 
+static struct varve_schema *schema_of(struct rig *rig, const char *name, uint32_t id,
+                                      uint32_t version)
+{
+    char text[128];
+    struct varve_schema *parsed = NULL, *schema = NULL;
+
+    (void)snprintf(text, sizeof text, "CREATE TABLE %s (k text, t timestamp, PRIMARY KEY (k, t))",
+                   name);
+    must(varve_schema_from_text(&rig->heap, text, &parsed, NULL) == VARVE_OK);
+    must(varve_schema_with_id(parsed, &rig->heap, id, version, &schema, NULL) == VARVE_OK);
+    varve_schema_unref(parsed);
+    return schema;
+}
+
+/* Tables 1, ticks, in version 2, and 2, bars, in version 1 are there. */
+START_TEST(a_definition_that_contradicts_another_is_refused)
+{
+    static const struct {
+        const char *name;
+        uint32_t id, version;
+        varve_status status;
+    } puts[] = {
+        {"ticks", 1, 1, VARVE_EINVAL}, /* a version goes back */
+        {"ticks", 1, 2, VARVE_OK},
+        {"ticks", 3, 1, VARVE_EINVAL}, /* the name is another's */
+        {"TICKS", 3, 1, VARVE_EINVAL}, /* case aside */
+        {"bars", 1, 3, VARVE_EINVAL},
+        {"fresh", 0, 1, VARVE_EINVAL},          /* no table has id 0 */
+        {"fresh", UINT32_MAX, 1, VARVE_EINVAL}, /* an id that was not given out yet */
+        {"ticks2", 1, 3, VARVE_OK},             /* a newer version may have another name */
+        {"ticks", 2, 2, VARVE_OK},              /* which is free then */
+    };
+    struct rig rig;
+
+    rig_init(&rig, 1);
+    struct varve_manifest *m = created(&rig);
+    apply_all(&rig, m, 0, 5);
+    apply_all(&rig, m, 10, 11);
+    for (size_t i = 0; i < sizeof puts / sizeof puts[0]; i++) {
+        struct varve_schema *const schema =
+            schema_of(&rig, puts[i].name, puts[i].id, puts[i].version);
+        const struct varve_schema *put = schema;
+        const struct varve_edit edit = {.put_schemas = &put, .n_put_schemas = 1};
+        const uint64_t state = manifest_state(m);
+
+        ck_assert_msg(varve_manifest_apply(m, &edit, &rig.err) == puts[i].status, "%s %u",
+                      puts[i].name, puts[i].id);
+        ck_assert_int_eq(manifest_state(m) == state, puts[i].status < 0);
+        varve_schema_unref(schema);
+    }
+    struct varve_version *const version = varve_manifest_version(m);
+    ck_assert_uint_eq(varve_version_find(version, "ticks")->schema->table_id, 2);
+    ck_assert_uint_eq(varve_version_find(version, "ticks2")->schema->table_id, 1);
+    ck_assert_ptr_null(varve_version_find(version, "bars"));
+    varve_version_unref(version);
+    ck_assert_uint_eq(opened_state(&rig, true), manifest_state(m));
+    varve_manifest_close(m);
+    rig_free(&rig);
+}
+END_TEST
+
 START_TEST(contradictions_are_refused_and_change_nothing)
 {
     struct rig rig;
@@ -796,6 +857,7 @@ int main(void)
     tcase_add_test(keeps, generations_follow_when_the_room_is_used_up);
     tcase_add_test(keeps, first_edit_after_an_open_leaves_the_old_file_alone);
     tcase_add_test(keeps, old_versions_stay_as_they_were);
+    tcase_add_test(keeps, a_definition_that_contradicts_another_is_refused);
     tcase_add_test(keeps, contradictions_are_refused_and_change_nothing);
     tcase_add_test(keeps, a_reader_follows_edits_and_generations);
     tcase_add_test(keeps, a_refresh_that_fails_leaves_the_reader_usable);

@@ -211,6 +211,31 @@ START_TEST(operations_of_a_state_make_that_state)
 }
 END_TEST
 
+START_TEST(a_snapshot_has_a_greatest_size)
+{
+    struct whole w;
+    struct varve_buffer out;
+    varve_error err = {0};
+
+    whole_init(&w, SAMPLE_EDITS);
+    for (int more = -1; more < 2; more++) {
+        varve_buffer_init(&out, &w.heap);
+        const varve_status rc = varve_manifest_snapshot_encode(
+            w.version, (uint64_t)((int64_t)w.ops.size + more), &out, &err);
+        ck_assert_int_eq(rc, more < 0 ? VARVE_EINVAL : VARVE_OK);
+        varve_buffer_free(&out);
+    }
+    struct varve_heap none;
+    varve_heap_init(&none, NULL, 16);
+    varve_buffer_init(&out, &none);
+    ck_assert_int_eq(varve_manifest_snapshot_encode(w.version, UINT64_MAX, &out, &err),
+                     VARVE_ENOMEM);
+    ck_assert_int_eq(err.status, VARVE_ENOMEM);
+    varve_buffer_free(&out);
+    whole_free(&w);
+}
+END_TEST
+
 START_TEST(operations_cut_anywhere_fail_or_end_between_two)
 {
     struct whole w;
@@ -514,6 +539,7 @@ int main(void)
     tcase_add_loop_test(tc, edit_each_clause_alone, 0, sizeof edit_clause / sizeof edit_clause[0]);
     tcase_add_test(tc, edit_comes_back_and_has_its_size);
     tcase_add_test(tc, operations_of_a_state_make_that_state);
+    tcase_add_test(tc, a_snapshot_has_a_greatest_size);
     tcase_add_test(tc, operations_cut_anywhere_fail_or_end_between_two);
     tcase_add_test(tc, operations_with_any_bit_flipped_are_total);
     tcase_add_loop_test(tc, operation_each_clause_alone, 0, sizeof op_clause / sizeof op_clause[0]);

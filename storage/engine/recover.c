@@ -98,9 +98,9 @@ varve_status varve_recover_schema(void *ctx, uint32_t table_id, uint32_t version
 
     *ret_schema = NULL;
     if (table == NULL || table->dropped) /* dropped later: its rows are of no interest */
-        return table_id < store->next_table_id ? VARVE_OK : VARVE_ENOTFOUND;
+        return table_id < store->next_table_id ? VARVE_OK : VARVE_ECORRUPT;
     if (version > table->schema->version)
-        return VARVE_ENOTFOUND;
+        return VARVE_ECORRUPT; /* its definition would stand before it in the log */
     *ret_schema = table->schema;
     return VARVE_OK;
 }
@@ -162,13 +162,8 @@ static varve_status replay_data(varve_store *store, const struct varve_wal_recor
         return VARVE_OK;
     varve_status rc =
         varve_payload_decode(bytes, varve_recover_schema, store, &store->heap, &payload, err);
-    if (rc < 0) {
-        if (err != NULL) { /* the payload's checksum held, so this is not a torn write */
-            err->lsn = record->lsn;
-            err->lsn_end = lsn_end;
-        }
+    if (rc < 0)
         return rc;
-    }
     for (uint32_t i = 0; rc == VARVE_OK && i < varve_payload_sections(payload); i++) {
         const struct varve_section section = varve_payload_section(payload, i);
         rc = apply_section(store, &section, record, lsn_end, err);
@@ -184,30 +179,41 @@ static varve_status replay_data(varve_store *store, const struct varve_wal_recor
     return rc;
 }
 
+/* A table that the manifest does not have yet. */
+static varve_status replay_create(varve_store *store, const struct varve_schema *schema,
+                                  varve_error *err)
+{
+    struct varve_table *table = NULL;
+    struct varve_edit edit = {.put_schemas = &schema,
+                              .n_put_schemas = 1,
+                              .set_flags = VARVE_EDIT_NEXT_TABLE,
+                              .next_table_id = schema->table_id + 1};
+
+    if (edit.next_table_id == 0 || varve_store_table_by_name(store, schema->name) != NULL)
+        return varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET,
+                               "a SCHEMA record creates table '%s' as number %u, which cannot be",
+                               schema->name, schema->table_id);
+    varve_status rc = varve_table_new(store, schema, &table, err);
+    if (rc == VARVE_OK && !store->read_only)
+        rc = varve_store_edit(store, &edit, err);
+    if (rc < 0) {
+        varve_table_discard(table);
+        return rc;
+    }
+    varve_table_link(table);
+    store->next_table_id = edit.next_table_id;
+    return VARVE_OK;
+}
+
 static varve_status replay_schema(varve_store *store, struct varve_span bytes, varve_error *err)
 {
     struct varve_schema *schema = NULL;
-    struct varve_table *table = NULL;
     varve_status rc = varve_schema_decode(bytes, &store->heap, &schema, err);
 
     if (rc < 0)
         return rc;
-    if (schema->table_id >= store->next_table_id) {
-        const struct varve_schema *put = schema;
-        struct varve_edit edit = {.put_schemas = &put,
-                                  .n_put_schemas = 1,
-                                  .set_flags = VARVE_EDIT_NEXT_TABLE,
-                                  .next_table_id = schema->table_id + 1};
-        rc = varve_table_new(store, schema, &table, err);
-        if (rc == VARVE_OK && !store->read_only)
-            rc = varve_store_edit(store, &edit, err);
-        if (rc == VARVE_OK) {
-            varve_table_link(table);
-            store->next_table_id = schema->table_id + 1;
-        } else {
-            varve_table_discard(table);
-        }
-    } /* else the manifest knows it, or that it was dropped */
+    if (schema->table_id >= store->next_table_id) /* else it is known, or was dropped */
+        rc = replay_create(store, schema, err);
     varve_schema_unref(schema);
     return rc;
 }
@@ -249,6 +255,17 @@ static varve_status replay_record(varve_store *store, const struct varve_wal_rec
     }
 }
 
+/* What is wrong with a record whose checksums hold is no torn write: say where it stands. */
+static varve_status locate(varve_status rc, const struct varve_wal_record *record, uint64_t lsn_end,
+                           varve_error *err)
+{
+    if ((rc == VARVE_ECORRUPT || rc == VARVE_EVERSION) && err != NULL) {
+        err->lsn = record->lsn;
+        err->lsn_end = lsn_end;
+    }
+    return rc;
+}
+
 /* Apply every record that the reader gives. Requires the log token. */
 static varve_status replay(varve_store *store, struct varve_wal_reader *reader, varve_error *err)
 {
@@ -260,7 +277,7 @@ static varve_status replay(varve_store *store, struct varve_wal_reader *reader, 
         const uint64_t lsn_end = varve_wal_reader_lsn(reader);
         rc = replay_record(store, &record, payload, lsn_end, err);
         if (rc < 0)
-            return rc;
+            return locate(rc, &record, lsn_end, err);
         store->applied.lsn = lsn_end;
         store->applied.index = record.index;
         store->applied.term = record.term;
@@ -342,11 +359,12 @@ varve_status varve_recover_reader(varve_store *store, const struct varve_version
 {
     struct varve_version sealed = *version;
     struct varve_wal_verdict verdict = {0};
-    const uint64_t end = n > 0 ? version->segments[n - 1].final_lsn : 0;
 
+    assert(n > 0);
+    const uint64_t end = version->segments[n - 1].final_lsn;
     /* Evidence and replay state may lie beyond the segments asked for. */
     sealed.durable_lsn = version->durable_lsn < end ? version->durable_lsn : end;
-    if (n == 0 || version->replay.lsn > end)
+    if (version->replay.lsn > end)
         return VARVE_END;
     return open_reader(store, &sealed, n, VARVE_WAL_RECOVERY, ret_reader, &verdict, err);
 }

@@ -16,7 +16,8 @@ varve_status varve_recover_read_only(varve_store *store, bool live, varve_error 
 /* Remove files that nothing names. */
 varve_status varve_recover_strays(varve_store *store, varve_error *err);
 
-/* Finds a section's schema for the payload decoder; `ctx` is the store. */
+/* Finds a section's schema for the payload decoder; `ctx` is the store. ECORRUPT: no record before that
+ * one defines it. */
 varve_status varve_recover_schema(void *ctx, uint32_t table_id, uint32_t version,
                                   const struct varve_schema **ret_schema);
 /* A reader over the first `n` segments of `version`, which are sealed, from the replay LSN on.

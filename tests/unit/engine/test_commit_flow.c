@@ -2,6 +2,7 @@
  * test_commit_flow.c - what a commit is told and when: policies against a kill and a power cut,
  * commits in flight, durable positions, segments of the log, what is refused.
  */
+#include "storage/engine/commit_int.h"
 #include "storage/manifest/manifest.h"
 #include "tests/unit/engine/sim_store.h"
 
@@ -325,6 +326,118 @@ START_TEST(every_open_is_an_epoch_of_its_own)
 }
 END_TEST
 
+/* Queue `n` commits of a row each; whoever drives the log next finds them all. */
+static void queue_commits(struct sim_store *s, int k, int n)
+{
+    varve_log_take(s->store);
+    for (int i = 0; i < n; i++)
+        ck_assert_int_eq(varve_commit_start(s->store, sim_store_batch(s, "t", k, i, 1),
+                                            VARVE_POLICY_DURABLE_EACH, (uint64_t)i, &s->err),
+                         VARVE_OK);
+    varve_log_release(s->store);
+}
+
+static void reap_commits(struct sim_store *s, uint32_t n)
+{
+    varve_completion done[16];
+    uint32_t reaped = 0;
+
+    ck_assert_uint_le(n, sizeof done / sizeof done[0]);
+    for (int i = 0; i < 1000 && reaped < n; i++)
+        reaped += varve_commit_reap(s->store, done + reaped, n - reaped);
+    ck_assert_uint_eq(reaped, n);
+    for (uint32_t i = 0; i < n; i++) {
+        ck_assert_uint_eq(done[i].tag, i);
+        ck_assert_int_eq(done[i].status, VARVE_OK);
+        varve_batch_free(done[i].batch);
+    }
+}
+
+/* Tables come and go in the order of the log: after what was given before, before what comes after. */
+START_TEST(tables_come_and_go_behind_commits_in_flight)
+{
+    struct sim_store s;
+
+    sim_store_create(&s, 33);
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    queue_commits(&s, 1, 9);
+    sim_store_table(&s, "u", "upsert"); /* returns when the commits before it are done */
+    ck_assert_int_eq(sim_store_count(&s, "t"), 9);
+    reap_commits(&s, 9);
+    queue_commits(&s, 2, 9);
+    ck_assert_int_eq(varve_table_drop(s.store, "t", &s.err), VARVE_OK);
+    reap_commits(&s, 9); /* none of them has found the table gone */
+    sim_store_kill(&s);
+    sim_store_open(&s);
+    varve_table *table = NULL;
+    ck_assert_int_eq(varve_table_open(s.store, "t", &table, NULL), VARVE_ENOTFOUND);
+    ck_assert_int_eq(sim_store_count(&s, "u"), 0);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+/* Two drops of a table may be under way; the one that comes second in the log is told. */
+START_TEST(a_second_drop_of_a_table_finds_none)
+{
+    struct sim_store s;
+
+    sim_store_create(&s, 34);
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    struct varve_pending second = {.type = VARVE_WAL_TABLE_DROP,
+                                   .table = sim_store_handle(&s, "t"),
+                                   .policy = VARVE_POLICY_DURABLE_GROUP};
+    varve_buffer_init(&second.payload, &s.heap);
+    ck_assert_int_eq(varve_table_drop(s.store, "t", &s.err), VARVE_OK);
+    const uint64_t end = sim_store_stats(&s).lsn_committed;
+    ck_assert_int_eq(varve_pending_run(s.store, &second), VARVE_ENOTFOUND);
+    ck_assert_int_eq(second.error.status, VARVE_ENOTFOUND);
+    ck_assert_uint_eq(sim_store_stats(&s).lsn_committed, end);
+    varve_buffer_free(&second.payload);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+/* However a repeat meets the end of a segment, it succeeds once and changes nothing. */
+START_TEST(repeats_that_fill_segments_succeed_and_change_nothing)
+{
+    enum { REPEATS = 1500 };
+    struct sim_store s;
+    varve_completion done[16];
+    uint32_t reaped = 0;
+
+    sim_store_create(&s, 35);
+    s.options.wal_segment_bytes = 64u << 10;
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    varve_log_take(s.store); /* so that they all come at once */
+    for (uint32_t i = 0; i < REPEATS; i++) {
+        varve_batch *batch = sim_store_batch(&s, "t", i == 0 ? 1 : 2, 0, 1);
+        ck_assert_int_eq(varve_batch_set_origin(batch, 7, 1, 1, 1, NULL), VARVE_OK);
+        ck_assert_int_eq(varve_commit_start(s.store, batch, VARVE_POLICY_OS, i, &s.err), VARVE_OK);
+    }
+    varve_log_release(s.store);
+    for (int i = 0; i < 10000 && reaped < REPEATS; i++) {
+        const uint32_t n = varve_commit_reap(s.store, done, 16);
+        for (uint32_t k = 0; k < n; k++) {
+            ck_assert_uint_eq(done[k].tag, reaped + k);
+            ck_assert_int_eq(done[k].status, VARVE_OK);
+            varve_batch_free(done[k].batch);
+        }
+        reaped += n;
+    }
+    ck_assert_uint_eq(reaped, REPEATS);
+    ck_assert_uint_eq(sim_store_stats(&s).batches_repeated, REPEATS - 1);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(sim_store_count(&s, "t"), 1);
+        sim_store_kill(&s);
+        sim_store_open(&s);
+    }
+    sim_store_destroy(&s);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
     tcase_add_loop_test(cases, kill_loses_nothing_under_any_policy, VARVE_POLICY_DURABLE_EACH,
@@ -341,6 +454,9 @@ static void add(TCase *cases)
     tcase_add_test(cases, reader_has_no_completions);
     tcase_add_test(cases, segment_too_small_for_a_record_leaves_no_hole);
     tcase_add_test(cases, every_open_is_an_epoch_of_its_own);
+    tcase_add_test(cases, tables_come_and_go_behind_commits_in_flight);
+    tcase_add_test(cases, a_second_drop_of_a_table_finds_none);
+    tcase_add_test(cases, repeats_that_fill_segments_succeed_and_change_nothing);
 }
 
 int main(void)

@@ -109,7 +109,7 @@ static void group_submit(struct varve_wal_writer *w, struct varve_wal_group *g)
     g->segment->last_seq = g->seq;
     if (g->plain)
         w->plain_seq = g->segment->plain_seq = g->seq;
-    if (g->durable && w->sync_wanted < g->seq)
+    if (g->durable)
         w->sync_wanted = g->seq;
 
     for (struct varve_wal_chunk *c = &g->first; c != NULL && c->pages > 0; c = c->next) {
@@ -156,22 +156,22 @@ varve_status varve_wal_submit(struct varve_wal_writer *w, uint64_t *ret_ticket)
 
 /* ------------------------------------------------------------------------------------- Syncs */
 
-/* The oldest segment that is not durable to its end as written, or NULL. */
+/* The oldest segment that is not durable to its end as written: there is one. */
 static struct varve_wal_segment *oldest_undurable(struct varve_wal_writer *w)
 {
     for (struct varve_wal_segment *s = w->retired; s != NULL; s = s->next)
         if (s->last_seq > w->durable_seq)
             return s;
-    return w->current != NULL && w->current->last_seq > w->durable_seq ? w->current : NULL;
+    assert(w->current != NULL && w->current->last_seq > w->durable_seq);
+    return w->current;
 }
 
 /* Submit the next sync if one is asked for and has something to cover. True if it did. */
 static bool sync_start(struct varve_wal_writer *w)
 {
-    struct varve_wal_segment *const s = oldest_undurable(w);
-
-    if (w->error.status < 0 || w->syncing || w->sync_wanted <= w->durable_seq || s == NULL)
+    if (w->error.status < 0 || w->syncing || w->sync_wanted <= w->durable_seq)
         return false;
+    struct varve_wal_segment *const s = oldest_undurable(w);
     if (s->plain_seq <= w->durable_seq) /* its writes are DSYNC, and on their way */
         return false;
     const uint64_t covers = w->written_seq < s->last_seq ? w->written_seq : s->last_seq;
@@ -205,8 +205,7 @@ varve_status varve_wal_sync(struct varve_wal_writer *w, varve_error *err)
         return varve_wal_error(w, err);
     if (w->last_seq <= w->durable_seq)
         return VARVE_END;
-    if (w->sync_wanted < w->last_seq)
-        w->sync_wanted = w->last_seq;
+    w->sync_wanted = w->last_seq;
     (void)sync_start(w);
     return varve_wal_error(w, err);
 }
@@ -225,7 +224,9 @@ static void sync_finish(struct varve_wal_writer *w, const struct varve_io *io)
         varve_wal_fail(w, VARVE_EIO_SYNC, io->result, io->tag, VARVE_NO_OFFSET, "sync");
         return;
     }
-    if (w->error.status == 0 && w->sync_seq > w->durable_seq) {
+    if (w->error.status == 0) {
+        /* Meanwhile no group went past it with DSYNC: none is, behind one that waits for a sync. */
+        assert(w->sync_seq > w->durable_seq);
         w->durable_seq = w->sync_seq;
         w->durable_lsn = w->sync_lsn;
     }
@@ -442,6 +443,9 @@ static varve_status header_write(struct varve_wal_writer *w, struct varve_wal_se
     char name[VARVE_WAL_NAME_MAX];
 
     varve_wal_segment_name(s->id, name);
+    if (w->lsn > VARVE_WAL_BASE_MAX)
+        return varve_error_set(err, VARVE_ELIMIT, name, VARVE_NO_OFFSET,
+                               "no positions are left in the log");
     header_encode(w, s);
     const int64_t wrote = ops->write(s->file, w->header, VARVE_PAGE_SIZE, 0);
     if (wrote < 0)
@@ -541,8 +545,7 @@ varve_status varve_wal_seal(struct varve_wal_writer *w, varve_error *err)
         const bool sent = varve_wal_current_seal(w);
         assert(sent);
     }
-    if (w->sync_wanted < w->last_seq)
-        w->sync_wanted = w->last_seq;
+    w->sync_wanted = w->last_seq;
     while (w->error.status == 0 && w->durable_seq < w->last_seq)
         (void)varve_wal_reap(w, true, UINT64_MAX, NULL, 0);
     return varve_wal_error(w, err);

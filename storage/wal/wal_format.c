@@ -67,7 +67,7 @@ static bool header_holds(const struct varve_wal_header *h)
         return false;
     if (h->prev_final_lsn > h->base_lsn)
         return false;
-    return h->base_lsn <= UINT64_MAX - VARVE_WAL_SEGMENT_MAX;
+    return h->base_lsn <= VARVE_WAL_BASE_MAX;
 }
 
 void varve_wal_header_encode(const struct varve_wal_header *header, uint8_t *out)

@@ -23,7 +23,7 @@
  *         88     8  prev_final_lsn  where its stream ended. Less than base_lsn: there is a gap, and
  *                                   no record was ever kept in [prev_final_lsn, base_lsn)
  *         96     8  prev_digest     running digest of its pages before the seal
- *        104     8  base_lsn        of the first payload byte
+ *        104     8  base_lsn        of the first payload byte: at most 2^64 - 1 - 512 MiB
  *        112     8  base_index      index of the last record before base_lsn (group 0; 0: none)
  *        120     8  base_term       its term
  *        128     8  base_chain      its chain
@@ -93,6 +93,7 @@
 #define VARVE_WAL_SEGMENT_MIN (64u << 10) /* made by a writer; a recovered one may be less */
 #define VARVE_WAL_SEGMENT_PAGES_MIN 3u
 #define VARVE_WAL_SEGMENT_MAX (512u << 20)
+#define VARVE_WAL_BASE_MAX (UINT64_MAX - VARVE_WAL_SEGMENT_MAX) /* so that no position runs over */
 #define VARVE_WAL_KIND_RECORD 3u /* seed of a record header's crc32c; pages: enum varve_page_kind */
 #define VARVE_WAL_NAME_MAX 32u
 

@@ -231,6 +231,14 @@ static uint64_t records_end(const struct varve_wal_reader *r)
     return end;
 }
 
+/* The segment in which the scan stopped; if it came to the end of the list: the last one, or 0. */
+static uint64_t stop_id(const struct varve_wal_reader *r)
+{
+    const uint32_t n = r->stop.segment < r->n_segments ? r->stop.segment + 1 : r->n_segments;
+
+    return n > 0 ? r->listed[n - 1].id : 0;
+}
+
 /* The log may not reach as far as the manifest's state: then that is where it ends. */
 static void verdict_fill(const struct varve_wal_reader *r, struct varve_wal_verdict *v)
 {
@@ -245,9 +253,7 @@ static void verdict_fill(const struct varve_wal_reader *r, struct varve_wal_verd
     v->chain = behind ? o->start_chain : r->at.chain;
     v->hlc = behind || o->start_hlc > r->at.hlc ? o->start_hlc : r->at.hlc;
     v->page_class = s->end == VARVE_WAL_END_NONE ? 0 : class_of(s->end);
-    v->segment_id = s->segment < r->n_segments ? r->listed[s->segment].id
-                    : r->n_segments > 0        ? r->listed[r->n_segments - 1].id
-                                               : 0;
+    v->segment_id = stop_id(r);
     v->page_offset = s->segment < r->n_segments ? (uint64_t)s->page_no * VARVE_PAGE_SIZE : 0;
     v->durable_lsn = r->durable_lsn;
     v->commit_lsn = r->commit_lsn;
@@ -488,10 +494,9 @@ varve_status varve_wal_reader_refresh(struct varve_wal_reader *r,
 /* A record that the first pass read is not there any more. */
 static varve_status changed_underneath(const struct varve_wal_reader *r, varve_error *err)
 {
-    char name[VARVE_WAL_NAME_MAX] = "";
+    char name[VARVE_WAL_NAME_MAX];
 
-    if (r->stop.segment < r->n_segments)
-        varve_wal_segment_name(r->listed[r->stop.segment].id, name);
+    varve_wal_segment_name(stop_id(r), name);
     varve_error_set(err, VARVE_ECORRUPT, name, (uint64_t)r->stop.page_no * VARVE_PAGE_SIZE,
                     "the log changed while it was read: %s", r->stop.why);
     if (err != NULL) {
@@ -524,5 +529,5 @@ uint64_t varve_wal_reader_lsn(const struct varve_wal_reader *r)
 
 uint64_t varve_wal_reader_durable_lsn(const struct varve_wal_reader *r)
 {
-    return r->durable_lsn > r->options.durable_lsn ? r->durable_lsn : r->options.durable_lsn;
+    return r->durable_lsn; /* began as the manifest's, and only grew */
 }

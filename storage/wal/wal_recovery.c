@@ -51,69 +51,91 @@ static uint64_t copy_size(const struct varve_wal_found *f)
     return size < VARVE_WAL_SEGMENT_MAX ? size : VARVE_WAL_SEGMENT_MAX;
 }
 
+static void group_open(struct varve_wal_writer *w)
+{
+    const int rc = varve_wal_begin(w, false, NULL);
+
+    assert(rc == VARVE_OK); /* nothing is open, in flight, or has failed */
+}
+
 static varve_status group_flush(struct varve_wal_writer *w, varve_error *err)
 {
     struct varve_wal_group_done done;
     uint64_t ticket;
 
-    if (varve_wal_submit(w, &ticket) == VARVE_END)
-        return VARVE_OK;
+    const varve_status sent = varve_wal_submit(w, &ticket);
+    assert(sent == VARVE_OK); /* it holds a record */
     while (varve_wal_reap(w, true, UINT64_MAX, &done, 1) == 0)
         continue;
     return varve_wal_error(w, err);
 }
 
-/* Append one record with the place and history that it had. */
-static varve_status record_copy(struct varve_wal_writer *w, const struct varve_wal_record *record,
-                                struct varve_span payload, varve_error *err)
+/* The second reading of a segment is not the one that was accepted. */
+static varve_status changed(const struct varve_wal_reader *r, uint32_t i, const char *why,
+                            varve_error *err)
+{
+    char name[VARVE_WAL_NAME_MAX];
+
+    varve_wal_segment_name(r->listed[i].id, name);
+    return varve_error_set(err, VARVE_ECORRUPT, name, VARVE_NO_OFFSET,
+                           "the log changed while it was recovered: %s", why);
+}
+
+/* Append one record with the place and history that it had. The copy was made large enough for all
+ * that was accepted: VARVE_WAL_SEGMENT says that this is something else. */
+static int record_copy(struct varve_wal_writer *w, const struct varve_wal_record *record,
+                       struct varve_span payload, varve_error *err)
 {
     struct varve_wal_record copy = *record;
     uint64_t end;
 
+    /* Parts that this version does not know would be lost, and every position behind them with them. */
+    if (record->header_size != varve_wal_record_header_size(record))
+        return varve_error_set(err, VARVE_EVERSION, NULL, VARVE_NO_OFFSET,
+                               "a log record of a newer version, which cannot be copied");
     copy.flags &= VARVE_WAL_BULK;
     int rc = varve_wal_append(w, &copy, payload, &end, err);
     if (rc == VARVE_WAL_FULL) {
         rc = group_flush(w, err);
-        if (rc == VARVE_OK)
-            rc = varve_wal_begin(w, false, err);
-        if (rc == VARVE_OK)
-            rc = varve_wal_append(w, &copy, payload, &end, err);
+        if (rc < 0)
+            return rc;
+        group_open(w);
+        rc = varve_wal_append(w, &copy, payload, &end, err);
     }
-    if (rc > 0)
-        return varve_error_set(err, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
-                               "a log segment cannot be copied: it does not fit in its copy");
-    if (rc < 0)
-        return (varve_status)rc;
-    assert(copy.lsn == record->lsn && copy.index == record->index && copy.chain == record->chain);
-    return VARVE_OK;
+    assert(rc != VARVE_OK ||
+           (copy.lsn == record->lsn && copy.index == record->index && copy.chain == record->chain));
+    return rc;
 }
 
 /* The records of found segment `i`, through a writer that has one segment, and its seal. */
 static varve_status records_copy(struct varve_wal_reader *r, uint32_t i, struct varve_wal_writer *w,
                                  varve_error *err)
 {
-    const uint64_t end = r->found[i].end_lsn;
+    const struct varve_wal_found accepted = r->found[i];
     struct varve_wal_record record;
     struct varve_span payload;
 
-    int rc = varve_wal_begin(w, false, err);
-    if (rc != VARVE_OK)
-        return (varve_status)rc;
-    while (r->at.lsn < end || r->at.segment < i) {
-        rc = varve_wal_record_next(r, &record, &payload, err);
+    group_open(w);
+    while (r->at.lsn < accepted.end_lsn) {
+        const varve_status rc = varve_wal_record_next(r, &record, &payload, err);
         if (rc == VARVE_END)
-            return varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET,
-                                   "the log changed while it was recovered: %s", r->stop.why);
+            return changed(r, i, r->stop.why, err);
         if (rc < 0)
-            return (varve_status)rc;
-        if (r->at.segment != i)
+            return rc;
+        if (r->at.segment < i)
             continue;
-        rc = record_copy(w, &record, payload, err);
-        if (rc < 0)
-            return (varve_status)rc;
+        if (r->at.segment > i)
+            return changed(r, i, "a segment ends earlier", err);
+        const int put = record_copy(w, &record, payload, err);
+        if (put < 0)
+            return (varve_status)put;
+        if (put > 0)
+            return changed(r, i, "a segment holds more", err);
     }
-    rc = group_flush(w, err);
-    return rc < 0 ? (varve_status)rc : varve_wal_seal(w, err);
+    if (r->at.segment != i || r->at.lsn != accepted.end_lsn || r->at.chain != accepted.chain)
+        return changed(r, i, "a segment holds other records", err);
+    const varve_status rc = group_flush(w, err);
+    return rc < 0 ? rc : varve_wal_seal(w, err);
 }
 
 /* A new segment in the place of found segment `i`; prev_* of `start` say what is before it. */
@@ -231,8 +253,13 @@ static varve_status segments_recover(struct varve_wal_reader *r, bool direct,
     for (uint32_t i = 0; i < r->n_segments; i++) {
         const struct varve_wal_found *const f = &r->found[i];
 
-        if (i == 0 && f->used && !behind)
+        if (i == 0 && !behind) {
+            /* Numbers only grow: the copies' are above that of every segment that there ever was. */
+            if (f->header.prev_id >= ret->next_id)
+                return varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET,
+                                       "a log segment follows one that was never made");
             start_from_header(start, f);
+        }
         copying = copying || !is_vouched(r, i);
         if (!copying) {
             segment_keep(r, i, ret);

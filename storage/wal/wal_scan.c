@@ -137,17 +137,22 @@ static varve_status page_get(struct varve_wal_reader *r, uint32_t i, uint32_t pa
     return VARVE_OK;
 }
 
-/* A trailer was read: what it proves. */
-static void evidence_note(struct varve_wal_reader *r, const struct varve_page_trailer *t)
+/* A trailer of listed segment `i` was read: what it proves. A position that the segment has no room
+ * for was never given to a byte: it must not move the positions of what comes next. */
+static void evidence_note(struct varve_wal_reader *r, uint32_t i,
+                          const struct varve_page_trailer *t)
 {
-    const uint64_t end = t->first_lsn + ((t->flags & VARVE_PAGE_CONTROL) != 0 ? 0 : t->used);
+    const struct varve_wal_listed *const l = &r->listed[i];
+    const uint64_t room = varve_wal_segment_capacity(l->size);
+    const uint64_t used = (t->flags & VARVE_PAGE_CONTROL) != 0 ? 0 : t->used;
 
     if (t->durable_lsn > r->durable_lsn)
         r->durable_lsn = t->durable_lsn;
     if (t->commit_lsn > r->commit_lsn)
         r->commit_lsn = t->commit_lsn;
-    if (end > r->seen_lsn)
-        r->seen_lsn = end;
+    if (t->first_lsn >= l->base_lsn && t->first_lsn - l->base_lsn <= room - used &&
+        t->first_lsn + used > r->seen_lsn)
+        r->seen_lsn = t->first_lsn + used;
 }
 
 /* What a page is, with what it proves taken note of: the trailer of a damaged one too if its own
@@ -161,9 +166,9 @@ static enum varve_page_class page_read(struct varve_wal_reader *r, uint32_t i, u
     struct varve_page_trailer t;
 
     if (c == VARVE_PAGE_VALID)
-        evidence_note(r, ret_trailer);
+        evidence_note(r, i, ret_trailer);
     else if (c != VARVE_PAGE_ZERO && varve_page_trailer_sound(page, &place, &t))
-        evidence_note(r, &t);
+        evidence_note(r, i, &t);
     return c;
 }
 
@@ -332,7 +337,7 @@ static varve_status segment_end_from_next(struct varve_wal_reader *r, varve_erro
     const struct varve_wal_stop stop = r->stop;
     struct varve_wal_found *const found = &r->found[saved.segment];
 
-    if (saved.segment + 1 >= r->n_segments || saved.lsn != found->end_lsn)
+    if (saved.segment + 1 >= r->n_segments)
         return VARVE_END;
     segment_leave(r);
     const varve_status rc = segment_enter(r, err);

@@ -314,12 +314,8 @@ int varve_wal_append(struct varve_wal_writer *w, struct varve_wal_record *record
 
     if (!group_reserve(w, g, bytes))
         return varve_error_nomem(err, "a log group");
-    if (segment_room(w) < bytes || payload.size > varve_wal_payload_limit(w->current->size)) {
-        if (payload.size > varve_wal_payload_limit(VARVE_WAL_SEGMENT_MAX))
-            return varve_error_set(err, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
-                                   "a record is too large for the log's segments");
+    if (segment_room(w) < bytes || payload.size > varve_wal_payload_limit(w->current->size))
         return g->bytes > 0 ? VARVE_WAL_FULL : VARVE_WAL_SEGMENT;
-    }
     if (g->segment == NULL)
         group_start(w, g);
 

@@ -147,6 +147,43 @@ varve_status log_drain(struct log *log)
     return varve_wal_error(log->writer, &log->err);
 }
 
+void log_writer_end(struct log *log)
+{
+    varve_wal_writer_destroy(log->writer);
+    log->writer = NULL;
+}
+
+struct varve_file *log_file(struct log *log, uint32_t i)
+{
+    char name[VARVE_WAL_NAME_MAX];
+
+    varve_wal_segment_name(log->listed[i].id, name);
+    struct varve_file *const file = mem_disk_file(&log->disk, name);
+    ck_assert_ptr_nonnull(file);
+    return file;
+}
+
+uint8_t *log_page_open(struct log *log, uint32_t i, uint32_t page_no,
+                       struct varve_page_trailer *ret_trailer)
+{
+    const struct varve_wal_listed *const l = &log->listed[i];
+    const struct varve_page_place place = varve_wal_page_place(l->uuid, l->id, page_no);
+    uint8_t *const page = log_file(log, i)->now + (size_t)page_no * VARVE_PAGE_SIZE;
+
+    ck_assert_int_eq(varve_page_classify(page, &place, ret_trailer), VARVE_PAGE_VALID);
+    return page;
+}
+
+void log_page_seal(struct log *log, uint32_t i, uint32_t page_no,
+                   const struct varve_page_trailer *trailer)
+{
+    const struct varve_wal_listed *const l = &log->listed[i];
+    const struct varve_page_place place = varve_wal_page_place(l->uuid, l->id, page_no);
+
+    (void)varve_page_encode(log_file(log, i)->now + (size_t)page_no * VARVE_PAGE_SIZE, &place,
+                            trailer);
+}
+
 struct varve_wal_reader_options log_reader_options(struct log *log, uint32_t mode)
 {
     return (struct varve_wal_reader_options){.vfs = &log->disk.vfs,

@@ -36,6 +36,14 @@ varve_status log_append(struct log *log, bool durable, size_t size, uint64_t *re
 varve_status log_put(struct log *log, bool durable, size_t size);
 varve_status log_drain(struct log *log); /* reap until nothing is in flight */
 void log_payload(uint64_t index, uint8_t *out, size_t size);
+void log_writer_end(struct log *log); /* destroy it; nothing more is written */
+/* The file of listed segment `i`. */
+struct varve_file *log_file(struct log *log, uint32_t i);
+/* A VALID page of it out of its envelope; log_page_seal() makes it sound again. */
+uint8_t *log_page_open(struct log *log, uint32_t i, uint32_t page_no,
+                       struct varve_page_trailer *ret_trailer);
+void log_page_seal(struct log *log, uint32_t i, uint32_t page_no,
+                   const struct varve_page_trailer *trailer);
 struct varve_wal_reader_options log_reader_options(struct log *log, uint32_t mode);
 /* Read and check all records from the start; their number in *ret_n. */
 varve_status log_check(struct log *log, const struct varve_wal_reader_options *options,

@@ -65,6 +65,10 @@ static int file_open(struct varve_vfs *vfs, const char *name, uint32_t flags,
     }
     if (f == NULL)
         return -ENOENT;
+    if ((flags & VARVE_FILE_WRITE) != 0)
+        f->direct = (flags & VARVE_FILE_DIRECT) != 0;
+    else
+        f->read_direct = (flags & VARVE_FILE_DIRECT) != 0;
     f->opened++;
     *ret_file = f;
     return 0;
@@ -84,6 +88,9 @@ static int64_t file_read(struct varve_file *f, void *buffer, size_t size, uint64
 
     if (rc < 0)
         return rc;
+    if (f->disk->align != 0 && f->read_direct &&
+        ((uintptr_t)buffer % f->disk->align != 0 || offset % f->disk->align != 0))
+        f->disk->violation = "a read that is not aligned";
     if (offset >= f->size)
         return 0;
     const uint64_t left = f->size - offset;
@@ -109,7 +116,7 @@ static int64_t bytes_write(struct varve_file *f, const void *buffer, size_t size
 {
     const int rc = strike(f->disk, MEM_DISK_WRITE);
 
-    if (f->disk->align != 0 &&
+    if (f->disk->align != 0 && f->direct &&
         ((uintptr_t)buffer % f->disk->align != 0 || offset % f->disk->align != 0))
         f->disk->violation = "a write that is not aligned";
     file_grow(f, offset + size);
@@ -206,10 +213,11 @@ static void op_finish(struct mem_disk *d, uint32_t i, int64_t result)
     }
     if (varve_hash64(io->buffer, io->size, 0) != d->hashes[i])
         d->violation = "a buffer changed in flight";
-    io->result = result < 0 ? result : bytes_write(f, io->buffer, io->size, io->offset);
+    const size_t size = result > 0 ? (size_t)result : io->size;
+    io->result = result < 0 ? result : bytes_write(f, io->buffer, size, io->offset);
     if (io->op == VARVE_IO_WRITE_DSYNC) {
         if (io->result > 0)
-            memcpy(f->durable + io->offset, f->now + io->offset, io->size);
+            memcpy(f->durable + io->offset, f->now + io->offset, size);
         else
             f->poisoned = true;
     }

@@ -40,7 +40,8 @@ struct varve_file {
     struct mem_disk *disk;
     char name[64];
     bool exists;
-    bool poisoned; /* a sync failed */
+    bool poisoned;            /* a sync failed */
+    bool direct, read_direct; /* as last opened for writing, for reading */
     uint32_t opened;
     uint8_t *now, *durable;
     uint64_t size;
@@ -67,7 +68,8 @@ struct mem_disk {
 void mem_disk_init(struct mem_disk *disk, uint64_t seed);
 void mem_disk_free(struct mem_disk *disk);
 struct varve_file *mem_disk_file(struct mem_disk *disk, const char *name); /* NULL: none */
-/* HELD: let the i-th operation in flight complete, with this result if it is negative. */
+/* HELD: let the i-th operation in flight complete, with this result if it is negative; if it is
+ * positive, a write is done no further than that. */
 void mem_disk_finish(struct mem_disk *disk, uint32_t i, int64_t result);
 void mem_disk_fail(struct mem_disk *disk, uint32_t classes, uint64_t nth, uint64_t times,
                    int error);

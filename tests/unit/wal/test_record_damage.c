@@ -24,45 +24,12 @@ static void log_of(struct log *log, int n, size_t size)
         ck_assert_int_eq(log_put(log, true, size), VARVE_OK);
         ck_assert_int_eq(log_drain(log), VARVE_OK);
     }
-    varve_wal_writer_destroy(log->writer);
-    log->writer = NULL;
+    log_writer_end(log);
 }
 
 static struct varve_file *first_segment(struct log *log)
 {
-    char name[VARVE_WAL_NAME_MAX];
-
-    varve_wal_segment_name(log->listed[0].id, name);
-    struct varve_file *const file = mem_disk_file(&log->disk, name);
-    ck_assert_ptr_nonnull(file);
-    return file;
-}
-
-static struct varve_page_place place_of(const struct log *log, uint32_t page_no)
-{
-    struct varve_page_place place = {
-        .kind = VARVE_PAGE_KIND_WAL, .page_no = page_no, .file_id = log->listed[0].id};
-
-    memcpy(place.uuid, log->listed[0].uuid, sizeof place.uuid);
-    return place;
-}
-
-/* Take a page out of its envelope; page_seal() makes it sound again. */
-static uint8_t *page_open(struct log *log, uint32_t page_no, struct varve_page_trailer *ret)
-{
-    uint8_t *const page = first_segment(log)->now + (size_t)page_no * VARVE_PAGE_SIZE;
-    const struct varve_page_place place = place_of(log, page_no);
-
-    ck_assert_int_eq(varve_page_classify(page, &place, ret), VARVE_PAGE_VALID);
-    return page;
-}
-
-static void page_seal(struct log *log, uint8_t *page, uint32_t page_no,
-                      const struct varve_page_trailer *trailer)
-{
-    const struct varve_page_place place = place_of(log, page_no);
-
-    (void)varve_page_encode(page, &place, trailer);
+    return log_file(log, 0);
 }
 
 static void record_seal(const struct log *log, uint8_t *record, uint32_t header, uint64_t lsn)
@@ -104,7 +71,7 @@ START_TEST(each_clause_of_a_record_alone)
     uint32_t page_no = 0;
     /* The last page that the second record begins in; small groups share one, grown again. */
     for (uint32_t p = 1; record == NULL; p++) {
-        page = page_open(&log, p, &trailer);
+        page = log_page_open(&log, 0, p, &trailer);
         for (uint32_t at = trailer.first_record; at < trailer.used; at += RECORD_BYTES(40))
             if (varve_get_u64(page + at + 24) == 2)
                 record = page + at;
@@ -113,7 +80,7 @@ START_TEST(each_clause_of_a_record_alone)
     const uint64_t lsn = varve_get_u64(record + 16);
     format_clause_write(&clause[_i], record);
     record_seal(&log, record, 108, lsn);
-    page_seal(&log, page, page_no, &trailer);
+    log_page_seal(&log, 0, page_no, &trailer);
     const struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
     ck_assert_int_eq(log_check(&log, &o, &v, &n), clause[_i].expect);
     if (clause[_i].expect == VARVE_ECORRUPT) {
@@ -137,9 +104,9 @@ START_TEST(a_payload_has_its_hash)
     uint64_t n;
 
     log_of(&log, 1, 40);
-    uint8_t *const page = page_open(&log, 1, &trailer);
+    uint8_t *const page = log_page_open(&log, 0, 1, &trailer);
     page[trailer.first_record + 108] ^= 1;
-    page_seal(&log, page, 1, &trailer);
+    log_page_seal(&log, 0, 1, &trailer);
     const struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
     ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_ECORRUPT);
     ck_assert_int_eq(v.kind, VARVE_WAL_REFUSE_DAMAGED);
@@ -158,9 +125,9 @@ START_TEST(a_page_knows_its_first_record)
 
     log_of(&log, 1, 9000); /* begins in page 1, goes on in 2, ends in 3 */
     const uint32_t page_no = _i < 2 ? 1 : 2;
-    uint8_t *const page = page_open(&log, page_no, &trailer);
+    (void)log_page_open(&log, 0, page_no, &trailer);
     trailer.first_record = wrong[_i];
-    page_seal(&log, page, page_no, &trailer);
+    log_page_seal(&log, 0, page_no, &trailer);
     const struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
     ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_ECORRUPT);
     log_free(&log);
@@ -184,8 +151,7 @@ START_TEST(a_header_may_span_pages)
     ck_assert_int_eq(log_append(&log, true, 5000, &end), VARVE_OK); /* 100 bytes, then a page */
     ck_assert_int_eq(varve_wal_submit(log.writer, &ticket), VARVE_OK);
     ck_assert_int_eq(log_drain(&log), VARVE_OK);
-    varve_wal_writer_destroy(log.writer);
-    log.writer = NULL;
+    log_writer_end(&log);
     struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
     ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
     ck_assert_uint_eq(n, 3);

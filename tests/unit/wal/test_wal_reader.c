@@ -27,20 +27,6 @@ static void log_make(struct log *log, uint64_t seed, int n, bool close)
         ck_assert_int_eq(varve_wal_seal(log->writer, &log->err), VARVE_OK);
 }
 
-static void writer_end(struct log *log)
-{
-    varve_wal_writer_destroy(log->writer);
-    log->writer = NULL;
-}
-
-static struct varve_file *segment_file(struct log *log, uint32_t i)
-{
-    char name[VARVE_WAL_NAME_MAX];
-
-    varve_wal_segment_name(log->listed[i].id, name);
-    return mem_disk_file(&log->disk, name);
-}
-
 START_TEST(what_was_written_comes_back)
 {
     for (int close = 0; close < 2; close++) {
@@ -50,7 +36,7 @@ START_TEST(what_was_written_comes_back)
 
         log_make(&log, 5, 120, close != 0);
         const uint64_t end = varve_wal_appended_lsn(log.writer);
-        writer_end(&log);
+        log_writer_end(&log);
         const struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
         ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
         ck_assert_uint_eq(n, 120);
@@ -74,7 +60,7 @@ START_TEST(reading_starts_where_it_is_told_and_checks_the_history_there)
     uint64_t n, index = 0, lsn = 0, term = 0, chain = 0;
 
     log_make(&log, 6, 60, true);
-    writer_end(&log);
+    log_writer_end(&log);
     struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
     ck_assert_int_eq(varve_wal_reader_open(&o, &reader, &v, NULL), VARVE_OK);
     while (index < 40 && varve_wal_reader_next(reader, &r, &span, NULL) == VARVE_OK) {
@@ -121,9 +107,9 @@ START_TEST(a_flipped_bit_in_any_byte_is_found_or_harmless)
     ck_assert_int_eq(log_drain(&log), VARVE_OK);
     const uint64_t end = varve_wal_durable_lsn(log.writer);
     ck_assert_int_eq(varve_wal_idle_seal(log.writer, NULL), VARVE_OK);
-    writer_end(&log);
+    log_writer_end(&log);
     struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
-    struct varve_file *const f = segment_file(&log, 0);
+    struct varve_file *const f = log_file(&log, 0);
     const uint64_t used = 4096 * 7; /* header, five pages, the idle seal */
     for (uint64_t bit = 0; bit < (used + 4096) * 8; bit += 15) {
         struct varve_wal_verdict v;
@@ -158,9 +144,9 @@ START_TEST(every_truncation_of_a_listed_segment_is_refused)
     uint64_t n;
 
     log_make(&log, 8, 10, false);
-    writer_end(&log);
+    log_writer_end(&log);
     struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
-    struct varve_file *const f = segment_file(&log, 0);
+    struct varve_file *const f = log_file(&log, 0);
     const uint64_t size = f->size;
     for (f->size = 0; f->size < size; f->size += f->size % 512 == 0 ? 1 : 511) {
         ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_ECORRUPT);
@@ -189,9 +175,9 @@ START_TEST(an_unacknowledged_tail_is_cut_if_torn_and_ambiguous_if_rotten)
         ck_assert_int_eq(log_put(&log, true, 3000), VARVE_OK);
         ck_assert_int_eq(log_drain(&log), VARVE_OK);
     }
-    writer_end(&log);
+    log_writer_end(&log);
     struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
-    struct varve_file *const f = segment_file(&log, 0);
+    struct varve_file *const f = log_file(&log, 0);
     uint8_t saved[512];
 
     memcpy(saved, f->now + 3 * 4096 + 512, 512);
@@ -233,8 +219,8 @@ static void two_pages(struct log *log, struct varve_file **ret_file)
         ck_assert_int_eq(log_put(log, true, 3000), VARVE_OK);
         ck_assert_int_eq(log_drain(log), VARVE_OK);
     }
-    writer_end(log);
-    *ret_file = segment_file(log, 0);
+    log_writer_end(log);
+    *ret_file = log_file(log, 0);
 }
 
 /* What a crash leaves of a page has no rot behind it: then not even a torn page is cut. */
@@ -312,7 +298,7 @@ START_TEST(a_listed_segment_without_its_header_is_refused)
         if (used != 0)
             ck_assert_int_eq(log_put(&log, true, 3000), VARVE_OK);
         ck_assert_int_eq(log_drain(&log), VARVE_OK);
-        writer_end(&log);
+        log_writer_end(&log);
         mem_disk_crash(&log.disk, true);
         ck_assert_uint_eq(log.n_listed, 2);
         struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
@@ -320,7 +306,7 @@ START_TEST(a_listed_segment_without_its_header_is_refused)
         ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
         ck_assert_uint_eq(n, 1 + used);
         for (uint32_t seg = 0; seg < 2; seg++) {
-            struct varve_file *const f = segment_file(&log, seg);
+            struct varve_file *const f = log_file(&log, seg);
             memcpy(saved, f->now, sizeof saved);
             for (int damage = 0; damage < 10; damage++) {
                 if (damage < 8) /* a sector of it; where it was zero: no damage */
@@ -337,8 +323,8 @@ START_TEST(a_listed_segment_without_its_header_is_refused)
             }
         }
         /* Also when the log stops before it. */
-        segment_file(&log, 0)->now[4096 + 100] ^= 1;
-        memset(segment_file(&log, 1)->now, 0, 4096);
+        log_file(&log, 0)->now[4096 + 100] ^= 1;
+        memset(log_file(&log, 1)->now, 0, 4096);
         ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_ECORRUPT);
         ck_assert_int_eq(v.kind, VARVE_WAL_REFUSE_CHAIN);
         log_free(&log);
@@ -355,7 +341,7 @@ START_TEST(segments_are_read_in_the_order_of_their_base_and_no_other)
     uint64_t n, commit;
 
     log_make(&log, 12, 60, true);
-    writer_end(&log);
+    log_writer_end(&log);
     ck_assert_uint_ge(log.n_listed, 3);
     struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
     l = log.listed[0];
@@ -387,7 +373,7 @@ START_TEST(foreign_swapped_and_stale_segments_break_the_chain)
     uint64_t n;
 
     log_make(&log, 10, 80, true);
-    writer_end(&log);
+    log_writer_end(&log);
     ck_assert_uint_ge(log.n_listed, 3);
     struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
     for (int i = 0; i < 6; i++) {
@@ -432,8 +418,8 @@ START_TEST(a_lost_seal_is_no_loss_when_the_next_header_vouches)
     uint64_t n;
 
     log_make(&log, 11, 60, true);
-    writer_end(&log);
-    struct varve_file *const f = segment_file(&log, 0);
+    log_writer_end(&log);
+    struct varve_file *const f = log_file(&log, 0);
     uint32_t page = 15;
     while (f->now[page * 4096 + 4092] == 0 && f->now[page * 4096 + 4032] == 0)
         page--; /* the seal is the last page that is not zero */
@@ -515,7 +501,7 @@ static void crash_rounds(uint64_t seed, bool power, int os_share)
         /* The process is gone: its writer is freed without another byte reaching the disk. */
         mem_disk_crash(&log.disk, power);
         mem_disk_fail(&log.disk, MEM_DISK_ANY, 1, UINT64_MAX, EIO);
-        writer_end(&log);
+        log_writer_end(&log);
         mem_disk_fail(&log.disk, 0, 0, 0, 0);
         recover_and_go_on(&log, &n);
         ck_assert_uint_ge(n, before);
@@ -573,11 +559,11 @@ START_TEST(a_live_log_is_followed_up_to_what_is_committed)
     }
     /* A page that evidence covers and that stays broken is damage, not "not yet". */
     varve_wal_reader_close(reader);
-    segment_file(&log, 0)->now[2 * 4096 + 9] ^= 1;
+    log_file(&log, 0)->now[2 * 4096 + 9] ^= 1;
     o = log_reader_options(&log, VARVE_WAL_FOLLOW);
     ck_assert_int_eq(varve_wal_reader_open(&o, &reader, NULL, &log.err), VARVE_ECORRUPT);
-    segment_file(&log, 0)->now[2 * 4096 + 9] ^= 1;
-    segment_file(&log, 1)->exists = false;
+    log_file(&log, 0)->now[2 * 4096 + 9] ^= 1;
+    log_file(&log, 1)->exists = false;
     ck_assert_int_eq(varve_wal_reader_open(&o, &reader, NULL, &log.err), VARVE_ESNAPSHOT);
     log_free(&log);
 }
@@ -600,12 +586,12 @@ START_TEST(an_invalid_page_at_a_live_tail_is_not_yet)
     ck_assert_int_eq(log_drain(&log), VARVE_OK);
     ck_assert_int_eq(log_put(&log, true, 100), VARVE_OK);
     ck_assert_int_eq(log_drain(&log), VARVE_OK);
-    segment_file(&log, 0)->now[3 * 4096 + 50] ^= 1; /* half written */
+    log_file(&log, 0)->now[3 * 4096 + 50] ^= 1; /* half written */
     const struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_FOLLOW);
     ck_assert_int_eq(varve_wal_reader_open(&o, &reader, NULL, &log.err), VARVE_OK);
     ck_assert_int_eq(varve_wal_reader_next(reader, &r, &span, NULL), VARVE_OK);
     ck_assert_int_eq(varve_wal_reader_next(reader, &r, &span, NULL), VARVE_END);
-    segment_file(&log, 0)->now[3 * 4096 + 50] ^= 1;
+    log_file(&log, 0)->now[3 * 4096 + 50] ^= 1;
     varve_wal_set_commit_lsn(log.writer, varve_wal_durable_lsn(log.writer));
     ck_assert_int_eq(varve_wal_idle_seal(log.writer, NULL), VARVE_OK);
     ck_assert_int_eq(varve_wal_reader_refresh(reader, NULL, 0, &commit, NULL), VARVE_OK);
@@ -626,7 +612,7 @@ START_TEST(reads_are_repeated_after_eio_and_then_given_up)
     uint64_t n;
 
     log_make(&log, 14, 5, false);
-    writer_end(&log);
+    log_writer_end(&log);
     const struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
     mem_disk_fail(&log.disk, MEM_DISK_READ, 1, 2, EIO);
     ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
@@ -658,7 +644,7 @@ START_TEST(recovery_survives_every_failing_operation)
     struct log log;
 
     log_make(&log, 15, 40, false);
-    writer_end(&log);
+    log_writer_end(&log);
     for (uint64_t i = 1;; i++) {
         mem_disk_fail(&log.disk, MEM_DISK_ANY & ~MEM_DISK_READ, i, 1, ENOSPC);
         const varve_status rc = read_and_recover(&log);
@@ -694,7 +680,7 @@ START_TEST(a_copy_of_many_groups_is_the_log_or_nothing)
     for (int i = 0; i < 150; i++)
         ck_assert_int_eq(log_put(&log, false, 15000), VARVE_OK);
     ck_assert_int_eq(log_drain(&log), VARVE_OK);
-    writer_end(&log);
+    log_writer_end(&log);
     for (size_t c = 0; c < sizeof classes / sizeof classes[0]; c++) {
         for (uint64_t i = 1;; i += 1 + i / 8) {
             mem_disk_fail(&log.disk, classes[c], i, 1, EIO);
@@ -741,7 +727,7 @@ START_TEST(only_an_accepted_log_is_recovered)
     struct log log;
 
     log_make(&log, 19, 5, false);
-    writer_end(&log);
+    log_writer_end(&log);
     for (size_t i = 0; i < 2; i++) {
         const struct varve_wal_reader_options o = log_reader_options(&log, refused[i].mode);
         struct varve_wal_reader *reader = NULL;
@@ -792,7 +778,7 @@ static varve_status write_some(struct log *log)
         rc = log_put(log, i % 2 == 0, 15000);
     if (rc >= 0)
         rc = log_drain(log);
-    writer_end(log);
+    log_writer_end(log);
     return rc;
 }
 
@@ -836,8 +822,8 @@ START_TEST(golden_segment_of_version_1)
             ck_assert_int_eq(varve_wal_idle_seal(log.writer, NULL), VARVE_OK);
     }
     ck_assert_int_eq(varve_wal_seal(log.writer, NULL), VARVE_OK);
-    writer_end(&log);
-    struct varve_file *const f = segment_file(&log, 0);
+    log_writer_end(&log);
+    struct varve_file *const f = log_file(&log, 0);
     ck_assert_uint_eq(f->size, 65536);
     if (getenv("VARVE_GOLDEN_WRITE") != NULL) {
         FILE *const out = fopen(path, "wb");

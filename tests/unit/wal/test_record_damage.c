@@ -134,9 +134,10 @@ START_TEST(a_page_knows_its_first_record)
 }
 END_TEST
 
-/* A header that goes over the end of a page, whose second half is lost, or cannot be read. */
+/* A header that goes over the end of a page, or to it, and what is behind that end is lost. */
 START_TEST(a_header_may_span_pages)
 {
+    static const uint32_t left[] = {50, 100, RECORD_BYTES(0)}; /* in its first page */
     struct log log;
     struct varve_wal_verdict v;
     uint64_t n, ticket, end;
@@ -146,9 +147,9 @@ START_TEST(a_header_may_span_pages)
     ck_assert_int_eq(log_put(&log, true, 0), VARVE_OK); /* makes the segment */
     ck_assert_int_eq(log_drain(&log), VARVE_OK);
     ck_assert_int_eq(varve_wal_begin(log.writer, true, &log.err), VARVE_OK);
-    ck_assert_int_eq(log_append(&log, true, VARVE_PAGE_PAYLOAD - 100 - RECORD_BYTES(0), &end),
+    ck_assert_int_eq(log_append(&log, true, VARVE_PAGE_PAYLOAD - left[_i] - RECORD_BYTES(0), &end),
                      VARVE_OK);
-    ck_assert_int_eq(log_append(&log, true, 5000, &end), VARVE_OK); /* 100 bytes, then a page */
+    ck_assert_int_eq(log_append(&log, true, 5000, &end), VARVE_OK); /* so much, then a page */
     ck_assert_int_eq(varve_wal_submit(log.writer, &ticket), VARVE_OK);
     ck_assert_int_eq(log_drain(&log), VARVE_OK);
     log_writer_end(&log);
@@ -160,7 +161,8 @@ START_TEST(a_header_may_span_pages)
                          44) == 0)
         last--;
     const uint8_t *const begun = first_segment(&log)->now + (last - 2) * VARVE_PAGE_SIZE;
-    ck_assert_uint_eq(varve_wal_record_claim(begun + VARVE_PAGE_PAYLOAD - 100), RECORD_BYTES(0));
+    ck_assert_uint_eq(varve_wal_record_claim(begun + VARVE_PAGE_PAYLOAD - left[_i]),
+                      RECORD_BYTES(0));
     for (uint32_t p = last - 1; p <= last;
          p++) { /* without the header's end, without the payload's */
         uint8_t *const page = first_segment(&log)->now + (size_t)p * VARVE_PAGE_SIZE;
@@ -181,6 +183,58 @@ START_TEST(a_header_may_span_pages)
 }
 END_TEST
 
+/* A record of `type` and `flags` in the place of the last one, right about everything else. */
+static void record_replace(struct log *log, uint8_t type, uint8_t flags)
+{
+    struct varve_page_trailer trailer;
+    struct varve_wal_record r, before;
+    const uint8_t *const uuid = log->listed[0].uuid;
+    const uint8_t *const first = log_page_open(log, 0, 1, &trailer);
+
+    ck_assert_int_eq(
+        varve_wal_record_decode(varve_span_of(first, RECORD_BYTES(0)), uuid, 0, &before), VARVE_OK);
+    uint8_t *const page = log_page_open(log, 0, 2, &trailer);
+    ck_assert_int_eq(
+        varve_wal_record_decode(varve_span_of(page, RECORD_BYTES(0)), uuid, trailer.first_lsn, &r),
+        VARVE_OK);
+    r.type = type;
+    r.flags = flags;
+    r.chain = varve_wal_chain(before.chain, r.index, r.term, r.type, r.logical_hash);
+    uint8_t payload[40];
+    memcpy(payload, page + RECORD_BYTES(0), sizeof payload);
+    const uint32_t header = varve_wal_record_encode(&r, uuid, page);
+    memcpy(page + header, payload, sizeof payload);
+    trailer.used = (uint16_t)(header + sizeof payload);
+    log_page_seal(log, 0, 2, &trailer);
+}
+
+/* What cannot be applied is not passed over: the first pass says so, before anything is changed. */
+START_TEST(a_record_that_cannot_be_applied_needs_a_newer_version)
+{
+    for (uint8_t flags = 0; flags < 3; flags++) {
+        struct log log;
+        struct varve_wal_verdict v;
+        uint64_t n;
+        const uint8_t type = (uint8_t)_i;
+        const bool known = type == VARVE_WAL_DATA || type == VARVE_WAL_SCHEMA ||
+                           type == VARVE_WAL_TABLE_DROP || type == VARVE_WAL_NOOP;
+
+        log_of(&log, 2, 40);
+        record_replace(&log, type, flags); /* 1: COMPRESSED, 2: ENCRYPTED */
+        const struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
+        const varve_status rc = log_check(&log, &o, &v, &n);
+        ck_assert_int_eq(rc, known && flags == 0 ? VARVE_OK : VARVE_EVERSION);
+        if (rc < 0) {
+            struct varve_wal_reader *reader = NULL;
+            ck_assert_uint_eq(log.err.lsn, RECORD_BYTES(40));
+            ck_assert_int_eq(varve_wal_reader_open(&o, &reader, &v, NULL), rc);
+            ck_assert_ptr_null(reader);
+        }
+        log_free(&log);
+    }
+}
+END_TEST
+
 /* The manifest's state stands at the very end of a log that has another history there. */
 START_TEST(the_history_is_checked_at_the_end_of_the_log_too)
 {
@@ -197,9 +251,14 @@ START_TEST(the_history_is_checked_at_the_end_of_the_log_too)
     o.start_chain = v.chain;
     ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
     ck_assert_uint_eq(n, 0);
-    o.start_chain ^= 1;
-    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_ECORRUPT);
-    ck_assert_int_eq(v.kind, VARVE_WAL_REFUSE_CHAIN);
+    for (int i = 0; i < 3; i++) { /* each of the three alone */
+        struct varve_wal_reader_options other = o;
+        other.start_index += i == 0;
+        other.start_term += i == 1;
+        other.start_chain += i == 2;
+        ck_assert_int_eq(log_check(&log, &other, &v, &n), VARVE_ECORRUPT);
+        ck_assert_int_eq(v.kind, VARVE_WAL_REFUSE_CHAIN);
+    }
     log_free(&log);
 }
 END_TEST
@@ -304,7 +363,9 @@ int main(void)
                         (int)(sizeof clause / sizeof clause[0]));
     tcase_add_test(tc, a_payload_has_its_hash);
     tcase_add_loop_test(tc, a_page_knows_its_first_record, 0, 4);
-    tcase_add_test(tc, a_header_may_span_pages);
+    tcase_add_loop_test(tc, a_header_may_span_pages, 0, 3);
+    tcase_add_loop_test(tc, a_record_that_cannot_be_applied_needs_a_newer_version, 1,
+                        VARVE_WAL_PAD);
     tcase_add_test(tc, the_history_is_checked_at_the_end_of_the_log_too);
     tcase_add_test(tc, a_reader_does_what_its_mode_allows);
     tcase_add_test(tc, a_log_that_changes_under_its_reader_is_told);

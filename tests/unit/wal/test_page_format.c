@@ -240,6 +240,34 @@ START_TEST(a_trailer_is_sound_if_its_own_sector_is)
 }
 END_TEST
 
+/* Its crc holds, and what it says cannot be: then it says nothing of other pages either. */
+START_TEST(a_trailer_that_cannot_be_is_not_sound)
+{
+    static const struct format_clause row[] = {
+        {0, 8, 0, 1},  /* as it is, but for the page's checksum */
+        {32, 4, 7, 0}, /* of another file */
+        {36, 4, 8, 0}, /* of another page */
+        {44, 2, 4033, 0}, {46, 2, 32, 0}, {46, 2, VARVE_PAGE_SEAL | VARVE_PAGE_IDLE, 0},
+        {48, 2, 3000, 0}, /* a record that starts behind what is used */
+    };
+
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        struct varve_page_trailer t = {.durable_lsn = 1};
+        uint8_t page[VARVE_PAGE_SIZE];
+
+        page_make(page, &good);
+        format_clause_write(&row[i], page + TRAILER);
+        page_reseal(page);
+        page[700] ^= 1; /* the page is damaged elsewhere */
+        ck_assert_int_eq(varve_page_trailer_sound(page, &place, &t), row[i].expect);
+        ck_assert_uint_eq(t.durable_lsn, row[i].expect != 0 ? good.durable_lsn : 1);
+        ck_assert_int_eq(classify(page), VARVE_PAGE_ROT);
+        memset(page + 512, 0, 512); /* torn, if only its trailer could be */
+        ck_assert_int_eq(classify(page), row[i].expect != 0 ? VARVE_PAGE_TORN : VARVE_PAGE_ROT);
+    }
+}
+END_TEST
+
 START_TEST(a_page_of_another_place_is_rot)
 {
     struct varve_page_trailer t;
@@ -349,6 +377,7 @@ int main(void)
     tcase_add_test(tc, every_mixture_of_versions_is_torn);
     tcase_add_test(tc, a_sector_that_no_version_has_is_rot);
     tcase_add_test(tc, a_trailer_is_sound_if_its_own_sector_is);
+    tcase_add_test(tc, a_trailer_that_cannot_be_is_not_sound);
     tcase_add_test(tc, a_page_of_another_place_is_rot);
     tcase_add_loop_test(tc, each_clause_alone, 0, (int)(sizeof clause / sizeof clause[0]));
     tcase_add_test(tc, the_running_digest_depends_on_order_and_number);

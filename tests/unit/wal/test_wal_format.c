@@ -313,6 +313,25 @@ START_TEST(extensions_that_are_not_known_are_skipped)
 }
 END_TEST
 
+/* Whatever fills it: no header is larger, so that whoever reads one knows how much to hold. */
+START_TEST(a_header_is_at_most_as_large_as_it_may_claim)
+{
+    for (uint32_t size = VARVE_WAL_RECORD_MAX; size <= VARVE_WAL_RECORD_MAX + 4; size += 4) {
+        const struct varve_wal_record r = record_good();
+        struct varve_wal_record got;
+        uint8_t bytes[VARVE_WAL_RECORD_MAX + 4] = {0};
+
+        const uint32_t head = varve_wal_record_encode(&r, uuid, bytes);
+        varve_put_u16(bytes + head, 9); /* one extension of zeros to its end */
+        varve_put_u16(bytes + head + 2, (uint16_t)(size - head - 4));
+        varve_put_u16(bytes + 10, (uint16_t)size);
+        record_reseal(bytes, size);
+        ck_assert_int_eq(varve_wal_record_decode(varve_span_of(bytes, size), uuid, 5000, &got),
+                         size > VARVE_WAL_RECORD_MAX ? VARVE_ECORRUPT : VARVE_OK);
+    }
+}
+END_TEST
+
 START_TEST(a_claimed_header_size_is_bounded)
 {
     const struct {
@@ -370,6 +389,7 @@ int main(void)
     tcase_add_loop_test(tc, record_each_clause_alone, 0,
                         (int)(sizeof record_clause / sizeof record_clause[0]));
     tcase_add_test(tc, extensions_that_are_not_known_are_skipped);
+    tcase_add_test(tc, a_header_is_at_most_as_large_as_it_may_claim);
     tcase_add_test(tc, a_claimed_header_size_is_bounded);
     tcase_add_test(tc, chain_depends_on_each_part);
     tcase_add_test(tc, sizes_and_names);

@@ -42,8 +42,9 @@ static varve_status recover(struct log *log, const struct varve_wal_reader_optio
 struct story { /* sizes of the records, each a group; a switch to the next segment before one */
     uint64_t segment_size;
     size_t sizes[10];
-    int n, next_at; /* next_at 0: one segment */
-    bool seal_lost; /* the first segment's seal page is damaged */
+    int n, next_at;     /* next_at 0: one segment */
+    bool seal_lost;     /* the first segment's seal page is damaged */
+    uint64_t next_base; /* of the second segment, behind a gap; 0: there is none */
 };
 
 static const struct {
@@ -51,20 +52,51 @@ static const struct {
     bool damaged; /* a page of what is read again */
 } change[] = {
     /* a page is damaged */
-    {{65536, {3000, 2000, 1000}, 3, 0, false}, {65536, {3000, 2000, 1000}, 3, 0, false}, true},
+    {{65536, {3000, 2000, 1000}, 3, 0, false, 0},
+     {65536, {3000, 2000, 1000}, 3, 0, false, 0},
+     true},
     /* fewer records */
-    {{65536, {3000, 2000, 1000}, 3, 0, false}, {65536, {3000, 2000}, 2, 0, false}, false},
+    {{65536, {3000, 2000, 1000}, 3, 0, false, 0}, {65536, {3000, 2000}, 2, 0, false, 0}, false},
     /* others, up to the same position */
-    {{65536, {3000, 2000, 1000}, 3, 0, false}, {65536, {1000, 2000, 3000}, 3, 0, false}, false},
+    {{65536, {3000, 2000, 1000}, 3, 0, false, 0},
+     {65536, {1000, 2000, 3000}, 3, 0, false, 0},
+     false},
     /* a last one that is longer */
-    {{65536, {3000, 2000, 1000}, 3, 0, false}, {65536, {3000, 2000, 5000}, 3, 0, false}, false},
+    {{65536, {3000, 2000, 1000}, 3, 0, false, 0},
+     {65536, {3000, 2000, 5000}, 3, 0, false, 0},
+     false},
     /* one that is larger than all that there were: the copy has no room for it */
-    {{131072, {1000, 1000, 1000, 1000}, 4, 0, false}, {131072, {20000}, 1, 0, false}, false},
-    /* a segment that ends earlier, and goes on in the next */
-    {{65536, {3000, 2000, 1000}, 3, 2, true}, {65536, {3000, 2000, 1000}, 3, 1, true}, false},
+    {{131072, {1000, 1000, 1000, 1000}, 4, 0, false, 0}, {131072, {20000}, 1, 0, false, 0}, false},
+    /* a segment that ends earlier, and goes on in another than the next */
+    {{65536, {3000, 2000, 1000}, 3, 2, true, 0}, {65536, {3000, 2000, 1000}, 3, 1, true, 0}, false},
+    /* or in the next, which begins where it did */
+    {{65536, {3000, 2000, 1000}, 3, 2, true, 0},
+     {65536, {3000, 2000, 1000}, 3, 1, true, 3108 + 2108},
+     false},
     /* a segment before the one that is copied goes further than that */
-    {{65536, {1000, 1000}, 2, 1, false}, {65536, {3000, 3000, 3000}, 3, 0, false}, false},
+    {{65536, {1000, 1000}, 2, 1, false, 0}, {65536, {3000, 3000, 3000}, 3, 0, false, 0}, false},
 };
+
+/* Go on in a segment behind a gap, as after a cut. */
+static void gap_make(struct log *log, uint64_t base)
+{
+    struct varve_wal_seal seal;
+    uint64_t id, first;
+
+    ck_assert_int_eq(varve_wal_seal(log->writer, &log->err), VARVE_OK);
+    ck_assert(varve_wal_sealed(log->writer, &id, &first, &seal));
+    struct varve_wal_start start = {.prev_id = id,
+                                    .prev_final_lsn = seal.lsn,
+                                    .prev_digest = seal.digest,
+                                    .base_lsn = base,
+                                    .index = seal.index,
+                                    .term = seal.term,
+                                    .chain = seal.chain,
+                                    .hlc = seal.hlc};
+    memcpy(start.prev_uuid, log->listed[0].uuid, 16);
+    log_writer_end(log);
+    ck_assert_int_eq(log_writer(log, &start), VARVE_OK);
+}
 
 static void story_write(struct log *log, const struct story *story)
 {
@@ -75,8 +107,11 @@ static void story_write(struct log *log, const struct story *story)
     log->segment_size = story->segment_size;
     ck_assert_int_eq(log_writer(log, NULL), VARVE_OK);
     for (int i = 0; i < story->n; i++) {
-        if (story->next_at > 0 && i == story->next_at)
+        if (story->next_at > 0 && i == story->next_at) {
+            if (story->next_base > 0)
+                gap_make(log, story->next_base);
             ck_assert_int_eq(log_segment(log), VARVE_OK);
+        }
         ck_assert_int_eq(log_put(log, true, story->sizes[i]), VARVE_OK);
         ck_assert_int_eq(log_drain(log), VARVE_OK);
     }

@@ -63,7 +63,8 @@
  *         88     4  replica         node that wrote this copy
  *         92     4  writer          node that stamped hlc
  *         96        extensions, each: tag u16, size u16, value, zeros to a multiple of 4. A tag that
- *                   is not known is skipped; tags 1 and 2 stand at most once and have 8 bytes.
+ *                   is not known is skipped (but such a record is not copied by recovery); tags 1
+ *                   and 2 stand at most once and have 8 bytes.
  *                   1  payload hash: unseeded XXH3-64 of the payload as stored; there if and only if
  *                      payload_size > 0
  *                   2  logical payload hash: that of the payload before COMPRESSED and ENCRYPTED;

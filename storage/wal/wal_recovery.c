@@ -70,15 +70,23 @@ static varve_status group_flush(struct varve_wal_writer *w, varve_error *err)
     return varve_wal_error(w, err);
 }
 
-/* The second reading of a segment is not the one that was accepted. */
-static varve_status changed(const struct varve_wal_reader *r, uint32_t i, const char *why,
-                            varve_error *err)
+static varve_status segment_refuse(const struct varve_wal_reader *r, uint32_t i, varve_status rc,
+                                   const char *what, const char *why, varve_error *err)
 {
     char name[VARVE_WAL_NAME_MAX];
 
     varve_wal_segment_name(r->listed[i].id, name);
-    return varve_error_set(err, VARVE_ECORRUPT, name, VARVE_NO_OFFSET,
-                           "the log changed while it was recovered: %s", why);
+    varve_error_set(err, rc, name, VARVE_NO_OFFSET, "%s: %s", what, why);
+    if (err != NULL)
+        err->lsn = r->at.lsn;
+    return rc;
+}
+
+/* The second reading of a segment is not the one that was accepted. */
+static varve_status changed(const struct varve_wal_reader *r, uint32_t i, const char *why,
+                            varve_error *err)
+{
+    return segment_refuse(r, i, VARVE_ECORRUPT, "the log changed while it was recovered", why, err);
 }
 
 /* Append one record with the place and history that it had. The copy was made large enough for all
@@ -89,10 +97,6 @@ static int record_copy(struct varve_wal_writer *w, const struct varve_wal_record
     struct varve_wal_record copy = *record;
     uint64_t end;
 
-    /* Parts that this version does not know would be lost, and every position behind them with them. */
-    if (record->header_size != varve_wal_record_header_size(record))
-        return varve_error_set(err, VARVE_EVERSION, NULL, VARVE_NO_OFFSET,
-                               "a log record of a newer version, which cannot be copied");
     copy.flags &= VARVE_WAL_BULK;
     int rc = varve_wal_append(w, &copy, payload, &end, err);
     if (rc == VARVE_WAL_FULL) {
@@ -107,7 +111,15 @@ static int record_copy(struct varve_wal_writer *w, const struct varve_wal_record
     return rc;
 }
 
-/* The records of found segment `i`, through a writer that has one segment, and its seal. */
+/* The records of a segment go on from the history that the copy's writer was given. */
+static bool history_is_same(const struct varve_wal_header *a, const struct varve_wal_header *b)
+{
+    return a->base_index == b->base_index && a->base_term == b->base_term &&
+           a->base_chain == b->base_chain && a->base_hlc == b->base_hlc;
+}
+
+/* The records of found segment `i`, through a writer that has one segment, and its seal. They are read
+ * a second time, and what is read now need not be what was accepted then. */
 static varve_status records_copy(struct varve_wal_reader *r, uint32_t i, struct varve_wal_writer *w,
                                  varve_error *err)
 {
@@ -124,8 +136,12 @@ static varve_status records_copy(struct varve_wal_reader *r, uint32_t i, struct 
             return rc;
         if (r->at.segment < i)
             continue;
-        if (r->at.segment > i)
-            return changed(r, i, "a segment ends earlier", err);
+        if (r->at.segment > i || !history_is_same(&accepted.header, &r->found[i].header))
+            return changed(r, i, "a segment has another beginning or end", err);
+        /* Parts that this version skips would be lost, and every position behind them with them. */
+        if (record.header_size != varve_wal_record_header_size(&record))
+            return segment_refuse(r, i, VARVE_EVERSION, "a log segment cannot be copied",
+                                  "a record has parts that need a newer version", err);
         const int put = record_copy(w, &record, payload, err);
         if (put < 0)
             return (varve_status)put;
@@ -256,8 +272,8 @@ static varve_status segments_recover(struct varve_wal_reader *r, bool direct,
         if (i == 0 && !behind) {
             /* Numbers only grow: the copies' are above that of every segment that there ever was. */
             if (f->header.prev_id >= ret->next_id)
-                return varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET,
-                                       "a log segment follows one that was never made");
+                return segment_refuse(r, i, VARVE_ECORRUPT, "the log is not whole",
+                                      "a segment follows one that was never made", err);
             start_from_header(start, f);
         }
         copying = copying || !is_vouched(r, i);

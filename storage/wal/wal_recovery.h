@@ -15,6 +15,10 @@
  * base_lsn of what comes next lies beyond every position that the listed segments had room for, so
  * that no LSN is given twice, whatever was lost with the cut.
  *
+ * What is copied is read a second time: if that is not what was accepted, nothing is copied (ECORRUPT).
+ * A record with extensions that this version skips cannot be copied (EVERSION): a copy without them
+ * would move every position behind it.
+ *
  * Threads. None.
  */
 #ifndef VARVE_WAL_WAL_RECOVERY_H
@@ -38,7 +42,8 @@ struct varve_wal_recovered {
  * Carry it out for a reader opened with VARVE_WAL_RECOVERY whose verdict did not refuse (EINVAL
  * otherwise: not a byte is written after a refusal). Copies get the ids first_id, first_id + 1, ...,
  * at most one for each listed segment. On failure the copies are removed again, as far as the disk
- * allows; they are not listed. The reader then gives its records from the first one on, out of the old
+ * allows; they are not listed. ECORRUPT also: the first segment follows one with an id that has not
+ * been given yet. The reader then gives its records from the first one on, out of the old
  * segments. Running it again after a crash gives the same log.
  */
 varve_status varve_wal_recover(struct varve_wal_reader *reader,

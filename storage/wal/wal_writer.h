@@ -114,8 +114,9 @@ void varve_wal_writer_destroy(struct varve_wal_writer *writer);
  * Seal the current segment and write the header of a READY one that is to come next, durably. Its
  * base LSN is fixed with that: the caller lists it in the manifest, then calls varve_wal_use_next().
  * VARVE_OK, VARVE_WAL_FULL (submit the open group first), VARVE_WAL_BUSY, or an error: the writer's
- * own, EINVAL (not READY), ELIMIT (no positions are left), or that of writing the header, after
- * which the segment has to be discarded. It stays the caller's in any case; if it cannot be listed it may be prepared again.
+ * own, EINVAL (not READY), ELIMIT (no positions are left), or that of writing the header, after which
+ * the segment has to be discarded. It stays the caller's in any case; if it cannot be listed it may
+ * be prepared again.
  */
 int varve_wal_prepare_next(struct varve_wal_writer *writer, struct varve_wal_segment *segment,
                            uint64_t *ret_base_lsn, varve_error *err);

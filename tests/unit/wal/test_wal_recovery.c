@@ -49,32 +49,52 @@ struct story { /* sizes of the records, each a group; a switch to the next segme
 
 static const struct {
     struct story accepted, read_again;
-    bool damaged; /* a page of what is read again */
+    uint32_t flip; /* a byte of the file that is read again, its page then made sound; 0: none */
+    bool damaged;  /* and not made sound */
 } change[] = {
     /* a page is damaged */
     {{65536, {3000, 2000, 1000}, 3, 0, false, 0},
      {65536, {3000, 2000, 1000}, 3, 0, false, 0},
+     2 * 4096 + 9,
      true},
     /* fewer records */
-    {{65536, {3000, 2000, 1000}, 3, 0, false, 0}, {65536, {3000, 2000}, 2, 0, false, 0}, false},
+    {{65536, {3000, 2000, 1000}, 3, 0, false, 0}, {65536, {3000, 2000}, 2, 0, false, 0}, 0, false},
     /* others, up to the same position */
     {{65536, {3000, 2000, 1000}, 3, 0, false, 0},
      {65536, {1000, 2000, 3000}, 3, 0, false, 0},
+     0,
      false},
     /* a last one that is longer */
     {{65536, {3000, 2000, 1000}, 3, 0, false, 0},
      {65536, {3000, 2000, 5000}, 3, 0, false, 0},
+     0,
      false},
     /* one that is larger than all that there were: the copy has no room for it */
-    {{131072, {1000, 1000, 1000, 1000}, 4, 0, false, 0}, {131072, {20000}, 1, 0, false, 0}, false},
+    {{131072, {1000, 1000, 1000, 1000}, 4, 0, false, 0},
+     {131072, {20000}, 1, 0, false, 0},
+     0,
+     false},
     /* a segment that ends earlier, and goes on in another than the next */
-    {{65536, {3000, 2000, 1000}, 3, 2, true, 0}, {65536, {3000, 2000, 1000}, 3, 1, true, 0}, false},
+    {{65536, {3000, 2000, 1000}, 3, 2, true, 0},
+     {65536, {3000, 2000, 1000}, 3, 1, true, 0},
+     0,
+     false},
     /* or in the next, which begins where it did */
     {{65536, {3000, 2000, 1000}, 3, 2, true, 0},
      {65536, {3000, 2000, 1000}, 3, 1, true, 3108 + 2108},
+     0,
      false},
     /* a segment before the one that is copied goes further than that */
-    {{65536, {1000, 1000}, 2, 1, false, 0}, {65536, {3000, 3000, 3000}, 3, 0, false, 0}, false},
+    {{65536, {1000, 1000}, 2, 1, false, 0}, {65536, {3000, 3000, 3000}, 3, 0, false, 0}, 0, false},
+    /* or holds other records, as many as before, or one more */
+    {{65536, {2000, 1000, 500}, 3, 2, false, 0},
+     {65536, {1000, 2000, 500}, 3, 2, false, 0},
+     0,
+     false},
+    {{65536, {2108, 500}, 2, 1, false, 0}, {65536, {1000, 1000, 500}, 3, 2, false, 0}, 0, false},
+    /* the term and the hlc before the first record are others */
+    {{65536, {1000}, 1, 0, false, 0}, {65536, {1000}, 1, 0, false, 0}, 120, false},
+    {{65536, {1000}, 1, 0, false, 0}, {65536, {1000}, 1, 0, false, 0}, 136, false},
 };
 
 /* Go on in a segment behind a gap, as after a cut. */
@@ -124,6 +144,15 @@ static void story_write(struct log *log, const struct story *story)
     log_file(log, 0)->now[(page - 1) * 4096 + 9] ^= 1;
 }
 
+static void flip(struct log *log, uint32_t at, bool damaged)
+{
+    struct varve_page_trailer t;
+
+    log_page_open(log, 0, at / 4096, &t)[at % 4096] ^= 1;
+    if (!damaged)
+        log_page_seal(log, 0, at / 4096, &t);
+}
+
 static void contents_exchange(struct log *a, struct log *b)
 {
     static uint8_t saved[131072];
@@ -149,8 +178,8 @@ START_TEST(what_is_copied_is_what_was_accepted)
 
     story_write(&log, &change[_i].accepted);
     story_write(&other, &change[_i].read_again);
-    if (change[_i].damaged)
-        log_file(&other, 0)->now[2 * 4096 + 9] ^= 1;
+    if (change[_i].flip != 0)
+        flip(&other, change[_i].flip, change[_i].damaged);
     ck_assert_mem_eq(log.listed[0].uuid, other.listed[0].uuid, 16);
     const struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
     ck_assert_int_eq(varve_wal_reader_open(&o, &reader, &v, &log.err), VARVE_OK);
@@ -348,6 +377,11 @@ START_TEST(a_record_with_an_unknown_part_is_read_and_not_copied)
     ck_assert_uint_eq(n, 2);
     ck_assert_int_eq(recover(&log, &o, &v, &out), VARVE_EVERSION);
     ck_assert_int_eq(log.err.status, VARVE_EVERSION);
+    ck_assert_str_eq(log.err.file, "0000000000000001.wal");
+    struct varve_wal_reader *reader = NULL; /* and without a place for the error */
+    ck_assert_int_eq(varve_wal_reader_open(&o, &reader, &v, NULL), VARVE_OK);
+    ck_assert_int_eq(varve_wal_recover(reader, &v, log.next_id, true, &out, NULL), VARVE_EVERSION);
+    varve_wal_reader_close(reader);
     copy_name(&log, name);
     ck_assert_ptr_null(mem_disk_file(&log.disk, name));
     log_free(&log);

@@ -303,7 +303,8 @@ VARVE_API void varve_close(varve_store *store);
 
 /* ------------------------------------------------------------------------------------ Tables */
 
-/* Create a table from CREATE TABLE text. EEXISTS if there is one of that name. Durable on return. */
+/* Create a table from CREATE TABLE text. EEXISTS if there is one of that name; ELIMIT after
+ * 4,294,967,294 of them. Durable on return. */
 VARVE_API varve_status varve_table_create(varve_store *store, const char *text, varve_error *err);
 /* Find a table by name (case-insensitive). The handle is valid until varve_close(). */
 VARVE_API varve_status varve_table_open(varve_store *store, const char *name,

@@ -208,6 +208,11 @@ static enum varve_judgement judge_schema(varve_store *store, struct varve_pendin
                         "there is a table '%s' already", pending->schema->name);
         return VARVE_JUDGE_REFUSE;
     }
+    if (store->next_table_id == UINT32_MAX) { /* the count stops here: no table has this number */
+        varve_error_set(&pending->error, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
+                        "every number that a table can have has been given out");
+        return VARVE_JUDGE_REFUSE;
+    }
     if (settle_tables(store, pending) < 0)
         return VARVE_JUDGE_REFUSE;
     struct varve_schema *named = NULL;

@@ -452,6 +452,24 @@ static varve_status start_writer(varve_store *store, const struct varve_wal_star
     return VARVE_OK;
 }
 
+/* What follows is counted on from these numbers, so they must leave room: half of all there is. No
+ * store that was written comes near. */
+static varve_status check_room(const varve_store *store, const struct varve_wal_verdict *verdict,
+                               varve_error *err)
+{
+    const struct varve_version *version = store->version;
+    const uint64_t numbers[] = {verdict->term, verdict->index, verdict->recovered_to,
+                                version->next_file_id,
+                                store->n_epochs == 0 ? 0 : store->epochs[store->n_epochs - 1].term};
+    bool room = verdict->hlc < VARVE_TIME_END / 2 && version->safe_now_us < VARVE_TIME_END / 2;
+
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        room = room && numbers[i] < VARVE_COUNTER_END / 2;
+    return room ? VARVE_OK
+                : varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET,
+                                  "the store's numbers are so large that none can follow them");
+}
+
 varve_status varve_recover_writable(varve_store *store, varve_error *err)
 {
     struct varve_wal_reader *reader = NULL;
@@ -464,6 +482,8 @@ varve_status varve_recover_writable(varve_store *store, varve_error *err)
     varve_log_take(store);
     varve_status rc = open_reader(store, store->version, store->version->n_segments,
                                   VARVE_WAL_RECOVERY, &reader, &verdict, err);
+    if (rc == VARVE_OK)
+        rc = check_room(store, &verdict, err);
     if (rc == VARVE_OK)
         note_verdict(store, &verdict);
     /* The log is durable before anything is made of it: replay may change the manifest. */

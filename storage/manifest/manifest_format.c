@@ -348,6 +348,24 @@ static varve_status read_file(struct varve_reader *r, struct varve_version *vers
     return rc;
 }
 
+/* A number that only grows, by one or by bytes; one at its end fails the reader. */
+static uint64_t read_counter(struct varve_reader *r)
+{
+    const uint64_t value = varve_read_varint(r);
+
+    r->failed |= value >= VARVE_COUNTER_END;
+    return r->failed ? 0 : value;
+}
+
+/* A time in microseconds; one that cannot be reckoned with fails the reader. */
+static int64_t read_time(struct varve_reader *r)
+{
+    const int64_t value = varve_read_zigzag(r);
+
+    r->failed |= value <= -VARVE_TIME_END || value >= VARVE_TIME_END;
+    return r->failed ? 0 : value;
+}
+
 static varve_status read_segment(struct varve_reader *r, struct varve_version *version)
 {
     struct varve_segment_entry segment = {.id = varve_read_varint(r)};
@@ -357,7 +375,7 @@ static varve_status read_segment(struct varve_reader *r, struct varve_version *v
     segment.size = varve_read_varint(r);
     const uint8_t sealed = varve_read_u8(r);
     segment.sealed = sealed != 0;
-    segment.final_lsn = varve_read_varint(r);
+    segment.final_lsn = read_counter(r);
     segment.digest = varve_read_u64(r);
     return r->failed || sealed > 1 ? VARVE_ECORRUPT : varve_version_put_segment(version, &segment);
 }
@@ -384,14 +402,14 @@ static uint32_t read_u32(struct varve_reader *r)
 
 static varve_status read_replay(struct varve_reader *r, struct varve_version *version)
 {
-    struct varve_replay_state replay = {.lsn = varve_read_varint(r)};
+    struct varve_replay_state replay = {.lsn = read_counter(r)};
     varve_status rc = VARVE_ECORRUPT;
     uint32_t epochs = 0, origins = 0;
 
-    replay.index = varve_read_varint(r);
-    replay.term = varve_read_varint(r);
+    replay.index = read_counter(r);
+    replay.term = read_counter(r);
     replay.chain = varve_read_u64(r);
-    replay.hlc = varve_read_zigzag(r);
+    replay.hlc = read_time(r);
     if (!read_count(r, 2, &epochs))
         return VARVE_ECORRUPT;
     if (epochs > 0)
@@ -399,8 +417,8 @@ static varve_status read_replay(struct varve_reader *r, struct varve_version *ve
     if (epochs > 0 && replay.epochs == NULL)
         return VARVE_ENOMEM;
     for (uint32_t i = 0; i < epochs; i++) {
-        replay.epochs[i].term = varve_read_varint(r);
-        replay.epochs[i].first_index = varve_read_varint(r);
+        replay.epochs[i].term = read_counter(r);
+        replay.epochs[i].first_index = read_counter(r);
     }
     if (!read_count(r, 11, &origins))
         goto out;
@@ -412,6 +430,7 @@ static varve_status read_replay(struct varve_reader *r, struct varve_version *ve
     }
     for (uint32_t i = 0; i < origins; i++) {
         replay.origins[i].id = read_u32(r);
+        r->failed |= replay.origins[i].id <= (i == 0 ? 0 : replay.origins[i - 1].id);
         replay.origins[i].epoch = read_u32(r);
         replay.origins[i].last = varve_read_varint(r);
         replay.origins[i].source_crc = varve_read_u64(r);
@@ -441,7 +460,8 @@ static varve_status read_marks(struct varve_reader *r, struct varve_version *ver
 static varve_status read_numbers(uint64_t tag, struct varve_reader *r,
                                  struct varve_version *version)
 {
-    const uint64_t number = varve_read_varint(r);
+    const bool grows = tag == OP_DURABLE || tag == OP_NEXT_FILE;
+    const uint64_t number = grows ? read_counter(r) : varve_read_varint(r);
 
     if (r->failed || (number > UINT32_MAX && (tag == OP_DROP_TABLE || tag == OP_NEXT_TABLE)))
         return VARVE_ECORRUPT;
@@ -485,8 +505,8 @@ static varve_status apply_op(uint64_t tag, struct varve_reader *r, struct varve_
     case OP_REPLAY:
         return read_replay(r, version);
     case OP_CLOCK:
-        version->safe_now_us = varve_read_zigzag(r);
-        version->boot_us = varve_read_zigzag(r);
+        version->safe_now_us = read_time(r);
+        version->boot_us = read_time(r);
         read_16(r, version->boot_id);
         return VARVE_OK;
     case OP_INCARNATION:

@@ -49,8 +49,7 @@
  *       5 ADD_FILE      varint id, varint quarantined, then sst_properties.h
  *       6 DROP_FILE     varint id
  *       7 SEGMENT       varint id, uuid 16, u64 base LSN, varint size, u8 sealed, varint final LSN,
- *                       u64 digest: a segment that is put to use (its base LSN is known: not
- *                       UINT64_MAX), or a new state of one (uuid zero: uuid and size stay)
+ *                       u64 digest: a segment that is put to use, or a new state of one (uuid zero: uuid and size stay)
  *       8 DROP_SEGMENT  varint id
  *       9 REPLAY        varint lsn, index, term; u64 chain; zigzag hlc; varint count, (varint term,
  *                       varint first index) each; varint count, (varint id, epoch, last, u64
@@ -60,6 +59,8 @@
  *      12 INCARNATION   16 bytes
  *      13 NEXT_FILE     varint
  *      14 NEXT_TABLE    varint
+ *     LSNs, indexes and terms, of epochs too, and NEXT_FILE are below 2^62, but for a flushed LSN;
+ *     times, hlc among them, lie between -2^61 and 2^61. Origins ascend by id from 1 on.
  *
  * After each edit, and after the snapshot: ids of files and segments are below NEXT_FILE and none
  * is used twice, ids of tables are below NEXT_TABLE, the snapshot's IDENTITY is the header's.

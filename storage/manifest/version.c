@@ -409,7 +409,7 @@ varve_status varve_version_put_segment(struct varve_version *version,
     static const uint8_t no_uuid[16];
     struct varve_segment_entry entry = *segment;
 
-    if (segment->id == 0 || segment->base_lsn == UINT64_MAX ||
+    if (segment->id == 0 || segment->base_lsn >= VARVE_COUNTER_END ||
         is_id_taken(version, segment->id, true))
         return VARVE_EINVAL;
     if (segment->sealed && segment->final_lsn < segment->base_lsn)

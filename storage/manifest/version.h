@@ -12,11 +12,16 @@
 #include "storage/schema/schema.h"
 #include "storage/sst/sst_properties.h"
 
+/* Log positions, indexes, terms and next_file_id stay below the one, times in microseconds between
+ * plus and minus the other: nobody counts so far, and a sum of two does not overflow. */
+#define VARVE_COUNTER_END (UINT64_C(1) << 62)
+#define VARVE_TIME_END (INT64_C(1) << 61)
+
 /* A log segment that the store vouches for. */
 struct varve_segment_entry {
     uint64_t id; /* file name; never reused */
     uint8_t uuid[16];
-    uint64_t base_lsn; /* of its first record; fixed before it is listed. Not UINT64_MAX */
+    uint64_t base_lsn; /* of its first record; fixed before it is listed */
     uint64_t size;     /* bytes of the file */
     bool sealed;
     uint8_t reserved[7];

@@ -16,7 +16,8 @@
 #include "tests/unit/engine/sim_store.h"
 
 #define ROWS 5
-#define AT_TABLE 8 /* in the payload of one section with few rows */
+#define NEAR 1000000 /* an end: a short life goes on beside it */
+#define AT_TABLE 8   /* in the payload of one section with few rows */
 #define AT_SCHEMA_VERSION 9
 
 /* Append a record to the log of an open store, durably, behind the store's back. */
@@ -52,6 +53,26 @@ static void begin(struct sim_store *s, uint64_t seed)
     varve_batch *batch = sim_store_batch(s, "t", 1, 0, ROWS);
     ck_assert_int_eq(varve_batch_set_origin(batch, 7, 1, 1, ROWS, NULL), VARVE_OK);
     ck_assert_int_eq(sim_store_commit(s, batch, VARVE_POLICY_DEFAULT), VARVE_OK);
+}
+
+static struct varve_version *listed(struct sim_store *s)
+{
+    struct varve_manifest *manifest = NULL;
+
+    ck_assert_int_eq(varve_manifest_open(s->vfs, &s->heap, true, &manifest, NULL), VARVE_OK);
+    struct varve_version *const version = varve_manifest_version(manifest);
+    varve_manifest_close(manifest);
+    return version;
+}
+
+/* Change the manifest of a store that is closed. */
+static void put_edit(struct sim_store *s, const struct varve_edit *edit)
+{
+    struct varve_manifest *manifest = NULL;
+
+    ck_assert_int_eq(varve_manifest_open(s->vfs, &s->heap, false, &manifest, NULL), VARVE_OK);
+    ck_assert_int_eq(varve_manifest_apply(manifest, edit, NULL), VARVE_OK);
+    varve_manifest_close(manifest);
 }
 
 /* --------------------------------------------------------------------------- What is refused */
@@ -162,6 +183,108 @@ START_TEST(a_record_that_contradicts_the_log_before_it_is_refused)
 }
 END_TEST
 
+/* What an open for writing counts on from has to leave room; a reader counts on from nothing. */
+static void must_open(struct sim_store *s, varve_status status)
+{
+    s->options.flags = VARVE_OPEN_READ_ONLY;
+    sim_store_open(s);
+    ck_assert_int_eq(sim_store_count(s, "t"), ROWS);
+    sim_store_close(s);
+    s->options.flags = 0;
+    ck_assert_int_eq(sim_store_try_open(s), status);
+    if (status < 0)
+        return;
+    ck_assert_int_eq(sim_store_put(s, "t", 2, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
+    ck_assert_int_eq(varve_flush(s->store, NULL), VARVE_OK);
+    sim_store_kill(s);
+    sim_store_open(s);
+    ck_assert_int_eq(sim_store_count(s, "t"), 2 * ROWS);
+}
+
+START_TEST(a_log_whose_numbers_end_is_only_read)
+{
+    const uint64_t end = VARVE_COUNTER_END / 2;
+    const int64_t late = VARVE_TIME_END / 2;
+    const struct varve_wal_record last[] = {{.term = end - NEAR}, {.hlc = late - NEAR},
+                                            {.term = end},        {.hlc = late},
+                                            {.term = UINT64_MAX}, {.hlc = INT64_MAX}};
+    struct sim_store s;
+
+    for (size_t i = 0; i < sizeof last / sizeof last[0]; i++) {
+        struct varve_wal_record record = last[i];
+
+        begin(&s, 46);
+        record.type = VARVE_WAL_NOOP;
+        append_record(&s, record, (struct varve_span){0});
+        sim_store_kill(&s);
+        must_open(&s, i < 2 ? VARVE_OK : VARVE_ECORRUPT);
+        sim_store_destroy(&s);
+    }
+}
+END_TEST
+
+START_TEST(a_manifest_whose_numbers_end_is_only_read)
+{
+    const uint64_t end = VARVE_COUNTER_END / 2;
+    const int64_t late = VARVE_TIME_END / 2;
+    struct varve_epoch epochs[2] = {{1, 1}, {1, 1}};
+    const struct varve_edit edits[] = {
+        {.set_flags = VARVE_EDIT_NEXT_FILE, .next_file_id = end - NEAR},
+        {.set_flags = VARVE_EDIT_CLOCK, .safe_now_us = late - NEAR},
+        {.set_flags = VARVE_EDIT_REPLAY},
+        {.set_flags = VARVE_EDIT_NEXT_FILE, .next_file_id = end},
+        {.set_flags = VARVE_EDIT_NEXT_FILE, .next_file_id = VARVE_COUNTER_END - 1},
+        {.set_flags = VARVE_EDIT_CLOCK, .safe_now_us = late},
+        {.set_flags = VARVE_EDIT_CLOCK, .safe_now_us = VARVE_TIME_END - 1},
+        {.set_flags = VARVE_EDIT_REPLAY},
+    };
+    struct sim_store s;
+
+    for (size_t i = 0; i < sizeof edits / sizeof edits[0]; i++) {
+        struct varve_edit edit = edits[i];
+
+        begin(&s, 47);
+        sim_store_kill(&s);
+        struct varve_version *const version = listed(&s);
+        if ((edit.set_flags & VARVE_EDIT_REPLAY) != 0) {
+            edit.replay = version->replay;
+            edit.replay.epochs = epochs;
+            edit.replay.n_epochs = 2;
+            epochs[1].term = i < 3 ? end - NEAR : end;
+        }
+        put_edit(&s, &edit);
+        varve_version_unref(version);
+        must_open(&s, i < 3 ? VARVE_OK : VARVE_ECORRUPT);
+        sim_store_destroy(&s);
+    }
+}
+END_TEST
+
+START_TEST(no_table_follows_the_last_number)
+{
+    static const char text[] = "CREATE TABLE v (k int, ts timestamp, PRIMARY KEY (k, ts))";
+    const struct varve_edit edit = {.set_flags = VARVE_EDIT_NEXT_TABLE,
+                                    .next_table_id = UINT32_MAX - 1};
+    struct sim_store s;
+
+    begin(&s, 48);
+    sim_store_kill(&s);
+    put_edit(&s, &edit);
+    sim_store_open(&s);
+    sim_store_table(&s, "u", "upsert");
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(varve_table_create(s.store, text, &s.err), VARVE_ELIMIT);
+        ck_assert_int_eq(sim_store_put(&s, "u", i, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
+        ck_assert_uint_eq(sim_store_stats(&s).failed, 0);
+        sim_store_kill(&s);
+        sim_store_open(&s);
+    }
+    ck_assert_int_eq(sim_store_count(&s, "u"), 2 * ROWS);
+    ck_assert_int_eq(sim_store_count(&s, "t"), ROWS);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 /* ----------------------------------------------------------------------- What changes nothing */
 
 static void drop_of_no_table(struct sim_store *s)
@@ -264,27 +387,6 @@ END_TEST
 
 /* ------------------------------------------------------------------------------------- Epochs */
 
-static struct varve_version *listed(struct sim_store *s)
-{
-    struct varve_manifest *manifest = NULL;
-
-    ck_assert_int_eq(varve_manifest_open(s->vfs, &s->heap, true, &manifest, NULL), VARVE_OK);
-    struct varve_version *const version = varve_manifest_version(manifest);
-    varve_manifest_close(manifest);
-    return version;
-}
-
-/* Change the replay state of a store that is closed. */
-static void put_replay(struct sim_store *s, const struct varve_replay_state *replay)
-{
-    struct varve_manifest *manifest = NULL;
-    const struct varve_edit edit = {.set_flags = VARVE_EDIT_REPLAY, .replay = *replay};
-
-    ck_assert_int_eq(varve_manifest_open(s->vfs, &s->heap, false, &manifest, NULL), VARVE_OK);
-    ck_assert_int_eq(varve_manifest_apply(manifest, &edit, NULL), VARVE_OK);
-    varve_manifest_close(manifest);
-}
-
 START_TEST(the_newest_epochs_are_kept)
 {
     static struct varve_epoch epochs[VARVE_EPOCHS_MAX];
@@ -296,10 +398,10 @@ START_TEST(the_newest_epochs_are_kept)
     const uint64_t term = version->replay.epochs[0].term;
     for (uint32_t i = 0; i < VARVE_EPOCHS_MAX; i++)
         epochs[i] = (struct varve_epoch){.term = term + i, .first_index = 1};
-    struct varve_replay_state replay = version->replay;
-    replay.epochs = epochs;
-    replay.n_epochs = VARVE_EPOCHS_MAX;
-    put_replay(&s, &replay);
+    struct varve_edit edit = {.set_flags = VARVE_EDIT_REPLAY, .replay = version->replay};
+    edit.replay.epochs = epochs;
+    edit.replay.n_epochs = VARVE_EPOCHS_MAX;
+    put_edit(&s, &edit);
     varve_version_unref(version);
     for (uint64_t life = 1; life < 4; life++) {
         sim_store_open(&s);
@@ -371,6 +473,9 @@ static void add(TCase *cases)
 {
     tcase_add_loop_test(cases, a_record_that_contradicts_the_log_before_it_is_refused, 0,
                         (int)(sizeof refused / sizeof refused[0]));
+    tcase_add_test(cases, a_log_whose_numbers_end_is_only_read);
+    tcase_add_test(cases, a_manifest_whose_numbers_end_is_only_read);
+    tcase_add_test(cases, no_table_follows_the_last_number);
     tcase_add_loop_test(cases, a_record_that_says_nothing_new_keeps_its_place_and_no_more, 0,
                         (int)(sizeof idle / sizeof idle[0]));
     tcase_add_test(cases, a_replay_that_cannot_flush_fails_and_the_next_one_goes_on);

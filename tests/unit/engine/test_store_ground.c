@@ -3,6 +3,7 @@
  * durable in the log, the log goes on from what the manifest says, rows that are replayed stay, and
  * what the manifest names is neither older nor less than it says.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -220,6 +221,83 @@ START_TEST(an_old_generation_under_the_newest_name_is_refused)
 }
 END_TEST
 
+/* --------------------------------------------------------------------------------- Strays */
+
+/* A file of the store that its manifest does not name: its number was given to a log segment. */
+static const char stray[] = "0000000000000001.sst";
+
+static void begin_with_stray(struct sim_store *s, uint64_t seed)
+{
+    char name[VARVE_FILE_NAME_MAX];
+
+    sim_store_create(s, seed);
+    sim_store_open(s);
+    sim_store_table(s, "one", "upsert");
+    ck_assert_int_eq(sim_store_put(s, "one", 1, 0, 10, VARVE_POLICY_DEFAULT), VARVE_OK);
+    sim_store_kill(s);
+    varve_file_name_manifest(1, name);
+    ck_assert_int_eq(varve_sim_copy_file(s->sim, stray, s->sim, name), 0);
+}
+
+static bool is_stray_left(struct sim_store *s)
+{
+    return varve_sim_size(s->sim, stray) >= 0;
+}
+
+/* It may be a file of theirs that has left the store since. */
+START_TEST(strays_stay_while_there_are_readers)
+{
+    struct sim_store s;
+    struct varve_vfs *vfs = NULL;
+    varve_options options;
+    varve_store *reader = NULL;
+
+    begin_with_stray(&s, 61);
+    ck_assert_int_eq(varve_sim_attach(s.sim, &vfs), 0);
+    options = s.options;
+    options.vfs = vfs;
+    options.flags = VARVE_OPEN_READ_ONLY;
+    ck_assert_int_eq(varve_open("", &options, &reader, &s.err), VARVE_OK);
+    sim_store_open(&s);
+    ck_assert(is_stray_left(&s));
+    varve_close(reader);
+    ck_assert(is_stray_left(&s)); /* for the next open */
+    sim_store_close(&s);
+    sim_store_open(&s);
+    ck_assert(!is_stray_left(&s));
+    ck_assert_int_eq(sim_store_count(&s, "one"), 10);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+/* Every time that the directory is looked through it may not be possible. */
+START_TEST(an_open_that_cannot_list_the_directory_says_so)
+{
+    struct sim_store s;
+    uint64_t n = 0;
+
+    for (bool hit = true; hit; sim_store_destroy(&s)) {
+        const struct varve_sim_fault fault = {
+            .classes = VARVE_SIM_LIST, .nth = ++n, .times = 1, .error = EIO};
+
+        begin_with_stray(&s, 62);
+        ck_assert_int_eq(varve_sim_fault_add(s.sim, &fault), 0);
+        const varve_status rc = sim_store_try_open(&s);
+        hit = varve_sim_fault_hits(s.sim) > 0;
+        varve_sim_fault_clear(s.sim);
+        ck_assert(rc == VARVE_OK || (hit && rc == VARVE_EIO));
+        if (rc < 0) {
+            ck_assert_int_eq(s.err.os_code, EIO);
+            ck_assert(is_stray_left(&s));
+            sim_store_open(&s);
+        }
+        ck_assert(!is_stray_left(&s));
+        ck_assert_int_eq(sim_store_count(&s, "one"), 10);
+    }
+    ck_assert_uint_ge(n, 3); /* the manifest's and the strays' at least */
+}
+END_TEST
+
 static void add(TCase *cases)
 {
     tcase_add_loop_test(cases, a_flushed_part_of_a_batch_never_outlives_the_others,
@@ -229,6 +307,8 @@ static void add(TCase *cases)
     tcase_add_test(cases, a_close_notes_the_seal_of_an_idle_log);
     tcase_add_test(cases, a_named_file_that_is_missing_is_corruption);
     tcase_add_test(cases, an_old_generation_under_the_newest_name_is_refused);
+    tcase_add_test(cases, strays_stay_while_there_are_readers);
+    tcase_add_test(cases, an_open_that_cannot_list_the_directory_says_so);
 }
 
 int main(void)

@@ -113,6 +113,23 @@ static void check_again(const struct varve_block *block, const struct decoded *w
     varve_buffer_free(&out);
 }
 
+/* Where rows ascend, the rank of one is how many are below it; elsewhere it is within the rows. */
+static void check_rank(const struct varve_block *block, const struct decoded *whole)
+{
+    const int64_t *values = (const int64_t *)(const void *)whole->values;
+    uint32_t below = 0, rank = 0;
+    bool ascend = true;
+
+    if (block->lane != VARVE_LANE_I64)
+        return;
+    for (uint32_t row = 1; row < block->n; row++)
+        ascend = ascend && values[row - 1] <= values[row];
+    for (uint32_t row = 0; row < block->n; row++)
+        below += values[row] < values[block->n / 2];
+    if (varve_block_rank(block, 0, block->n, values[block->n / 2], &rank, NULL) == VARVE_OK)
+        require(rank <= block->n && (!ascend || rank == below));
+}
+
 /* Folding the block is folding what it decodes to. */
 static void check_fold(const struct varve_block *block, const struct decoded *whole)
 {
@@ -156,6 +173,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_parts(&block, whole, part);
         check_again(&block, whole, part, &heap);
         check_fold(&block, whole);
+        check_rank(&block, whole);
     }
     varve_buffer_free(&whole->text);
     varve_buffer_free(&part->text);

@@ -24,6 +24,9 @@ varve_status varve_block_select_with(const struct varve_kernels *k, const struct
                                      uint32_t first, uint32_t n, uint32_t op,
                                      union varve_scalar operand, uint64_t *selected,
                                      varve_error *err);
+varve_status varve_block_rank_with(const struct varve_kernels *k, const struct varve_block *block,
+                                   uint32_t first, uint32_t n, int64_t key, uint32_t *ret_rank,
+                                   varve_error *err);
 varve_status varve_block_fold_with(const struct varve_kernels *k, const struct varve_block *block,
                                    uint32_t first, uint32_t n, uint32_t want,
                                    struct varve_fold *fold, varve_error *err);

@@ -3,7 +3,8 @@
  *
  * Values become int64 keys that order like them, and one kernel compares those. Integers are their
  * own keys; floats take keys in which NaN is one value, the greatest, and -0.0 equals 0.0. Constant
- * blocks are compared once.
+ * blocks are compared once. Where rows ascend, the place of a key among them is computed from a
+ * constant step, or found among the segments that packing can decode from.
  */
 #include <assert.h>
 #include <string.h>
@@ -90,4 +91,69 @@ varve_status varve_block_select(const struct varve_block *block, uint32_t first,
 {
     return varve_block_select_with(varve_kernels_get(), block, first, n, op, operand, selected,
                                    err);
+}
+
+/* ------------------------------------------------------------------------------- Ascending rows */
+
+/* Whether the block's values are base + j * step without wrapping, step above 0. */
+static bool is_ramp(const struct varve_block *block)
+{
+    int64_t last;
+
+    return block->codec == VARVE_CODEC_CONST_DELTA && block->step > 0 &&
+           !__builtin_mul_overflow(block->step, (int64_t)block->n - 1, &last) &&
+           !__builtin_add_overflow(last, block->base, &last) && varve_lane_holds(block->lane, last);
+}
+
+/* How many rows of a ramp are below `key`. */
+static uint32_t ramp_rank(const struct varve_block *block, int64_t key)
+{
+    if (key <= block->base)
+        return 0;
+    const uint64_t step = (uint64_t)block->step;
+    const uint64_t above = (uint64_t)key - (uint64_t)block->base;
+    const uint64_t rank = (above - 1) / step + 1;
+    return rank < block->n ? (uint32_t)rank : block->n;
+}
+
+varve_status varve_block_rank_with(const struct varve_kernels *k, const struct varve_block *block,
+                                   uint32_t first, uint32_t n, int64_t key, uint32_t *ret_rank,
+                                   varve_error *err)
+{
+    _Alignas(64) int64_t values[VARVE_SEGMENT_ROWS];
+    uint32_t low = first, end = first + n;
+
+    assert(varve_lane_is_integer(block->lane));
+    assert(first <= block->n && n <= block->n - first);
+    if (is_ramp(block)) {
+        const uint32_t rank = ramp_rank(block, key);
+        *ret_rank = rank <= first ? 0 : rank < end ? rank - first : n;
+        return VARVE_OK;
+    }
+    while (end - low > VARVE_SEGMENT_ROWS) { /* some segment starts between low and end */
+        uint32_t middle = (low + end) / 2 / VARVE_SEGMENT_ROWS * VARVE_SEGMENT_ROWS;
+        if (middle <= low)
+            middle += VARVE_SEGMENT_ROWS;
+        const varve_status rc = varve_block_decode_ints(k, block, middle, 1, values, err);
+        if (rc < 0)
+            return rc;
+        if (values[0] < key)
+            low = middle;
+        else
+            end = middle;
+    }
+    const varve_status rc = varve_block_decode_ints(k, block, low, end - low, values, err);
+    if (rc < 0)
+        return rc;
+    uint32_t below = 0;
+    for (uint32_t i = 0; i < end - low; i++)
+        below += values[i] < key;
+    *ret_rank = low - first + below;
+    return VARVE_OK;
+}
+
+varve_status varve_block_rank(const struct varve_block *block, uint32_t first, uint32_t n,
+                              int64_t key, uint32_t *ret_rank, varve_error *err)
+{
+    return varve_block_rank_with(varve_kernels_get(), block, first, n, key, ret_rank, err);
 }

@@ -161,6 +161,13 @@ varve_status varve_block_select(const struct varve_block *block, uint32_t first,
                                 uint32_t op, union varve_scalar operand, uint64_t *selected,
                                 varve_error *err);
 
+/*
+ * How many of rows [first, first + n) of a block of integers are below `key`, the rows ascending and
+ * all live. O(log n + 128). Of rows that do not ascend: some number up to n.
+ */
+varve_status varve_block_rank(const struct varve_block *block, uint32_t first, uint32_t n,
+                              int64_t key, uint32_t *ret_rank, varve_error *err);
+
 /* What to gather in a fold; a bit mask, so that a kernel computes no more than is asked. */
 enum varve_fold_want {
     VARVE_FOLD_COUNT = 1,

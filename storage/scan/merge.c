@@ -192,19 +192,33 @@ static varve_status load(struct varve_merge *merge, struct merge_stream *s, uint
     return s->source->ops->load(s->source, s->number, first, n, columns, stamps, &s->rows, err);
 }
 
-/* Find which rows of the current piece lie in the range. */
-static varve_status clip(struct varve_merge *merge, struct merge_stream *s, varve_error *err)
+/* Which rows of the current piece lie in the range, by its times. */
+static varve_status search_times(struct varve_merge *merge, struct merge_stream *s,
+                                 varve_error *err)
 {
     static const struct varve_column_set none;
     const uint32_t n = s->piece.rows;
-
-    if (s->clipped)
-        return VARVE_OK;
     const varve_status rc = load(merge, s, 0, n, &none, false, err);
+
     if (rc < 0)
         return rc;
     s->at = time_bound(s->rows.time, n, merge->first);
     s->end = merge->last == INT64_MAX ? n : time_bound(s->rows.time, n, merge->last + 1);
+    return VARVE_OK;
+}
+
+/* Find which rows of the current piece lie in the range. */
+static varve_status clip(struct varve_merge *merge, struct merge_stream *s, varve_error *err)
+{
+    const struct varve_source_ops *ops = s->source->ops;
+
+    if (s->clipped)
+        return VARVE_OK;
+    const varve_status rc = ops->bounds == NULL ? search_times(merge, s, err)
+                                                : ops->bounds(s->source, s->number, merge->first,
+                                                              merge->last, &s->at, &s->end, err);
+    if (rc < 0)
+        return rc;
     if (s->end < s->at) /* times that do not ascend: a file's checks tell, not we */
         s->end = s->at;
     s->clipped = true;

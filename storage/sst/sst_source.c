@@ -579,12 +579,26 @@ static void set_decoded(const struct sst_source *s, struct slot *slot, struct ra
     slot->decoded_n = range.n;
 }
 
+/* Make the slot of a stream of numbers hold its block, which has no states. */
+static varve_status load_numbers_block(struct sst_source *s, uint32_t number, varve_error *err)
+{
+    const struct slot *slot = &s->slots[number];
+    varve_status rc = slot_load(s, number, err);
+
+    if (rc == VARVE_OK && !slot->absent && (slot->block.flags & VARVE_BLOCK_HAS_ABSENT) != 0)
+        rc = varve_sst_blame(s->sst, s->sst->groups[s->group].data_offset,
+                             varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET,
+                                             "a stamp or a time is missing"),
+                             err);
+    return rc;
+}
+
 /* A stream of numbers without states: its values, or NULL when the vector leaves it out. */
 static varve_status load_numbers(struct sst_source *s, uint32_t number, struct range range,
                                  size_t width, void **ret_values, varve_error *err)
 {
     struct slot *slot = &s->slots[number];
-    varve_status rc = slot_load(s, number, err);
+    varve_status rc = load_numbers_block(s, number, err);
 
     *ret_values = NULL;
     if (rc < 0 || slot->absent)
@@ -592,11 +606,7 @@ static varve_status load_numbers(struct sst_source *s, uint32_t number, struct r
     if (!is_decoded(s, slot, range)) {
         if (!grow(s, &slot->values, range.n * width))
             return no_memory(err);
-        if ((slot->block.flags & VARVE_BLOCK_HAS_ABSENT) != 0)
-            rc = varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET,
-                                 "a stamp or a time is missing");
-        if (rc == VARVE_OK)
-            rc = varve_block_decode(&slot->block, range.row, range.n, slot->values.data, NULL, err);
+        rc = varve_block_decode(&slot->block, range.row, range.n, slot->values.data, NULL, err);
         if (rc < 0)
             return varve_sst_blame(s->sst, s->sst->groups[s->group].data_offset, rc, err);
         set_decoded(s, slot, range);
@@ -848,16 +858,26 @@ static varve_status load_suffix(struct sst_source *s, uint32_t number, struct ra
     return VARVE_OK;
 }
 
+/* Make the slot of the times hold their block. */
+static varve_status load_times(struct sst_source *s, varve_error *err)
+{
+    const varve_status rc = load_numbers_block(s, VARVE_STREAM_TIME, err);
+
+    if (rc == VARVE_OK && s->slots[VARVE_STREAM_TIME].absent)
+        return varve_error_set(err, VARVE_ECORRUPT, s->sst->name,
+                               s->sst->groups[s->group].data_offset, "a vector has no times");
+    return rc;
+}
+
 static varve_status load_fixed(struct sst_source *s, struct range range, bool stamps,
                                struct varve_rows *rows, varve_error *err)
 {
     const uint8_t duplicates = s->sst->schema->duplicates;
     void *values;
-    varve_status rc = load_numbers(s, VARVE_STREAM_TIME, range, sizeof(int64_t), &values, err);
+    varve_status rc = load_times(s, err);
 
-    if (rc == VARVE_OK && values == NULL)
-        rc = varve_error_set(err, VARVE_ECORRUPT, s->sst->name,
-                             s->sst->groups[s->group].data_offset, "a vector has no times");
+    if (rc == VARVE_OK)
+        rc = load_numbers(s, VARVE_STREAM_TIME, range, sizeof(int64_t), &values, err);
     if (rc < 0)
         return rc;
     rows->time = values;
@@ -924,6 +944,14 @@ static varve_status load_range(struct sst_source *s, struct range range,
     return VARVE_OK;
 }
 
+/* Something of the current vector is read. */
+static void enter_vector(struct sst_source *s)
+{
+    if (s->walked_group != s->group || s->walked_vector != s->vector)
+        s->base.vectors_read++;
+    watch_walk(s);
+}
+
 static varve_status source_load(struct varve_source *source, uint32_t stream, uint32_t first,
                                 uint32_t n, const struct varve_column_set *columns, bool stamps,
                                 struct varve_rows *rows, varve_error *err)
@@ -936,12 +964,37 @@ static varve_status source_load(struct varve_source *source, uint32_t stream, ui
     const struct range range = {run->first_row - s->index->vectors[run->vector].first_row + first,
                                 n};
 
-    if (s->walked_group != s->group || s->walked_vector != s->vector)
-        s->base.vectors_read++;
-    watch_walk(s);
+    enter_vector(s);
     if (s->ahead == 1)
         expect_blocks(s, columns);
     return load_range(s, range, columns, stamps, rows, err);
+}
+
+static varve_status source_bounds(struct varve_source *source, uint32_t stream, int64_t first,
+                                  int64_t last, uint32_t *ret_begin, uint32_t *ret_end,
+                                  varve_error *err)
+{
+    struct sst_source *s = source_of(source);
+
+    assert(stream == 0 && s->run != NOWHERE);
+    const struct varve_group_run *run = &s->index->runs[s->run];
+    const uint32_t row = run->first_row - s->index->vectors[run->vector].first_row;
+    uint32_t begin = 0;
+    uint32_t end = run->rows;
+    enter_vector(s);
+    varve_status rc = load_times(s, err);
+    if (rc < 0)
+        return rc;
+    const struct varve_block *times = &s->slots[VARVE_STREAM_TIME].block;
+    if (run->first_time < first)
+        rc = varve_block_rank(times, row, run->rows, first, &begin, err);
+    if (rc == VARVE_OK && run->last_time > last) /* so last < INT64_MAX */
+        rc = varve_block_rank(times, row, run->rows, last + 1, &end, err);
+    if (rc < 0)
+        return varve_sst_blame(s->sst, s->sst->groups[s->group].data_offset, rc, err);
+    *ret_begin = begin;
+    *ret_end = end;
+    return VARVE_OK;
 }
 
 varve_status varve_sst_source_vector(struct varve_source *source, uint32_t group, uint32_t vector,
@@ -1091,6 +1144,7 @@ static const struct varve_source_ops source_ops = {
     .open = source_open,
     .piece = source_piece,
     .load = source_load,
+    .bounds = source_bounds,
     .zone = source_zone,
     .close = source_close,
 };

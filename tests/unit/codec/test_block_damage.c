@@ -172,6 +172,7 @@ static varve_status exercise(struct varve_span in, uint8_t lane, uint32_t n, boo
     const uint32_t starts[] = {0, 1, n * 5 / 8};
     for (uint32_t i = 0; i < 3 && starts[i] < n && rc == VARVE_OK; i++) {
         const uint32_t first = starts[i];
+        uint32_t rank = 0;
         varve_block_states(&block, first, n - first, live, deleted);
         if (block.lane == VARVE_LANE_BYTES)
             rc = varve_block_decode_bytes(&block, first, n - first, offsets, &text, NULL);
@@ -179,6 +180,9 @@ static varve_status exercise(struct varve_span in, uint8_t lane, uint32_t n, boo
             rc = varve_block_decode(&block, first, n - first, values, scales, NULL);
         if (rc == VARVE_OK)
             rc = varve_block_fold(&block, first, n - first, 63, &fold, NULL);
+        if (rc == VARVE_OK && varve_lane_is_integer(block.lane))
+            rc = varve_block_rank(&block, first, n - first, 5, &rank, NULL);
+        ck_assert_uint_le(rank, n - first);
         memset(selected, 0xff, sizeof selected);
         if (rc == VARVE_OK && block.lane <= VARVE_LANE_F64)
             rc = varve_block_select(&block, first, n - first, VARVE_LT,

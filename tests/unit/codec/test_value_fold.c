@@ -1,5 +1,5 @@
 /*
- * test_value_fold.c - selections, folds and zone statistics against the plain loop.
+ * test_value_fold.c - selections, ranks, folds and zone statistics against the plain loop.
  *
  * Method: the same samples as the round trips; a loop that is obviously right says what each call
  * must give, on every path, over ranges, with and without cells that are not live.
@@ -351,6 +351,71 @@ START_TEST(folds_and_selections_are_the_plain_loop) /* loop test: _i is the lane
 }
 END_TEST
 
+static uint32_t rank_of(const struct sample *s, uint32_t first, uint32_t n, int64_t key)
+{
+    uint32_t below = 0;
+    for (uint32_t j = first; j < first + n; j++)
+        below += value_of(s, j).i64 < key;
+    return below;
+}
+
+static void check_ranks(const struct sample *s, const struct varve_block *block, uint32_t first,
+                        uint32_t n)
+{
+    bool sound = true;
+
+    for (uint32_t j = 0; j <= 16; j++) {
+        const int64_t value = value_of(s, first + (n - 1) * j / 16).i64;
+        const int64_t keys[] = {value, value > INT64_MIN ? value - 1 : value,
+                                value < INT64_MAX ? value + 1 : value, INT64_MIN, INT64_MAX};
+        for (uint32_t i = 0; i < 5; i++) {
+            const uint32_t want = rank_of(s, first, n, keys[i]);
+            for (uint32_t p = 0; varve_kernels_at(p) != NULL; p++) {
+                uint32_t rank = UINT32_MAX;
+                sound = sound &&
+                        varve_block_rank_with(varve_kernels_at(p), block, first, n, keys[i], &rank,
+                                              NULL) == 0 &&
+                        rank == want;
+            }
+        }
+    }
+    ck_assert(sound);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+START_TEST(ranks_in_ascending_rows_are_the_plain_loop) /* loop test: _i is the shape */
+{
+    static const uint32_t rows[] = {1, 2, 127, 128, 129, 257, 720, 1024};
+    struct varve_heap heap;
+    struct varve_buffer out;
+    struct varve_block block;
+    struct sample *s = malloc(sizeof *s);
+
+    ck_assert_ptr_nonnull(s);
+    varve_heap_init(&heap, NULL, UINT64_MAX);
+    varve_buffer_init(&out, &heap);
+    for (uint32_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        const uint32_t n = rows[r];
+        sample_fill(s, VARVE_LANE_I64, (enum sample_shape)_i, n, STATES_ALL, 3);
+        qsort(s->values, n, sizeof *s->values, by_value);
+        varve_buffer_clear(&out);
+        ck_assert_int_eq(varve_block_encode(&s->in, 0, &out, NULL, NULL), 0);
+        ck_assert_int_eq(varve_block_open(varve_buffer_span(&out), VARVE_LANE_I64, n, &block, NULL),
+                         0);
+        check_ranks(s, &block, 0, n);
+        check_ranks(s, &block, n / 3, n - n / 3);
+        check_ranks(s, &block, n / 2, (n + 3) / 4);
+    }
+    varve_buffer_free(&out);
+    free(s);
+}
+END_TEST
+
 /* 2^63 - 1 a thousand times does not fit in 64 bits. */
 START_TEST(sums_do_not_overflow)
 {
@@ -434,6 +499,7 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, folds_and_selections_are_the_plain_loop, VARVE_LANE_I8,
                         VARVE_LANE_BYTES + 1);
+    tcase_add_loop_test(tcase, ranks_in_ascending_rows_are_the_plain_loop, 0, SHAPE_COUNT);
     tcase_add_test(tcase, sums_do_not_overflow);
     tcase_add_test(tcase, runs_of_doubles_round_once);
     tcase_add_test(tcase, long_columns_fold_in_pieces);

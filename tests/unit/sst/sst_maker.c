@@ -276,6 +276,41 @@ static varve_status read_projected(struct sst_model *m, struct varve_source *sou
     return VARVE_OK;
 }
 
+static int64_t time_near(struct sst_model *m, int64_t time)
+{
+    switch (varve_rng_below(&m->rng, 4)) {
+    case 0:
+        return time > INT64_MIN ? time - 1 : time;
+    case 1:
+        return time < INT64_MAX ? time + 1 : time;
+    default:
+        return time;
+    }
+}
+
+/* The bounds of any range of times in the current piece, which begins at row `begin` of the model,
+ * are what a look at all of its times says. */
+static varve_status check_bounds(struct sst_model *m, struct varve_source *source,
+                                 const struct varve_rows *want, uint32_t begin, uint32_t rows,
+                                 varve_error *err)
+{
+    const int64_t *times = want->time + begin;
+    const int64_t a = time_near(m, times[varve_rng_below(&m->rng, rows)]);
+    const int64_t b = time_near(m, times[varve_rng_below(&m->rng, rows)]);
+    const int64_t first = a < b ? a : b, last = a < b ? b : a;
+    uint32_t low = 0, high = 0, got_low = 0, got_high = 0;
+
+    const varve_status rc = source->ops->bounds(source, 0, first, last, &got_low, &got_high, err);
+    if (rc < 0)
+        return rc;
+    while (low < rows && times[low] < first)
+        low++;
+    while (high < rows && times[high] <= last)
+        high++;
+    REQUIRE(got_low == low && got_high == high);
+    return VARVE_OK;
+}
+
 /* Compare the pieces of an open partition with rows [low, high) of the model. */
 static varve_status read_pieces(struct sst_model *m, const struct sst_part *part,
                                 struct varve_source *source, struct varve_cells *cells,
@@ -316,7 +351,9 @@ static varve_status read_pieces(struct sst_model *m, const struct sst_part *part
         REQUIRE(piece.last_time == want->time[begin + piece.rows - 1]);
         for (uint32_t i = 0; i < n; i++)
             REQUIRE(same_row(&rows, i, want, begin + first + i));
-        if (varve_rng_below(&m->rng, 4) == 0)
+        if (varve_rng_below(&m->rng, 2) == 0)
+            rc = check_bounds(m, source, want, begin, piece.rows, err);
+        if (rc == VARVE_OK && varve_rng_below(&m->rng, 4) == 0)
             rc = read_projected(m, source, want, begin, first, n, cells, err);
         if (rc < 0)
             return rc;

@@ -104,14 +104,12 @@ static uint64_t cache_place(uint32_t kind, uint64_t offset)
     return offset | (uint64_t)kind << 48;
 }
 
-void varve_sst_expect_vectors(const struct varve_sst *sst, const uint64_t *offsets, uint32_t n)
+void varve_sst_expect_vectors(const struct varve_sst *sst, struct varve_cache_hint *hints,
+                              uint32_t n)
 {
-    uint64_t places[VARVE_CACHE_PREFETCH_MAX];
-
-    assert(n <= VARVE_CACHE_PREFETCH_MAX);
     for (uint32_t i = 0; i < n; i++)
-        places[i] = cache_place(VARVE_SST_VECTOR, offsets[i]);
-    varve_cache_prefetch(sst->cache, sst->number, places, n);
+        hints[i].offset = cache_place(VARVE_SST_VECTOR, hints[i].offset);
+    varve_cache_prefetch(sst->cache, sst->number, hints, n);
 }
 
 varve_status varve_sst_fetch(struct varve_sst *sst, uint32_t kind, const struct varve_page_ref *ref,

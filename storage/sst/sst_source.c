@@ -24,6 +24,7 @@
 #define ALIGN 64u
 #define WINDOW_BYTES (4u << 20)
 #define NOWHERE UINT32_MAX
+#define RESTART_ROWS 128u /* what a block decodes rows from begins at such a row */
 
 /* A growing array of scratch memory, 64-byte aligned and padded. Small ones lie in the source's arena,
  * so that a slice costs one allocation and not one a buffer. */
@@ -904,10 +905,16 @@ static bool is_wanted(const struct sst_source *s, const struct varve_column_set 
            (columns == NULL || varve_column_set_has(columns, column));
 }
 
-/* Tell the cache which blocks of the current vector come next, so that they arrive together. */
-static void expect_blocks(const struct sst_source *s, const struct varve_column_set *columns)
+/* Tell the cache which blocks of the current vector come next, so that they arrive together. Where
+ * in a block the rows stand is estimated, as if all took the same space and decoding began at the
+ * restart before them. */
+static void expect_blocks(const struct sst_source *s, struct range range,
+                          const struct varve_column_set *columns)
 {
-    uint64_t offsets[VARVE_CACHE_PREFETCH_MAX];
+    const double rows = s->index->vectors[s->vector].rows;
+    const double from = (range.row - range.row % RESTART_ROWS) / rows;
+    const double to = (range.row + range.n) / rows;
+    struct varve_cache_hint hints[VARVE_CACHE_PREFETCH_MAX];
     uint32_t n = 0;
 
     for (uint32_t row = 0; row < s->index->n_streams && n < VARVE_CACHE_PREFETCH_MAX; row++) {
@@ -915,9 +922,10 @@ static void expect_blocks(const struct sst_source *s, const struct varve_column_
         const struct varve_group_block *b = varve_group_block_at(s->index, row, s->vector);
 
         if (b->size > 0 && is_wanted(s, columns, stream))
-            offsets[n++] = b->offset;
+            hints[n++] = (struct varve_cache_hint){b->offset, (size_t)(b->size * from),
+                                                   (size_t)(b->size * to)};
     }
-    varve_sst_expect_vectors(s->sst, offsets, n);
+    varve_sst_expect_vectors(s->sst, hints, n);
 }
 
 /* Load rows of the current vector. `columns` NULL: all. */
@@ -966,7 +974,7 @@ static varve_status source_load(struct varve_source *source, uint32_t stream, ui
 
     enter_vector(s);
     if (s->ahead == 1)
-        expect_blocks(s, columns);
+        expect_blocks(s, range, columns);
     return load_range(s, range, columns, stamps, rows, err);
 }
 

@@ -18,7 +18,8 @@
 #define SHARDS 16u
 #define ALIGN 16u /* what every allocator gives: more makes malloc split and join blocks */
 #define LINE 64u
-#define PREFETCH_LINES 4u /* an entry's header and the head of its block */
+#define HEAD_BYTES 128u      /* an entry's header and the head of its data */
+#define PREFETCH_BYTES 1024u /* of the data: behind that the processor has seen the direction */
 #define SLOTS_LEAST 64u
 #define SLOTS_MOST (1u << 20)
 #define SLOT_BYTES 1024u /* of budget a slot: less than a vector, so that most chains are single */
@@ -204,24 +205,34 @@ static struct varve_cache_entry *lookup(struct varve_cache *cache, struct shard 
     return entry;
 }
 
+static void prefetch_bytes(uintptr_t from, uintptr_t to)
+{
+    for (uintptr_t line = from & ~(uintptr_t)(LINE - 1); line < to; line += LINE)
+        __builtin_prefetch((const void *)line);
+}
+
 /* An address that is stale by now does no harm: a prefetch never faults and nothing is read. */
-void varve_cache_prefetch(const struct varve_cache *cache, uint64_t file, const uint64_t *offsets,
-                          uint32_t n)
+void varve_cache_prefetch(const struct varve_cache *cache, uint64_t file,
+                          const struct varve_cache_hint *hints, uint32_t n)
 {
     const cache_slot *slots[VARVE_CACHE_PREFETCH_MAX];
 
     assert(n <= VARVE_CACHE_PREFETCH_MAX);
     for (uint32_t i = 0; i < n; i++) {
-        const uint64_t hash = place_hash(file, offsets[i]);
+        const uint64_t hash = place_hash(file, hints[i].offset);
 
         slots[i] = slot_of(cache, &cache->shards[hash >> 60], hash);
         __builtin_prefetch(slots[i]);
     }
     for (uint32_t i = 0; i < n; i++) {
         const uintptr_t entry = (uintptr_t)head_of(slots[i]);
+        const uintptr_t data = entry + header_size();
+        const size_t most = hints[i].from + PREFETCH_BYTES;
 
-        for (uint32_t line = 0; entry != 0 && line < PREFETCH_LINES; line++)
-            __builtin_prefetch((const void *)(entry + line * LINE));
+        if (entry == 0)
+            continue;
+        prefetch_bytes(entry, entry + HEAD_BYTES);
+        prefetch_bytes(data + hints[i].from, data + (hints[i].to < most ? hints[i].to : most));
     }
 }
 

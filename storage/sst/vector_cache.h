@@ -59,11 +59,17 @@ void varve_cache_free(struct varve_cache *cache); /* no entry is held; NULL is a
 struct varve_cache_entry *varve_cache_get(struct varve_cache *cache, uint64_t file,
                                           uint64_t offset);
 
-/* Begin to bring what varve_cache_get() of these offsets will look at into the processor's caches,
- * all at once, so that their misses overlap. A hint: it takes no lock and changes nothing. */
+/* What will be read soon: the entry at `offset`, the head of its data, and of them [from, to). */
+struct varve_cache_hint {
+    uint64_t offset;
+    size_t from, to;
+};
+
+/* Begin to bring what hints name into the processor's caches, all at once, so that their misses
+ * overlap. It takes no lock and changes nothing, and what a hint says need not be so. */
 #define VARVE_CACHE_PREFETCH_MAX 32u
-void varve_cache_prefetch(const struct varve_cache *cache, uint64_t file, const uint64_t *offsets,
-                          uint32_t n);
+void varve_cache_prefetch(const struct varve_cache *cache, uint64_t file,
+                          const struct varve_cache_hint *hints, uint32_t n);
 
 /* A new entry of `size` bytes for the caller to fill, not in the table yet. NULL: no memory, even
  * after unpinned entries have been given up for it. */

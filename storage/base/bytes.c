@@ -21,12 +21,6 @@ static const uint8_t *take(struct varve_reader *r, size_t size)
     return bytes;
 }
 
-uint8_t varve_read_u8(struct varve_reader *r)
-{
-    const uint8_t *p = take(r, 1);
-    return p == NULL ? 0 : *p;
-}
-
 uint16_t varve_read_u16(struct varve_reader *r)
 {
     const uint8_t *p = take(r, 2);
@@ -45,28 +39,26 @@ uint64_t varve_read_u64(struct varve_reader *r)
     return p == NULL ? 0 : varve_get_u64(p);
 }
 
-uint64_t varve_read_varint(struct varve_reader *r)
+uint64_t varve_read_long_varint(struct varve_reader *r)
 {
+    const size_t left = varve_reader_left(r);
+    const size_t most = left < VARINT_BYTES_MAX ? left : VARINT_BYTES_MAX;
     uint64_t value = 0;
 
-    for (unsigned i = 0; i < VARINT_BYTES_MAX; i++) {
-        const uint8_t byte = varve_read_u8(r);
-        if (r->failed || (i == VARINT_BYTES_MAX - 1 && byte > 1))
+    for (size_t i = 0; i < most; i++) {
+        const uint8_t byte = r->at[i];
+        if (i == VARINT_BYTES_MAX - 1 && byte > 1)
             break;
         value |= (uint64_t)(byte & 0x7f) << (7 * i);
         if ((byte & 0x80) == 0) {
             if (byte == 0 && i > 0)
                 break; /* a shorter spelling exists */
+            r->at += i + 1;
             return value;
         }
     }
     r->failed = true;
     return 0;
-}
-
-int64_t varve_read_zigzag(struct varve_reader *r)
-{
-    return varve_unzigzag(varve_read_varint(r));
 }
 
 struct varve_span varve_read_bytes(struct varve_reader *r, size_t size)

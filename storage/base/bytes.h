@@ -84,12 +84,28 @@ static inline size_t varve_reader_left(const struct varve_reader *r)
 {
     return r->failed ? 0 : (size_t)(r->end - r->at);
 }
-uint8_t varve_read_u8(struct varve_reader *r);
+static inline uint8_t varve_read_u8(struct varve_reader *r)
+{
+    if (varve_reader_left(r) > 0)
+        return *r->at++;
+    r->failed = true;
+    return 0;
+}
 uint16_t varve_read_u16(struct varve_reader *r);
 uint32_t varve_read_u32(struct varve_reader *r);
 uint64_t varve_read_u64(struct varve_reader *r);
-uint64_t varve_read_varint(struct varve_reader *r); /* LEB128, at most 10 bytes, canonical */
-int64_t varve_read_zigzag(struct varve_reader *r);
+uint64_t varve_read_long_varint(struct varve_reader *r);
+/* LEB128, at most 10 bytes, canonical. */
+static inline uint64_t varve_read_varint(struct varve_reader *r)
+{
+    if (varve_reader_left(r) > 0 && *r->at < 0x80)
+        return *r->at++;
+    return varve_read_long_varint(r);
+}
+static inline int64_t varve_read_zigzag(struct varve_reader *r)
+{
+    return varve_unzigzag(varve_read_varint(r));
+}
 struct varve_span varve_read_bytes(struct varve_reader *r, size_t size);
 /* A varint length, then that many bytes; a length above `max` fails. */
 struct varve_span varve_read_sized(struct varve_reader *r, size_t max);

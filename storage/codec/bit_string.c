@@ -72,8 +72,12 @@ void varve_unpack_u64(const uint8_t *in, uint32_t first, uint32_t n, uint32_t wi
     const size_t size = (size_t)((((uint64_t)first + n) * width + 7) / 8);
     const uint64_t mask = UINT64_MAX >> (64 - width);
     uint64_t bit = (uint64_t)first * width;
+    uint32_t j = 0;
 
-    for (uint32_t j = 0; j < n; j++, bit += width) {
+    /* Nearly all values lie in eight bytes, of which all are there. */
+    for (; width <= 57 && j < n && (size_t)(bit / 8) + 8 <= size; j++, bit += width)
+        out[j] = varve_get_u64(in + bit / 8) >> bit % 8 & mask;
+    for (; j < n; j++, bit += width) {
         const size_t at = (size_t)(bit / 8);
         const uint32_t shift = (uint32_t)(bit % 8);
         uint64_t value = load_tail(in + at, size - at) >> shift;

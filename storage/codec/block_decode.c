@@ -218,6 +218,7 @@ static varve_status decode_rle(const struct varve_block *block, uint32_t first, 
     for (uint32_t run = first == 0 ? 0 : run_of(block, first); row < end; run++, at++) {
         if (at == have && run < block->runs) {
             have = block->runs - run < RUNS_AT_ONCE ? block->runs - run : RUNS_AT_ONCE;
+            have = have < end - row ? have : end - row; /* a run has a row or more */
             at = 0;
             unpack_runs(block, run, have, ends, integer ? values : NULL);
         }

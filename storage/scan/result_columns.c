@@ -247,6 +247,37 @@ varve_status varve_result_put_other(struct varve_result *result, uint32_t i,
     return VARVE_OK;
 }
 
+/* Repeat the first of `n` values of `size` bytes, by copying what is there already. */
+static void repeat(uint8_t *values, size_t size, uint32_t n)
+{
+    const size_t end = size * n;
+    size_t done = size;
+
+    while (done < end) {
+        const size_t take = done < end - done ? done : end - done;
+        memcpy(values + done, values, take);
+        done += take;
+    }
+}
+
+static varve_status fill_bytes(struct varve_result *result, struct varve_result_column *column,
+                               struct varve_span bytes, uint32_t n, varve_error *err)
+{
+    uint32_t *offsets = column->offsets + result->rows;
+    const uint32_t at = offsets[0];
+    const varve_status rc = reserve_bytes(result, column, at, bytes.size * n, err);
+
+    if (rc < 0 || n == 0)
+        return rc;
+    for (uint32_t k = 1; k <= n; k++)
+        offsets[k] = at + k * (uint32_t)bytes.size;
+    if (bytes.size > 0) {
+        memcpy(column->values + at, bytes.data, bytes.size);
+        repeat(column->values + at, bytes.size, n);
+    }
+    return VARVE_OK;
+}
+
 varve_status varve_result_fill(struct varve_result *result, uint32_t i, const varve_value *value,
                                uint32_t n, varve_error *err)
 {
@@ -256,16 +287,9 @@ varve_status varve_result_fill(struct varve_result *result, uint32_t i, const va
 
     assert(n <= result->capacity - row);
     set_valid(column, row, n);
-    if (column->phys == VARVE_PHYS_BYTES) {
-        const size_t size = value->as.bytes.size;
-        const varve_status rc = reserve_bytes(result, column, column->offsets[row], size * n, err);
-        for (uint32_t k = 0; rc == VARVE_OK && k < n; k++) {
-            if (size > 0)
-                memcpy(column->values + column->offsets[row + k], value->as.bytes.data, size);
-            column->offsets[row + k + 1] = column->offsets[row + k] + (uint32_t)size;
-        }
-        return rc;
-    }
+    if (column->phys == VARVE_PHYS_BYTES)
+        return fill_bytes(result, column,
+                          varve_span_of(value->as.bytes.data, value->as.bytes.size), n, err);
     if (n == 0)
         return VARVE_OK;
     store(column, row, value);
@@ -274,8 +298,7 @@ varve_status varve_result_fill(struct varve_result *result, uint32_t i, const va
             store(column, row + k, value);
         return VARVE_OK;
     }
-    for (uint32_t k = 1; k < n; k++)
-        memcpy(column->values + (row + k) * width, column->values + row * width, width);
+    repeat(column->values + row * width, width, n);
     return VARVE_OK;
 }
 

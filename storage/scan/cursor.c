@@ -15,7 +15,7 @@
 #include <fenv.h>
 #endif
 
-#define ARENA_BLOCK 8192u
+#define ARENA_BLOCK 28672u /* a cursor of some ten columns, and a short batch of them */
 #define TICK_ROWS 65536u
 
 /* -------------------------------------------------------------------------- Floating-point mode */
@@ -136,8 +136,8 @@ static void cursor_free(varve_cursor *cursor)
     varve_merge_free(cursor->merge);
     varve_groups_free(cursor->groups);
     varve_result_free(&cursor->result);
-    varve_arena_free(&cursor->arena);
-    varve_free(cursor->heap, cursor, sizeof *cursor);
+    struct varve_arena arena = cursor->arena; /* not from what it frees */
+    varve_arena_free(&arena);
 }
 
 /* Sources whose rows all lie outside the range need not be asked. Their close is still ours. */
@@ -172,7 +172,6 @@ static varve_status cursor_init(varve_cursor *cursor, const struct varve_scan_in
         schema->columns[schema->time_column].descending)
         cursor->reverse = !cursor->reverse;
     varve_scan_time_range(scan, input->floor, &cursor->first, &cursor->last);
-    varve_arena_init(&cursor->arena, cursor->heap, ARENA_BLOCK);
     atomic_init(&cursor->canceled, false);
     cursor->key_values =
         varve_cursor_memory(cursor, schema->n_partition, sizeof *cursor->key_values);
@@ -193,16 +192,17 @@ static varve_status cursor_open(struct varve_heap *heap, const struct varve_scan
                                 const varve_scan *scan, body_init_fn body,
                                 varve_cursor **ret_cursor, varve_error *err)
 {
-    const float_mode mode = float_mode_enter();
-    varve_cursor *cursor = varve_alloc_zero(heap, 1, sizeof *cursor);
-    varve_status rc = VARVE_OK;
+    struct varve_arena arena;
 
-    if (cursor == NULL) {
-        rc = varve_error_nomem(err, "a cursor");
-    } else {
-        cursor->heap = heap;
-        rc = cursor_init(cursor, input, scan, body, err);
-    }
+    varve_arena_init(&arena, heap, ARENA_BLOCK);
+    varve_cursor *cursor = varve_arena_alloc(&arena, sizeof *cursor, _Alignof(varve_cursor));
+    if (cursor == NULL)
+        return varve_error_nomem(err, "a cursor");
+    memset(cursor, 0, sizeof *cursor);
+    cursor->heap = heap;
+    cursor->arena = arena;
+    const float_mode mode = float_mode_enter();
+    const varve_status rc = cursor_init(cursor, input, scan, body, err);
     float_mode_leave(&mode);
     if (rc < 0) {
         cursor_free(cursor);

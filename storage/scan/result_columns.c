@@ -3,7 +3,7 @@
  *
  * All buffers of a fixed size per row lie in one slab, each 64-byte aligned and padded; only bytes
  * of text have memory of their own. Slots of null rows are zero. The first batches of a cursor are
- * small, so that a short answer touches little memory.
+ * small, so that a short answer touches little memory, and the first lies in the cursor's arena.
  */
 #include "storage/scan/scan_int.h"
 
@@ -11,12 +11,15 @@
 
 #define ALIGN 64u
 #define ROWS_FIRST 128u
+#define ARENA_MOST 16384u    /* a slab of the first batch; larger ones are the heap's */
+#define BYTES_FIRST 1024u    /* text of a column */
 #define BYTES_MAX (8u << 20) /* of one text column in a batch, unless a single row has more */
 
 varve_status varve_result_init(struct varve_result *result, varve_cursor *cursor,
                                uint32_t n_columns, varve_error *err)
 {
     result->heap = cursor->heap;
+    result->arena = &cursor->arena;
     result->n_columns = n_columns;
     result->columns = varve_cursor_memory(cursor, n_columns, sizeof *result->columns);
     result->views = varve_cursor_memory(cursor, n_columns, sizeof *result->views);
@@ -47,7 +50,7 @@ void varve_result_define(struct varve_result *result, uint32_t i, const char *na
 void varve_result_free(struct varve_result *result)
 {
     for (uint32_t i = 0; i < result->n_columns && result->columns != NULL; i++)
-        if (result->columns[i].bytes_capacity > 0)
+        if (result->columns[i].bytes_owned)
             varve_free_aligned(result->heap, result->columns[i].values,
                                result->columns[i].bytes_capacity, ALIGN);
     if (result->slab != NULL)
@@ -94,6 +97,25 @@ static size_t cut(struct varve_result *result, uint8_t *slab, uint32_t rows)
     return at;
 }
 
+static varve_status make_slab(struct varve_result *result, uint32_t capacity, varve_error *err)
+{
+    const size_t cells = cut(result, NULL, capacity);
+    const size_t size = cells == 0 ? ALIGN : cells;
+    const bool first = result->capacity == 0 && size <= ARENA_MOST;
+    uint8_t *slab = first ? varve_arena_alloc(result->arena, size, ALIGN)
+                          : varve_alloc_aligned(result->heap, size, ALIGN);
+
+    if (slab == NULL)
+        return varve_error_nomem(err, "the rows of a result");
+    if (result->slab != NULL)
+        varve_free_aligned(result->heap, result->slab, result->slab_size, ALIGN);
+    result->slab = first ? NULL : slab;
+    result->slab_size = size;
+    result->capacity = capacity;
+    cut(result, slab, capacity);
+    return VARVE_OK;
+}
+
 varve_status varve_result_begin(struct varve_result *result, uint32_t rows, varve_error *err)
 {
     uint32_t capacity = result->capacity;
@@ -106,16 +128,9 @@ varve_status varve_result_begin(struct varve_result *result, uint32_t rows, varv
             capacity = VARVE_VECTOR_ROWS;
     }
     if (capacity != result->capacity) {
-        const size_t size = cut(result, NULL, capacity);
-        uint8_t *slab = varve_alloc_aligned(result->heap, size == 0 ? ALIGN : size, ALIGN);
-        if (slab == NULL)
-            return varve_error_nomem(err, "the rows of a result");
-        if (result->slab != NULL)
-            varve_free_aligned(result->heap, result->slab, result->slab_size, ALIGN);
-        result->slab = slab;
-        result->slab_size = size == 0 ? ALIGN : size;
-        result->capacity = capacity;
-        cut(result, slab, capacity);
+        const varve_status rc = make_slab(result, capacity, err);
+        if (rc < 0)
+            return rc;
     }
     result->rows = 0;
     result->full = false;
@@ -152,18 +167,23 @@ static varve_status reserve_bytes(struct varve_result *result, struct varve_resu
 
     if (need <= column->bytes_capacity)
         return VARVE_OK;
-    size_t capacity = column->bytes_capacity < 4096 ? 4096 : 2 * column->bytes_capacity;
+    const bool first = column->bytes_capacity == 0 && need <= BYTES_FIRST;
+    size_t capacity = first ? BYTES_FIRST : 4 * BYTES_FIRST;
+    if (capacity < 2 * column->bytes_capacity)
+        capacity = 2 * column->bytes_capacity;
     if (capacity < need)
         capacity = need;
-    uint8_t *fresh = varve_alloc_aligned(result->heap, capacity, ALIGN);
+    uint8_t *fresh = first ? varve_arena_alloc(result->arena, capacity, ALIGN)
+                           : varve_alloc_aligned(result->heap, capacity, ALIGN);
     if (fresh == NULL)
         return varve_error_nomem(err, "the text of a result");
     if (used > 0)
         memcpy(fresh, column->values, used);
-    if (column->bytes_capacity > 0)
+    if (column->bytes_owned)
         varve_free_aligned(result->heap, column->values, column->bytes_capacity, ALIGN);
     column->values = fresh;
     column->bytes_capacity = capacity;
+    column->bytes_owned = !first;
     return VARVE_OK;
 }
 
@@ -288,8 +308,8 @@ varve_status varve_result_fill(struct varve_result *result, uint32_t i, const va
     assert(n <= result->capacity - row);
     set_valid(column, row, n);
     if (column->phys == VARVE_PHYS_BYTES)
-        return fill_bytes(result, column,
-                          varve_span_of(value->as.bytes.data, value->as.bytes.size), n, err);
+        return fill_bytes(result, column, varve_span_of(value->as.bytes.data, value->as.bytes.size),
+                          n, err);
     if (n == 0)
         return VARVE_OK;
     store(column, row, value);

@@ -3,8 +3,9 @@
  *
  *     partition_walk -> merge -> live_rows -> row_filter -> scan_rows | group_fold -> result_columns
  *
- * Everything whose size follows from the question alone lies in the cursor's arena; what grows with
- * the data (text of a batch, groups) is asked of the heap.
+ * Everything whose size follows from the question alone lies in the cursor's arena, with the cursor
+ * itself and the buffers of a first, short batch; what grows with the data (later batches, much text,
+ * groups) is asked of the heap.
  */
 #ifndef VARVE_SCAN_SCAN_INT_H
 #define VARVE_SCAN_SCAN_INT_H
@@ -109,16 +110,18 @@ struct varve_result_column {
     uint32_t *offsets;
     int8_t *scales;
     size_t bytes_capacity; /* BYTES: of values */
+    bool bytes_owned;      /* they are the heap's */
 };
 
 /* Up to 1,024 rows in Arrow's layout. Capacity grows from batch to batch. */
 struct varve_result {
     struct varve_heap *heap;
+    struct varve_arena *arena; /* of the first batch's buffers */
     uint32_t n_columns;
     uint32_t rows;
     uint32_t capacity;
-    bool full; /* by bytes, not by rows */
-    uint8_t *slab;
+    bool full;     /* by bytes, not by rows */
+    uint8_t *slab; /* the heap's, or NULL */
     size_t slab_size;
     struct varve_result_column *columns;
     varve_column_view *views;
@@ -181,7 +184,7 @@ struct varve_groups;
 
 struct varve_cursor {
     struct varve_heap *heap;
-    struct varve_arena arena;
+    struct varve_arena arena; /* the cursor itself, and what is as large as the question */
     const struct varve_schema *schema;
     struct varve_scan_input input; /* `sources` is the cursor's array */
     varve_scan scan;               /* a copy with every field the library knows */

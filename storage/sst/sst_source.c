@@ -18,23 +18,16 @@
 #include "index/zone_map.h"
 #include "storage/base/arena.h"
 #include "storage/sst/exception_list.h"
+#include "storage/sst/scratch_memory.h"
 #include "storage/sst/sst_int.h"
 #include "storage/sst/text_dictionary.h"
 
-#define ALIGN 64u
+#define ALIGN 64u /* of text: what is read behind its end */
 #define WINDOW_BYTES (4u << 20)
 #define NOWHERE UINT32_MAX
 #define RESTART_ROWS 128u /* what a block decodes rows from begins at such a row */
 
-/* A growing array of scratch memory, 64-byte aligned and padded. Small ones lie in the source's arena,
- * so that a slice costs one allocation and not one a buffer. */
-struct scratch {
-    void *data;
-    size_t size;
-};
-
-#define SCRATCH_SMALL 2048u
-#define ARENA_BLOCK 8192u
+#define ARENA_BLOCK 24576u /* a source of some ten columns, and a slice of them */
 
 struct slot {
     struct varve_cache_entry *entry; /* of the current block, or NULL */
@@ -48,20 +41,20 @@ struct slot {
     uint32_t window_end;
     uint64_t window_offset;
     size_t window_size;
-    struct scratch window;
+    struct varve_scratch window;
     struct varve_cache_entry *dictionary;
     uint32_t dictionary_id;
     uint32_t decoded_group; /* what the buffers hold; NOWHERE: nothing */
     uint32_t decoded_vector;
     uint32_t decoded_row;
     uint32_t decoded_n;
-    struct scratch values;
-    struct scratch offsets;
-    struct scratch scales;
-    struct scratch live;
-    struct scratch deleted;
+    struct varve_scratch values;
+    struct varve_scratch offsets;
+    struct varve_scratch scales;
+    struct varve_scratch live;
+    struct varve_scratch deleted;
     struct varve_buffer text;
-    struct scratch zones; /* struct varve_zone of every vector of zones_group */
+    struct varve_scratch zones; /* struct varve_zone of every vector of zones_group */
     uint32_t zones_group;
     bool has_zones;
 };
@@ -70,12 +63,11 @@ struct sst_source {
     struct varve_source base;
     struct varve_sst *sst;
     struct varve_heap *heap;
-    struct varve_arena arena; /* small scratch memory */
-    struct varve_directory_cursor cursor;
-    bool reverse;         /* of the last seek */
-    uint64_t next;        /* ordinal of the next partition; in reverse, plus one */
-    uint64_t last_opened; /* ordinal of the partition opened before */
-    bool walking;         /* partitions are opened one after the other */
+    struct varve_arena arena; /* the source itself, slots, small scratch memory */
+    bool reverse;             /* of the last seek */
+    uint64_t next;            /* ordinal of the next partition; in reverse, plus one */
+    uint64_t last_opened;     /* ordinal of the partition opened before */
+    bool walking;             /* partitions are opened one after the other */
 
     /* The partition that is open. */
     uint64_t ordinal;
@@ -104,9 +96,12 @@ struct sst_source {
 
     struct slot *slots; /* VARVE_STREAM_TIME .. ORDINAL, then one a column */
     uint32_t n_slots;
-    struct scratch exceptions;
-    struct scratch numbers; /* int64_t */
-    struct scratch vector_rows;
+    struct varve_scratch exceptions;
+    struct varve_scratch numbers; /* int64_t */
+    struct varve_scratch vector_rows;
+
+    /* Not zeroed at birth. */
+    struct varve_directory_cursor cursor;
     uint8_t key[VARVE_KEY_BYTES_MAX + 1];
 };
 
@@ -117,31 +112,9 @@ static varve_status no_memory(varve_error *err)
     return varve_error_nomem(err, "reading a file");
 }
 
-static void scratch_free(struct sst_source *s, struct scratch *scratch)
+static bool grow(struct sst_source *s, struct varve_scratch *scratch, size_t size)
 {
-    if (scratch->size > SCRATCH_SMALL)
-        varve_free_aligned(s->heap, scratch->data, scratch->size, ALIGN);
-    *scratch = (struct scratch){.size = 0};
-}
-
-static bool grow(struct sst_source *s, struct scratch *scratch, size_t size)
-{
-    const size_t need = (size + 2 * ALIGN - 1) & ~(size_t)(ALIGN - 1);
-
-    if (scratch->size >= need)
-        return true;
-    /* What the arena gives does not come back before the end: a second, larger piece is not small. */
-    const bool small = scratch->size == 0 && need <= SCRATCH_SMALL;
-    const size_t bytes = small || need > SCRATCH_SMALL ? need : SCRATCH_SMALL + ALIGN;
-    void *data = small ? varve_arena_alloc(&s->arena, bytes, ALIGN)
-                       : varve_alloc_aligned(s->heap, bytes, ALIGN);
-    if (data == NULL)
-        return false;
-    memset(data, 0, bytes);
-    scratch_free(s, scratch);
-    scratch->data = data;
-    scratch->size = bytes;
-    return true;
+    return varve_scratch_grow(scratch, &s->arena, size);
 }
 
 /* ---------------------------------------------------------------------------------- Partitions */
@@ -408,7 +381,9 @@ static uint8_t lane_of(const struct sst_source *s, uint32_t slot, bool coded)
     case VARVE_STREAM_MARKER:
         return VARVE_LANE_I8;
     default:
-        return coded ? (uint8_t)VARVE_LANE_I32 : s->sst->schema->phys[slot - FIXED_SLOTS];
+        return coded && s->sst->schema->phys[slot - FIXED_SLOTS] == VARVE_PHYS_BYTES
+                   ? (uint8_t)VARVE_LANE_I32
+                   : s->sst->schema->phys[slot - FIXED_SLOTS];
     }
 }
 
@@ -525,6 +500,19 @@ static varve_status slot_bytes(struct sst_source *s, struct slot *slot,
     return VARVE_OK;
 }
 
+/* Open the block in slot->bytes. Codes into a dictionary are taken only where codes are meant. */
+static varve_status slot_open(struct sst_source *s, struct slot *slot, uint8_t lane,
+                              varve_error *err)
+{
+    const varve_status rc =
+        varve_block_open(slot->bytes, lane, s->index->vectors[s->vector].rows, &slot->block, err);
+
+    if (rc == VARVE_OK && slot->block.lane != lane)
+        return varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET,
+                               "a vector of another type than its column");
+    return rc;
+}
+
 /* Make the slot hold the block of the current vector. */
 static varve_status slot_load(struct sst_source *s, uint32_t number, varve_error *err)
 {
@@ -545,8 +533,7 @@ static varve_status slot_load(struct sst_source *s, uint32_t number, varve_error
         varve_status rc = slot_bytes(s, slot, blocks, err);
 
         if (rc == VARVE_OK && number != VARVE_STREAM_EXCEPTIONS)
-            rc = varve_block_open(slot->bytes, lane_of(s, number, b->dictionary != 0),
-                                  s->index->vectors[s->vector].rows, &slot->block, err);
+            rc = slot_open(s, slot, lane_of(s, number, b->dictionary != 0), err);
         if (rc < 0) {
             slot_drop(s, slot);
             return varve_sst_blame(s->sst, b->offset, rc, err);
@@ -1119,30 +1106,29 @@ varve_status varve_sst_source_zone(struct varve_source *source, uint32_t column,
 static void source_close(struct varve_source *source)
 {
     struct sst_source *s = source_of(source);
+    struct varve_arena arena = s->arena; /* not from what it frees */
 
-    for (uint32_t i = 0; s->slots != NULL && i < s->n_slots; i++) {
+    for (uint32_t i = 0; i < s->n_slots; i++) {
         struct slot *slot = &s->slots[i];
 
         slot_drop(s, slot);
         varve_cache_release(s->sst->cache, slot->dictionary);
-        scratch_free(s, &slot->window);
-        scratch_free(s, &slot->values);
-        scratch_free(s, &slot->offsets);
-        scratch_free(s, &slot->scales);
-        scratch_free(s, &slot->live);
-        scratch_free(s, &slot->deleted);
-        scratch_free(s, &slot->zones);
+        varve_scratch_free(&slot->window, s->heap);
+        varve_scratch_free(&slot->values, s->heap);
+        varve_scratch_free(&slot->offsets, s->heap);
+        varve_scratch_free(&slot->scales, s->heap);
+        varve_scratch_free(&slot->live, s->heap);
+        varve_scratch_free(&slot->deleted, s->heap);
+        varve_scratch_free(&slot->zones, s->heap);
         varve_buffer_free(&slot->text);
     }
-    varve_free(s->heap, s->slots, s->n_slots * sizeof *s->slots);
-    scratch_free(s, &s->exceptions);
-    scratch_free(s, &s->numbers);
-    scratch_free(s, &s->vector_rows);
-    varve_arena_free(&s->arena);
+    varve_scratch_free(&s->exceptions, s->heap);
+    varve_scratch_free(&s->numbers, s->heap);
+    varve_scratch_free(&s->vector_rows, s->heap);
     index_drop(s);
     varve_directory_cursor_close(&s->cursor);
     varve_sst_unref(s->sst);
-    varve_free(s->heap, s, sizeof *s);
+    varve_arena_free(&arena);
 }
 
 static const struct varve_source_ops source_ops = {
@@ -1160,18 +1146,22 @@ static const struct varve_source_ops source_ops = {
 varve_status varve_sst_source_open(struct varve_sst *sst, struct varve_heap *heap,
                                    struct varve_source **ret_source, varve_error *err)
 {
-    struct sst_source *s = varve_alloc_zero(heap, 1, sizeof *s);
+    const uint32_t n_slots = FIXED_SLOTS + sst->schema->n_columns;
+    struct varve_arena arena;
 
-    if (s == NULL)
-        return no_memory(err);
-    s->heap = heap;
-    varve_arena_init(&s->arena, heap, ARENA_BLOCK);
-    s->n_slots = FIXED_SLOTS + sst->schema->n_columns;
-    s->slots = varve_alloc_zero(heap, s->n_slots, sizeof *s->slots);
-    if (s->slots == NULL) {
-        varve_free(heap, s, sizeof *s);
+    varve_arena_init(&arena, heap, ARENA_BLOCK);
+    struct sst_source *s = varve_arena_alloc(&arena, sizeof *s, _Alignof(struct sst_source));
+    struct slot *slots = varve_arena_alloc(&arena, n_slots * sizeof *slots, _Alignof(struct slot));
+    if (s == NULL || slots == NULL) {
+        varve_arena_free(&arena);
         return no_memory(err);
     }
+    memset(s, 0, offsetof(struct sst_source, cursor));
+    memset(slots, 0, n_slots * sizeof *slots);
+    s->heap = heap;
+    s->arena = arena;
+    s->slots = slots;
+    s->n_slots = n_slots;
     for (uint32_t i = 0; i < s->n_slots; i++) {
         s->slots[i].group = s->slots[i].window_group = NOWHERE;
         s->slots[i].decoded_group = s->slots[i].zones_group = NOWHERE;

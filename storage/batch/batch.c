@@ -1,5 +1,5 @@
 /*
- * batch.c - the life of a batch, rows put one by one, sealing.
+ * batch.c - the life of a batch, rows put one by one (the long way), sealing.
  */
 #include "storage/base/vec.h"
 #include "storage/batch/batch_int.h"
@@ -28,6 +28,7 @@ static void section_free(struct varve_heap *heap, struct varve_batch_section *se
 {
     varve_rows_builder_free(&section->rows);
     varve_key_set_free(&section->keys);
+    varve_plain_cells_free(heap, section->schema, section->plain);
     varve_free(heap, section->part, section->part_capacity * sizeof *section->part);
     varve_free(heap, section->runs, section->runs_capacity * sizeof *section->runs);
     varve_schema_unref(section->schema);
@@ -98,8 +99,11 @@ static varve_status section_create(varve_batch *batch, const struct varve_schema
     struct varve_batch_section *section = varve_alloc_zero(batch->heap, 1, sizeof *section);
     if (section == NULL)
         return varve_error_nomem(err, "a batch");
-    const varve_status rc = varve_rows_builder_init(&section->rows, batch->heap, schema, NULL, err);
+    varve_status rc = varve_plain_cells_create(batch->heap, schema, &section->plain, err);
+    if (rc == VARVE_OK)
+        rc = varve_rows_builder_init(&section->rows, batch->heap, schema, NULL, err);
     if (rc < 0) {
+        varve_plain_cells_free(batch->heap, schema, section->plain);
         varve_free(batch->heap, section, sizeof *section);
         return rc;
     }
@@ -526,6 +530,8 @@ varve_status varve_batch_add_row(varve_batch *batch, const struct varve_schema *
     varve_status rc = varve_batch_put_begin(batch, schema, put, max_wt, &plan, err);
     if (rc < 0)
         return rc;
+    if (varve_batch_put_plain_row(batch, &plan, values, n))
+        return VARVE_OK;
     rc = put_row(batch, &plan, values, n, err);
     if (rc < 0)
         varve_batch_put_abandon(batch);

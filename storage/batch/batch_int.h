@@ -47,6 +47,22 @@ uint32_t varve_cells_check(const struct varve_schema *schema, uint32_t column,
 
 /* ----------------------------------------------------------------------------------- The batch */
 
+/* What a value of a column is that can be compared and stored as it stands (plain_row.c). */
+struct varve_plain_cell {
+    uint32_t mask; /* what counts of a value's type, presence, scale and unit, as they stand */
+    uint32_t head; /* and what it is */
+    uint32_t head_with_unit; /* or this, for a timestamp that says its unit */
+    bool narrow;             /* stored in four bytes */
+    int64_t least;
+    uint64_t span; /* the greatest less the least */
+};
+
+/* One for each column of the schema; NULL if some column has values that are not plain. */
+varve_status varve_plain_cells_create(struct varve_heap *heap, const struct varve_schema *schema,
+                                      struct varve_plain_cell **ret_cells, varve_error *err);
+void varve_plain_cells_free(struct varve_heap *heap, const struct varve_schema *schema,
+                            struct varve_plain_cell *cells);
+
 struct varve_row_run { /* section rows from `first` on are batch rows from `batch_row` on */
     uint32_t first;
     uint64_t batch_row;
@@ -56,7 +72,8 @@ struct varve_batch_section {
     struct varve_schema *schema; /* a reference */
     struct varve_rows_builder rows;
     struct varve_key_set keys;
-    uint32_t *part; /* meaningful once there is more than one key */
+    struct varve_plain_cell *plain; /* or NULL */
+    uint32_t *part;                 /* meaningful once there is more than one key */
     size_t part_capacity;
     struct varve_row_run *runs;
     size_t runs_capacity;
@@ -103,6 +120,9 @@ varve_status varve_batch_put_measure(varve_batch *batch, struct varve_put_plan *
 /* Room for `n` rows in everything but text. */
 varve_status varve_batch_put_reserve(varve_batch *batch, struct varve_put_plan *plan, uint32_t n,
                                      varve_error *err);
+/* Put a row that is like others before it. False: it is not, and nothing is changed. */
+bool varve_batch_put_plain_row(varve_batch *batch, struct varve_put_plan *plan,
+                               const varve_value *values, uint32_t n);
 /* Fill in stamps and markers of `n` rows whose cells are written, and count them. */
 void varve_batch_put_end(varve_batch *batch, const struct varve_put_plan *plan, uint32_t n);
 

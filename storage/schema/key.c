@@ -308,6 +308,54 @@ varve_status varve_key_encode(const struct varve_schema *schema, const varve_val
     return VARVE_OK;
 }
 
+/* ----------------------------------------------------------------------------------- Compare */
+
+/* Whether the reader goes on with the encoding of text or a blob that has no zero byte. */
+static bool is_plain_bytes(struct varve_reader *in, const varve_value *value)
+{
+    const uint8_t *data = value->as.bytes.data;
+    const size_t size = value->as.bytes.size;
+    const struct varve_span bytes = varve_read_bytes(in, size);
+
+    if (in->failed || (size > 0 && data == NULL))
+        return false;
+    for (size_t i = 0; i < size; i++)
+        if (data[i] != bytes.data[i] || data[i] == 0)
+            return false;
+    return varve_read_u16(in) == 0;
+}
+
+/* Whether the reader goes on with the encoding of the value. Text that equals a key's is as valid. */
+static bool is_next(struct varve_reader *in, const struct varve_schema *schema, uint32_t column,
+                    const varve_value *value)
+{
+    const varve_column_info *info = &schema->columns[column];
+    uint8_t fixed[16];
+
+    if (value->presence != VARVE_SET || value->type != info->type)
+        return false;
+    if (value->type == VARVE_TEXT || value->type == VARVE_BLOB)
+        return is_plain_bytes(in, value);
+    if (varve_schema_check_value(schema, column, value, NULL) < 0)
+        return false;
+    const size_t size = encode_fixed(fixed, info, value);
+    const struct varve_span bytes = varve_read_bytes(in, size);
+    return !in->failed && memcmp(fixed, bytes.data, size) == 0;
+}
+
+bool varve_key_is(const struct varve_schema *schema, const varve_value *values,
+                  struct varve_span key)
+{
+    struct varve_reader in = varve_reader_of(key);
+
+    if (varve_read_u8(&in) != VARVE_ROW_KIND_ORDINARY)
+        return false;
+    for (uint32_t i = 0; i < schema->n_partition; i++)
+        if (!is_next(&in, schema, i, &values[i]))
+            return false;
+    return !in.failed && varve_reader_left(&in) == 0;
+}
+
 /* ------------------------------------------------------------------------------------ Decode */
 
 /* Undo append_bytes() into `scratch`; false when there is no terminator or a lone zero. */

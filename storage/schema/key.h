@@ -30,6 +30,11 @@ void varve_key_append(struct varve_buffer *out, const varve_column_info *column,
 varve_status varve_key_encode(const struct varve_schema *schema, const varve_value *values,
                               struct varve_buffer *out, varve_error *err);
 
+/* True only if varve_key_encode() would make `key`, which it has made before, of `values`; false also
+ * where that would take a closer look (text with a zero byte). Appends and allocates nothing. */
+bool varve_key_is(const struct varve_schema *schema, const varve_value *values,
+                  struct varve_span key);
+
 /*
  * The values of a partition key. Text and blobs point into `scratch` (at least key.size bytes).
  * Total: ECORRUPT on bytes that varve_key_encode() cannot have made.

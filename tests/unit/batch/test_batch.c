@@ -1,5 +1,5 @@
 /*
- * test_batch.c - batch.c, batch_columns.c, batch_settle.c, key_set.c and cells_check.c.
+ * test_batch.c - batch.c, plain_row.c, batch_columns.c, batch_settle.c, key_set.c and cells_check.c.
  *
  * Method: random rows are put, one by one or as columns, and noted in a model that is a plain list;
  * after sealing, the section and what its payload decodes to must both be that list.
@@ -180,18 +180,27 @@ static void rig_close(struct rig *rig)
 
 /* ----------------------------------------------------------------------------------- Rows in */
 
-START_TEST(rows_put_one_by_one_are_the_models_rows)
+/* Nothing but numbers behind the key, so that rows without nulls go the short way. */
+static const char numbers_table[] =
+    "CREATE TABLE n (k text, k2 int, ts timestamp, c int, v bigint, d decimal(9,2), "
+    "e decimal(18,6), f double, g int, PRIMARY KEY ((k, k2), ts, c))";
+
+START_TEST(rows_put_one_by_one_are_the_models_rows) /* loop test: _i is size and table */
 {
     static const uint32_t sizes[] = {1, 2, 8, 9, 64, 300, 1030};
+    const uint32_t size = sizes[_i % 7];
     struct rig rig;
-    rig_open(&rig, row_table_all_types, (uint64_t)_i + 1);
+    rig_open(&rig, _i < 7 ? row_table_all_types : numbers_table, (uint64_t)_i + 1);
     for (int round = 0; round < 2; round++) { /* the second time in memory kept by clear */
         varve_value values[COLUMNS_MAX];
         rig.model.n = 0;
-        for (uint32_t i = 0; i < sizes[_i]; i++) {
+        for (uint32_t i = 0; i < size; i++) {
             varve_put put = {0};
-            random_values(rig.schema, &rig.rng, values, true);
-            values[1].as.i64 = (int64_t)varve_rng_below(&rig.rng, 1 + sizes[_i] / 4);
+            random_values(rig.schema, &rig.rng, values, i % 8 < 2);
+            values[rig.schema->time_column].as.i64 =
+                (int64_t)varve_rng_below(&rig.rng, 1 + size / 4);
+            if (varve_rng_below(&rig.rng, 2) == 0)
+                values[rig.schema->time_column].unit = 0;
             if (varve_rng_below(&rig.rng, 4) == 0)
                 put.flags |= VARVE_PUT_UPDATE;
             if (varve_rng_below(&rig.rng, 6) == 0)
@@ -204,7 +213,7 @@ START_TEST(rows_put_one_by_one_are_the_models_rows)
                       (put.flags & VARVE_PUT_WRITE_TIME) != 0 ? put.write_time : VARVE_WT_COMMIT,
                       (put.flags & VARVE_PUT_UPDATE) == 0);
         }
-        ck_assert_uint_eq(varve_batch_rows(rig.batch), sizes[_i]);
+        ck_assert_uint_eq(varve_batch_rows(rig.batch), size);
         check_sealed(rig.batch, &rig.model, &rig.h.heap);
         check_sealed(rig.batch, &rig.model, &rig.h.heap); /* again: nothing changes */
         varve_batch_clear(rig.batch);
@@ -536,6 +545,59 @@ START_TEST(refused_rows_change_nothing)
 }
 END_TEST
 
+/* A bad number is refused wherever the row goes: first of its section, or like the one before. */
+START_TEST(refused_numbers_change_nothing)
+{
+    struct rig rig;
+    rig_open(&rig, numbers_table, 1);
+    const varve_value good[9] = {{.type = VARVE_TEXT, .as.bytes = {"k", 1}},
+                                 {.type = VARVE_INT, .as.i64 = 7},
+                                 {.type = VARVE_TIMESTAMP, .as.i64 = 5},
+                                 {.type = VARVE_INT, .as.i64 = INT32_MIN},
+                                 {.type = VARVE_BIGINT, .as.i64 = INT64_MIN},
+                                 {.type = VARVE_DECIMAL, .scale = 2, .as.i64 = 999999999},
+                                 {.type = VARVE_DECIMAL, .scale = 6, .as.i64 = -5},
+                                 {.type = VARVE_DOUBLE, .as.f64 = -1.5},
+                                 {.type = VARVE_INT, .as.i64 = INT32_MAX}};
+    const struct {
+        uint32_t column;
+        varve_value value;
+    } bad[] = {
+        {1, {.type = VARVE_INT, .as.i64 = 7 + (INT64_C(1) << 32)}},
+        {1, {.type = VARVE_BIGINT, .as.i64 = 7}},
+        {2, {.type = VARVE_TIMESTAMP, .presence = VARVE_NULL}},
+        {2, {.type = VARVE_TIMESTAMP, .unit = VARVE_NANOSECONDS, .as.i64 = 5}},
+        {2, {.type = VARVE_BIGINT, .as.i64 = 5}},
+        {3, {.type = VARVE_INT, .as.i64 = INT64_C(1) << 31}},
+        {3, {.type = VARVE_INT, .presence = VARVE_UNSET}},
+        {4, {.type = VARVE_INT, .as.i64 = 5}},
+        {5, {.type = VARVE_DECIMAL, .scale = 2, .as.i64 = 1000000000}},
+        {5, {.type = VARVE_DECIMAL, .scale = 2, .as.i64 = -1000000000}},
+        {5, {.type = VARVE_DECIMAL, .scale = 3, .as.i64 = 1}},
+        {6, {.type = VARVE_DECIMAL, .scale = 6, .as.i64 = INT64_C(1000000000000000000)}},
+        {7, {.type = VARVE_FLOAT, .as.f32 = 1}},
+        {8, {.type = VARVE_INT, .as.i64 = INT32_MIN - INT64_C(1)}},
+    };
+    for (int had = 0; had < 3; had++) {
+        const uint64_t rows = varve_batch_rows(rig.batch), bytes = varve_batch_bytes(rig.batch);
+        for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+            varve_value values[9];
+            varve_error err;
+            memcpy(values, good, sizeof values);
+            values[bad[i].column] = bad[i].value;
+            ck_assert_int_eq(
+                varve_batch_add_row(rig.batch, rig.schema, values, 9, NULL, NO_LIMIT, &err),
+                VARVE_ETYPE);
+            ck_assert_int_eq(err.status, VARVE_ETYPE);
+            check_unchanged(&rig, rows, bytes, had == 0 ? 0 : 1);
+        }
+        ck_assert_int_eq(varve_batch_add_row(rig.batch, rig.schema, good, 9, NULL, 0, NULL),
+                         VARVE_OK);
+    }
+    rig_close(&rig);
+}
+END_TEST
+
 START_TEST(refused_columns_change_nothing_and_name_the_row)
 {
     struct rig rig;
@@ -729,13 +791,14 @@ int main(void)
     Suite *suite = suite_create("batch");
     TCase *tc = tcase_create("batch");
     tcase_set_timeout(tc, 60);
-    tcase_add_loop_test(tc, rows_put_one_by_one_are_the_models_rows, 0, 7);
+    tcase_add_loop_test(tc, rows_put_one_by_one_are_the_models_rows, 0, 14);
     tcase_add_loop_test(tc, columns_put_the_same_rows_as_rows_do, 0, 12);
     tcase_add_loop_test(tc, keep_first_and_error_treat_a_repeated_key_as_they_say, 0, 3);
     tcase_add_test(tc, row_of_a_refused_batch_counts_all_its_tables);
     tcase_add_loop_test(tc, put_options_are_judged, 0,
                         (int)(sizeof put_kinds / sizeof put_kinds[0]));
     tcase_add_test(tc, refused_rows_change_nothing);
+    tcase_add_test(tc, refused_numbers_change_nothing);
     tcase_add_test(tc, refused_columns_change_nothing_and_name_the_row);
     tcase_add_test(tc, origin_is_checked_and_forgotten_by_clear);
     tcase_add_test(tc, raw_bytes_count_what_was_given);

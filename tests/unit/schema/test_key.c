@@ -528,6 +528,72 @@ START_TEST(decoding_refuses_what_encoding_cannot_make)
 }
 END_TEST
 
+static bool has_zero(const varve_value *value)
+{
+    return (value->type == VARVE_TEXT || value->type == VARVE_BLOB) && value->as.bytes.size > 0 &&
+           memchr(value->as.bytes.data, 0, value->as.bytes.size) != NULL;
+}
+
+/* Two values, the second often the first again or nearly: the comparison is that of the encodings. */
+START_TEST(a_key_is_what_its_values_encode_to) /* loop test: _i is the type */
+{
+    struct failing_allocator memory;
+    struct varve_schema *schema = schema_of_type(types[_i]);
+    struct varve_buffer keys[2];
+    const bool is_text = strcmp(types[_i], "text") == 0 || strcmp(types[_i], "blob") == 0;
+    uint8_t bytes[2][64];
+    struct varve_rng rng;
+    uint32_t same = 0;
+
+    failing_init(&memory, -1);
+    varve_rng_seed(&rng, (uint64_t)_i);
+    varve_buffer_init(&keys[0], &memory.heap);
+    varve_buffer_init(&keys[1], &memory.heap);
+    for (int round = 0; round < 20000; round++) {
+        varve_value values[2];
+        varve_status rc[2];
+        for (int i = 0; i < 2; i++) {
+            values[i] = i == 1 && varve_rng_below(&rng, 2) == 0
+                            ? values[0]
+                            : random_value(&rng, &schema->columns[0], bytes[i]);
+            if (i == 1 && !is_text && varve_rng_below(&rng, 8) == 0)
+                values[i].as.uuid[varve_rng_below(&rng, 8)] ^= 1;
+            varve_buffer_clear(&keys[i]);
+            rc[i] = varve_key_encode(schema, &values[i], &keys[i], NULL);
+        }
+        if (rc[0] < 0)
+            continue;
+        const bool is = varve_key_is(schema, &values[1], varve_buffer_span(&keys[0]));
+        const bool equal = rc[1] == VARVE_OK && keys[0].size == keys[1].size &&
+                           memcmp(keys[0].data, keys[1].data, keys[0].size) == 0;
+        must(is == (equal && !has_zero(&values[1])));
+        same += is;
+    }
+    ck_assert_uint_gt(same, 100);
+    varve_buffer_free(&keys[0]);
+    varve_buffer_free(&keys[1]);
+    varve_schema_free(schema);
+}
+END_TEST
+
+/* A zero byte is escaped by 0xFF: a blob that spells the escape out is another key. */
+START_TEST(escapes_are_not_taken_for_bytes)
+{
+    struct failing_allocator memory;
+    struct varve_schema *schema = schema_of_type("blob");
+    struct varve_buffer key;
+    const varve_value zero = {.type = VARVE_BLOB, .as.bytes = {"a", 2}};
+    const varve_value spelled = {.type = VARVE_BLOB, .as.bytes = {"a\0\xFF", 3}};
+
+    failing_init(&memory, -1);
+    varve_buffer_init(&key, &memory.heap);
+    ck_assert_int_eq(varve_key_encode(schema, &zero, &key, NULL), VARVE_OK);
+    ck_assert(!varve_key_is(schema, &spelled, varve_buffer_span(&key)));
+    varve_buffer_free(&key);
+    varve_schema_free(schema);
+}
+END_TEST
+
 START_TEST(encoding_refuses_bad_values_and_appends_nothing)
 {
     struct failing_allocator memory;
@@ -631,6 +697,8 @@ int main(void)
     tcase_add_test(tcase, serialised_order_is_unsigned);
     tcase_add_test(tcase, serialised_bare_decimals_compare_scale_then_mantissa);
     tcase_add_test(tcase, decoding_refuses_what_encoding_cannot_make);
+    tcase_add_loop_test(tcase, a_key_is_what_its_values_encode_to, 0, (int)TYPES);
+    tcase_add_test(tcase, escapes_are_not_taken_for_bytes);
     tcase_add_test(tcase, encoding_refuses_bad_values_and_appends_nothing);
     tcase_add_test(tcase, encoding_survives_every_failed_allocation);
     tcase_add_test(tcase, golden_bytes_have_not_changed);

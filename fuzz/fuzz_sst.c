@@ -197,7 +197,7 @@ static varve_status read_all(struct varve_sst *sst, struct varve_heap *heap)
             rows += piece.rows;
             uint32_t begin = 0, end = 0;
             rc = source->ops->bounds(source, 0, piece.first_time / 2 + piece.last_time / 2,
-                                     piece.last_time / 4 * 3, &begin, &end, NULL);
+                                     piece.last_time / 4 * 3, NULL, &begin, &end, NULL);
             if (rc == VARVE_OK && (begin > piece.rows || end > piece.rows))
                 abort();
             if (rc == VARVE_OK)

@@ -88,10 +88,12 @@ struct varve_source_ops {
                          const struct varve_column_set *columns, bool stamps,
                          struct varve_rows *rows, varve_error *err);
     /* Which rows [*ret_begin, *ret_end) of the stream's current piece have first <= time <= last, as
-     * loading all times and searching them would say, but without that. What was loaded stays. NULL:
-     * the source cannot do better. */
+     * loading all times and searching them would say, but without that. What was loaded stays.
+     * `columns` is what these rows will be loaded with, as for load(): a hint. NULL: the source cannot
+     * do better. */
     varve_status (*bounds)(struct varve_source *source, uint32_t stream, int64_t first,
-                           int64_t last, uint32_t *ret_begin, uint32_t *ret_end, varve_error *err);
+                           int64_t last, const struct varve_column_set *columns,
+                           uint32_t *ret_begin, uint32_t *ret_end, varve_error *err);
     /* The zone map of a column of the current piece, if VARVE_PIECE_ZONED and the source has one:
      * *ret_zone is NULL otherwise. Borrowed until the next piece(). */
     varve_status (*zone)(struct varve_source *source, uint32_t stream, uint32_t column,

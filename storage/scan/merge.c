@@ -214,9 +214,11 @@ static varve_status clip(struct varve_merge *merge, struct merge_stream *s, varv
 
     if (s->clipped)
         return VARVE_OK;
-    const varve_status rc = ops->bounds == NULL ? search_times(merge, s, err)
-                                                : ops->bounds(s->source, s->number, merge->first,
-                                                              merge->last, &s->at, &s->end, err);
+    const struct varve_column_set *columns = merge->wide ? &merge->wide_set : &merge->narrow_set;
+    const varve_status rc = ops->bounds == NULL
+                                ? search_times(merge, s, err)
+                                : ops->bounds(s->source, s->number, merge->first, merge->last,
+                                              columns, &s->at, &s->end, err);
     if (rc < 0)
         return rc;
     if (s->end < s->at) /* times that do not ascend: a file's checks tell, not we */

@@ -22,7 +22,7 @@
 #include "storage/sst/sst_int.h"
 #include "storage/sst/text_dictionary.h"
 
-#define ALIGN 64u /* of text: what is read behind its end */
+#define TEXT_LEAST 64u /* of memory, so that there is some for no text */
 #define WINDOW_BYTES (4u << 20)
 #define NOWHERE UINT32_MAX
 #define RESTART_ROWS 128u /* what a block decodes rows from begins at such a row */
@@ -92,7 +92,9 @@ struct sst_source {
     uint32_t vector;
     uint32_t walked_group; /* where the last block was asked for, to see a walk */
     uint32_t walked_vector;
-    uint32_t ahead; /* vectors to read at once */
+    uint32_t ahead;          /* vectors to read at once */
+    uint32_t expected_group; /* the vector that the cache has been told of */
+    uint32_t expected_vector;
 
     struct slot *slots; /* VARVE_STREAM_TIME .. ORDINAL, then one a column */
     uint32_t n_slots;
@@ -693,44 +695,6 @@ static varve_status hold_dictionary(struct sst_source *s, struct slot *slot, uin
     return VARVE_OK;
 }
 
-/* Codes to text. */
-static varve_status spell(struct slot *slot, struct range range, const uint64_t *live,
-                          varve_error *err)
-{
-    const struct varve_dictionary d = varve_dictionary_view(slot->dictionary->data);
-    const int32_t *codes = slot->values.data;
-    uint32_t *offsets = slot->offsets.data;
-    uint64_t size = 0;
-
-    offsets[0] = 0;
-    for (uint32_t i = 0; i < range.n; i++) {
-        if (live == NULL || varve_bit_get(live, i)) {
-            const uint32_t code = (uint32_t)codes[i];
-
-            if (code >= d.n)
-                return varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET,
-                                       "a code is not in its dictionary");
-            size += d.offsets[code + 1] - d.offsets[code];
-        }
-        if (size > VARVE_VECTOR_BYTES_MAX)
-            return varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET,
-                                   "a vector has more text than it may");
-        offsets[i + 1] = (uint32_t)size;
-    }
-    varve_buffer_clear(&slot->text);
-    uint8_t *to = varve_buffer_reserve(&slot->text, (size_t)size + ALIGN);
-    if (to == NULL)
-        return no_memory(err);
-    for (uint32_t i = 0; i < range.n; i++) {
-        const uint32_t n = offsets[i + 1] - offsets[i];
-
-        if (n > 0)
-            memcpy(to + offsets[i], d.bytes + d.offsets[codes[i]], n);
-    }
-    slot->text.size = (size_t)size;
-    return VARVE_OK;
-}
-
 static varve_status load_text(struct sst_source *s, uint32_t column, struct range range,
                               const uint64_t *live, struct varve_cells *cells, varve_error *err)
 {
@@ -741,7 +705,7 @@ static varve_status load_text(struct sst_source *s, uint32_t column, struct rang
         !grow(s, &slot->values, range.n * sizeof(int32_t)))
         return no_memory(err);
     varve_buffer_clear(&slot->text);
-    if (varve_buffer_reserve(&slot->text, ALIGN) == NULL)
+    if (varve_buffer_reserve(&slot->text, TEXT_LEAST) == NULL)
         return no_memory(err);
     uint32_t *offsets = slot->offsets.data;
     offsets[0] = 0;
@@ -757,7 +721,8 @@ static varve_status load_text(struct sst_source *s, uint32_t column, struct rang
                 rc = varve_block_decode(&slot->block, range.row, range.n, slot->values.data, NULL,
                                         err);
             if (rc == VARVE_OK)
-                rc = spell(slot, range, live, err);
+                rc = varve_dictionary_spell(slot->dictionary->data, slot->values.data, range.n,
+                                            live, offsets, &slot->text, err);
         } else {
             rc = varve_block_decode_bytes(&slot->block, range.row, range.n, offsets, &slot->text,
                                           err);
@@ -895,7 +860,7 @@ static bool is_wanted(const struct sst_source *s, const struct varve_column_set 
 /* Tell the cache which blocks of the current vector come next, so that they arrive together. Where
  * in a block the rows stand is estimated, as if all took the same space and decoding began at the
  * restart before them. */
-static void expect_blocks(const struct sst_source *s, struct range range,
+static void expect_blocks(struct sst_source *s, struct range range,
                           const struct varve_column_set *columns)
 {
     const double rows = s->index->vectors[s->vector].rows;
@@ -904,6 +869,10 @@ static void expect_blocks(const struct sst_source *s, struct range range,
     struct varve_cache_hint hints[VARVE_CACHE_PREFETCH_MAX];
     uint32_t n = 0;
 
+    if (s->ahead > 1 || (s->expected_group == s->group && s->expected_vector == s->vector))
+        return;
+    s->expected_group = s->group;
+    s->expected_vector = s->vector;
     for (uint32_t row = 0; row < s->index->n_streams && n < VARVE_CACHE_PREFETCH_MAX; row++) {
         const uint32_t stream = s->index->streams[row];
         const struct varve_group_block *b = varve_group_block_at(s->index, row, s->vector);
@@ -960,14 +929,30 @@ static varve_status source_load(struct varve_source *source, uint32_t stream, ui
                                 n};
 
     enter_vector(s);
-    if (s->ahead == 1)
-        expect_blocks(s, range, columns);
+    expect_blocks(s, range, columns);
     return load_range(s, range, columns, stamps, rows, err);
 }
 
+/* Where in the vector the run's rows with first <= time <= last may be, as if times came evenly. */
+static struct range guess_range(const struct varve_group_run *run, uint32_t row, int64_t first,
+                                int64_t last)
+{
+    const double begin = (double)run->first_time;
+    const double rate = run->rows / ((double)run->last_time - begin + 1.0);
+    uint32_t low = 0, high = run->rows;
+
+    if (first > run->first_time && first <= run->last_time)
+        low = (uint32_t)(((double)first - begin) * rate);
+    if (last >= run->first_time && last < run->last_time)
+        high = (uint32_t)(((double)last - begin) * rate) + 1;
+    if (high > run->rows || low >= high)
+        return (struct range){row, run->rows};
+    return (struct range){row + low, high - low};
+}
+
 static varve_status source_bounds(struct varve_source *source, uint32_t stream, int64_t first,
-                                  int64_t last, uint32_t *ret_begin, uint32_t *ret_end,
-                                  varve_error *err)
+                                  int64_t last, const struct varve_column_set *columns,
+                                  uint32_t *ret_begin, uint32_t *ret_end, varve_error *err)
 {
     struct sst_source *s = source_of(source);
 
@@ -977,6 +962,7 @@ static varve_status source_bounds(struct varve_source *source, uint32_t stream, 
     uint32_t begin = 0;
     uint32_t end = run->rows;
     enter_vector(s);
+    expect_blocks(s, guess_range(run, row, first, last), columns);
     varve_status rc = load_times(s, err);
     if (rc < 0)
         return rc;
@@ -1173,7 +1159,7 @@ varve_status varve_sst_source_open(struct varve_sst *sst, struct varve_heap *hea
                                     .rows = sst->properties.rows};
     s->sst = varve_sst_ref(sst);
     varve_directory_cursor_init(&s->cursor, &sst->directory);
-    s->index_group = s->walked_group = s->run = NOWHERE;
+    s->index_group = s->walked_group = s->expected_group = s->run = NOWHERE;
     s->last_opened = UINT64_MAX - 1;
     s->ahead = 1;
     *ret_source = &s->base;

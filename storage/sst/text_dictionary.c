@@ -11,6 +11,7 @@
 #include "storage/base/vec.h"
 
 #define SLOTS (1u << 17) /* twice the most entries: probes stay short */
+#define TEXT_PADDING 64u /* of memory behind decoded text */
 #define LIVE_LEAST 64u   /* fewer values are not worth a block */
 
 void varve_dictionary_builder_init(struct varve_dictionary_builder *b, struct varve_heap *heap)
@@ -220,4 +221,40 @@ struct varve_dictionary varve_dictionary_view(const uint8_t *parsed)
     d.offsets = (const uint32_t *)(const void *)(parsed + 4);
     d.bytes = parsed + ((size_t)d.n + 2) * sizeof(uint32_t);
     return d;
+}
+
+varve_status varve_dictionary_spell(const uint8_t *parsed, const int32_t *codes, uint32_t n,
+                                    const uint64_t *live, uint32_t *offsets,
+                                    struct varve_buffer *text, varve_error *err)
+{
+    const struct varve_dictionary d = varve_dictionary_view(parsed);
+    uint64_t size = 0;
+
+    offsets[0] = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (live == NULL || varve_bit_get(live, i)) {
+            const uint32_t code = (uint32_t)codes[i];
+
+            if (code >= d.n)
+                return varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET,
+                                       "a code is not in its dictionary");
+            size += d.offsets[code + 1] - d.offsets[code];
+        }
+        if (size > VARVE_VECTOR_BYTES_MAX)
+            return varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET,
+                                   "a vector has more text than it may");
+        offsets[i + 1] = (uint32_t)size;
+    }
+    varve_buffer_clear(text);
+    uint8_t *to = varve_buffer_reserve(text, (size_t)size + TEXT_PADDING);
+    if (to == NULL)
+        return varve_error_nomem(err, "text");
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t bytes = offsets[i + 1] - offsets[i];
+
+        if (bytes > 0)
+            memcpy(to + offsets[i], d.bytes + d.offsets[codes[i]], bytes);
+    }
+    text->size = (size_t)size;
+    return VARVE_OK;
 }

@@ -56,5 +56,12 @@ varve_status varve_dictionary_decode(struct varve_span in, struct varve_buffer *
                                      varve_error *err);
 /* A view of what varve_dictionary_decode() made (aligned to 4). */
 struct varve_dictionary varve_dictionary_view(const uint8_t *parsed);
+/*
+ * Codes to text: the values of `n` codes into `text` (cleared first), where each begins and ends into
+ * offsets[0 .. n]. Of rows that `live` (NULL: all) does not have nothing is taken. OK, ECORRUPT, ENOMEM.
+ */
+varve_status varve_dictionary_spell(const uint8_t *parsed, const int32_t *codes, uint32_t n,
+                                    const uint64_t *live, uint32_t *offsets,
+                                    struct varve_buffer *text, varve_error *err);
 
 #endif

@@ -300,7 +300,8 @@ static varve_status check_bounds(struct sst_model *m, struct varve_source *sourc
     const int64_t first = a < b ? a : b, last = a < b ? b : a;
     uint32_t low = 0, high = 0, got_low = 0, got_high = 0;
 
-    const varve_status rc = source->ops->bounds(source, 0, first, last, &got_low, &got_high, err);
+    const varve_status rc =
+        source->ops->bounds(source, 0, first, last, NULL, &got_low, &got_high, err);
     if (rc < 0)
         return rc;
     while (low < rows && times[low] < first)

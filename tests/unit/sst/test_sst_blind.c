@@ -78,7 +78,7 @@ static varve_status ask_all(struct varve_sst *sst, struct varve_heap *heap, bool
             rows += piece.rows;
             uint32_t begin = 0, end = 0; /* of a range with a part of the piece, unless it lies */
             rc = source->ops->bounds(source, 0, piece.first_time / 2 + piece.last_time / 2,
-                                     piece.last_time / 4 * 3, &begin, &end, &err);
+                                     piece.last_time / 4 * 3, NULL, &begin, &end, &err);
             if (rc == VARVE_OK && (begin > piece.rows || end > piece.rows))
                 ck_abort_msg("bounds outside the piece");
             if (rc == VARVE_OK)

@@ -14,9 +14,9 @@
 #define FIRST_SEAL 2u
 #define SECOND_SNAPSHOT 3u
 #define SECOND_SEAL 4u
-#define LAST_EDIT 9u /* its first copy */
-#define ROOM 11u     /* the first page that was never written */
-#define OTHER_PAGE 40u
+#define LAST_EDIT 9u  /* its first copy */
+#define ROOM 11u      /* the first page that was never written */
+#define FIRST_EDIT 5u /* of it too */
 
 struct file {
     struct rig rig;
@@ -199,11 +199,11 @@ START_TEST(a_seal_counts_only_where_it_says_that_it_stands)
     zero_page(&f, FIRST_SEAL);
     ck_assert_int_eq(opened_as(&f, false), SAME);
     zero_page(&f, SECOND_SEAL);
-    seal_page(&f, OTHER_PAGE, seal, &trailer);
+    seal_page(&f, FIRST_EDIT, seal, &trailer); /* whose other copy is good */
     for (int read_only = 0; read_only < 2; read_only++)
         ck_assert_int_eq(opened_as(&f, read_only), REFUSED);
     seal_page(&f, FIRST_SEAL, seal, &trailer);
-    zero_page(&f, OTHER_PAGE);
+    zero_page(&f, FIRST_EDIT);
     ck_assert_int_eq(opened_as(&f, false), SAME);
     rig_free(&f.rig);
 }
@@ -312,10 +312,42 @@ START_TEST(an_edit_that_does_not_fit_where_it_stands_is_none)
         rig_free(&f.rig);
         file_init(&f);
     }
-    zero_page(&f, LAST_EDIT); /* the second copy stands a page behind the first, but takes two */
-    resize_edit(&f, 1, VARVE_PAGE_PAYLOAD);
-    ck_assert_int_eq(opened_as(&f, false), BEFORE);
     rig_free(&f.rig);
+}
+END_TEST
+
+/* An edit of two pages, whole but for its place: a second copy, a page behind where a first would be. */
+START_TEST(a_second_copy_counts_only_behind_the_whole_first)
+{
+    static uint8_t bytes[2 * VARVE_PAGE_PAYLOAD];
+    const uint32_t size = VARVE_PAGE_PAYLOAD; /* of one operation, to be skipped */
+    uint8_t *const ops = bytes + VARVE_MANIFEST_EDIT_SIZE;
+    struct file f;
+    struct varve_manifest_edit edit = {.size = size, .copy = 2, .version = EDITS};
+
+    const uint32_t body = size - 4;
+    const uint8_t head[4] = {0xc8, 1, (uint8_t)(0x80 | (body & 0x7f)), (uint8_t)(body >> 7)};
+    memcpy(ops, head, sizeof head);
+    edit.hash = varve_hash64(ops, size, 0);
+    varve_manifest_edit_encode(&edit, bytes);
+    for (uint32_t distance = 1; distance <= 2; distance++) {
+        file_init(&f);
+        zero_page(&f, LAST_EDIT);
+        zero_page(&f, LAST_EDIT + 1);
+        for (uint32_t i = 0; i < 2; i++) {
+            uint8_t page[VARVE_PAGE_SIZE] = {0};
+            const struct varve_page_trailer trailer = {
+                .used = i == 0 ? VARVE_PAGE_PAYLOAD : VARVE_MANIFEST_EDIT_SIZE,
+                .first_record = i == 0 ? 0 : VARVE_PAGE_NO_RECORD};
+            memcpy(page, bytes + (size_t)i * VARVE_PAGE_PAYLOAD, trailer.used);
+            seal_page(&f, LAST_EDIT + distance + i, page, &trailer);
+        }
+        struct varve_manifest *m = NULL;
+        must(varve_manifest_open(f.rig.vfs, &f.rig.heap, false, &m, NULL) == VARVE_OK);
+        ck_assert_int_eq(manifest_state(m) == f.before, distance == 1);
+        varve_manifest_close(m);
+        rig_free(&f.rig);
+    }
 }
 END_TEST
 
@@ -405,6 +437,7 @@ int main(void)
     tcase_add_test(tc, seals_of_other_files_are_outvoted);
     tcase_add_test(tc, a_page_behind_the_last_edit_is_a_part_of_the_next_or_damage);
     tcase_add_test(tc, an_edit_that_does_not_fit_where_it_stands_is_none);
+    tcase_add_test(tc, a_second_copy_counts_only_behind_the_whole_first);
     tcase_add_test(tc, a_temporary_generation_is_ignored_and_collected);
     tcase_add_test(tc, the_highest_of_many_generations_is_opened);
     tcase_add_test(tc, a_reader_may_ask_for_no_detail);

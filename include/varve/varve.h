@@ -282,6 +282,10 @@ typedef struct varve_options {
     uint32_t commit_queue;       /* commits in flight before EAGAIN; default 4096 */
     uint32_t file_mode;          /* default 0640 */
     uint32_t dir_mode;           /* default 0750 */
+    uint64_t reserve_bytes;      /* kept on the disk so that a store on a full one can be opened,
+                                    flushed, and tables dropped. 0: two log segments (they begin at
+                                    4 MiB) and two copies of the manifest, as these grow;
+                                    UINT64_MAX: none */
 } varve_options;
 
 VARVE_API void varve_options_init(varve_options *options, size_t struct_size);
@@ -634,7 +638,10 @@ typedef struct varve_stats {
     uint64_t pinned_bytes;   /* files kept only for them */
     uint64_t stall_us_total; /* commits held back */
     uint64_t stall_us_worst;
-    uint64_t clock_suspect; /* 1: after a reboot the clock moved too far to be believed */
+    uint64_t clock_suspect;  /* 1: after a reboot the clock moved too far to be believed */
+    uint64_t reserve_bytes;  /* kept on the disk for the time when it is full */
+    uint64_t reserve_wanted; /* what that should be; more: there is no room for it. 0: read-only */
+    uint64_t reserve_spent;  /* 1: it has been used; commits get ENOSPC until it is back */
 } varve_stats;
 
 /* Set struct_size first. */

@@ -1,8 +1,8 @@
 /*
  * background.c - tasks that do a little and return, and the threads that run them.
  *
- * Preference: what commits wait for (the log), then a log segment ahead of need, then a flush, then
- * housekeeping (idle seal, interval sync, files to remove). Without threads varve_work() and
+ * Preference: what commits wait for (the log), then a log segment ahead of need, the reserve, then a
+ * flush, then housekeeping (idle seal, interval sync, files to remove). Without threads varve_work() and
  * waiting calls run the same tasks.
  */
 #include "storage/engine/background_int.h"
@@ -10,6 +10,7 @@
 #include "storage/engine/edit_int.h"
 #include "storage/engine/file_table_int.h"
 #include "storage/engine/flush_int.h"
+#include "storage/engine/reserve_int.h"
 
 #define STEP_US 2000u
 #define STEP_SHORT_US 200u /* while commits wait */
@@ -87,10 +88,21 @@ bool varve_background_step(varve_store *store)
     }
     /* A busy log does not starve the others: they get a short turn after each of its own. */
     bool did = task_log(store);
-    did |= task_segment(store);
+    if (varve_reserve_check(store, NULL) == VARVE_OK)
+        did |= task_segment(store);
+    did |= varve_reserve_step(store);
     if (timer_is_due(store))
         did |= task_log_timer(store);
     did |= varve_flush_step(store, did ? STEP_SHORT_US : STEP_US, NULL) == VARVE_OK;
+    return did;
+}
+
+static bool remove_files(varve_store *store)
+{
+    const bool did = varve_obsolete_remove(store) > 0;
+
+    if (did)
+        varve_reserve_hurry(store);
     return did;
 }
 
@@ -103,7 +115,7 @@ static void *thread_main(void *argument)
         const bool did = varve_background_step(store);
         if (++ticks % REMOVE_EVERY == 0) {
             (void)varve_store_settle(store, NULL); /* a dropped table's files go only then */
-            (void)varve_obsolete_remove(store);
+            (void)remove_files(store);
         }
         varve_mutex_lock(&store->queue_lock);
         const bool waiting = store->queue.first != NULL && !store->log_taken;
@@ -160,8 +172,7 @@ varve_status varve_work(varve_store *store, uint64_t budget_us, varve_error *err
             break;
     }
     (void)varve_store_settle(store, NULL);
-    if (varve_obsolete_remove(store) > 0)
-        did = true;
+    did |= remove_files(store);
     rc = varve_store_failure(store, err);
     return rc < 0 ? rc : did ? VARVE_OK : VARVE_END;
 }

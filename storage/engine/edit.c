@@ -7,11 +7,13 @@
  *   E2  Any other edit writes what is owed first, and fails if that does. So the replay position,
  *       which is part of an edit, never passes the record of an owed one: neither a crash nor the
  *       trimming of the log loses it.
+ *   E3  An edit that finds no room releases the reserve (reserve.c) before it is given up or owed.
  */
 #include <string.h>
 
 #include "storage/engine/edit_int.h"
 #include "storage/engine/file_table_int.h"
+#include "storage/engine/reserve_int.h"
 
 /* Segments that have been sealed since the last edit go along with this one. */
 static uint32_t take_sealed(varve_store *store, struct varve_segment_entry *out, uint32_t max)
@@ -59,7 +61,9 @@ static varve_status write_edit(varve_store *store, struct varve_edit *edit,
     const uint32_t own = edit->n_put_segments;
     edit->n_put_segments += take_sealed(store, segments + own, 8);
     edit->put_segments = segments;
-    const varve_status rc = varve_manifest_apply(store->manifest, edit, &detail);
+    varve_status rc = varve_manifest_apply(store->manifest, edit, &detail);
+    if (rc == VARVE_ENOSPC && varve_reserve_release(store))
+        rc = varve_manifest_apply(store->manifest, edit, &detail);
     edit->put_segments = NULL;
     if (rc < 0) {
         for (uint32_t i = own; i < edit->n_put_segments; i++)

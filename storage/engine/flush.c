@@ -21,6 +21,7 @@
 #include "storage/engine/edit_int.h"
 #include "storage/engine/file_table_int.h"
 #include "storage/engine/flush_int.h"
+#include "storage/engine/reserve_int.h"
 #include "storage/engine/window_int.h"
 #include "storage/scan/merge.h"
 #include "storage/sst/sst_writer.h"
@@ -479,6 +480,7 @@ static void give_up(varve_store *store)
     store->flush = NULL;
 }
 
+/* OK: there is more room now, and it is worth trying again. */
 static varve_status failed(varve_store *store, varve_status rc, varve_error *err)
 {
     rc = varve_heap_explain(&store->heap, rc, err);
@@ -490,6 +492,8 @@ static varve_status failed(varve_store *store, varve_status rc, varve_error *err
     } else if (store->flush != NULL) {
         give_up(store);
     }
+    if (rc == VARVE_ENOSPC && !named && varve_reserve_release(store))
+        return VARVE_OK; /* the next step begins anew, with more room */
     store->flush_failures++;
     const uint64_t pause =
         store->flush_failures < 10 ? (uint64_t)10000 << store->flush_failures : 5000000;
@@ -514,20 +518,22 @@ static varve_status run(varve_store *store, uint64_t budget_us, varve_error *err
             return dropped != NULL ? VARVE_OK : VARVE_END;
         }
         varve_error detail = {0};
-        const varve_status rc = flush_begin(store, generation, &detail);
+        varve_status rc = flush_begin(store, generation, &detail);
         if (rc < 0) {
-            return varve_error_copy(err, &detail, failed(store, rc, &detail));
+            rc = failed(store, rc, &detail);
+            return rc < 0 ? varve_error_copy(err, &detail, rc) : VARVE_OK;
         }
     }
     do {
         varve_error detail = {0};
-        const varve_status rc = step_once(store, &detail);
+        varve_status rc = step_once(store, &detail);
         if (rc == VARVE_END) { /* the table is gone */
             give_up(store);    /* its memtables go with the next step */
             return VARVE_OK;
         }
         if (rc < 0) {
-            return varve_error_copy(err, &detail, failed(store, rc, &detail));
+            rc = failed(store, rc, &detail);
+            return rc < 0 ? varve_error_copy(err, &detail, rc) : VARVE_OK;
         }
     } while (store->flush != NULL && varve_store_boot_us(store) - begun < (int64_t)budget_us);
     if (store->flush == NULL) {

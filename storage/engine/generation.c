@@ -12,6 +12,7 @@
  * All functions require the log token.
  */
 #include "storage/engine/commit_int.h"
+#include "storage/engine/reserve_int.h"
 
 /* ----------------------------------------------------------------- Tables that take rows, in order */
 
@@ -252,6 +253,14 @@ static struct varve_table *stale_to_rotate(varve_store *store)
     return first != NULL && is_old(store, first->active, varve_store_boot_us(store)) ? first : NULL;
 }
 
+/* What the log may keep. Where the disk has no room for more, a flush that lets segments go gives back
+ * more than its files take. */
+static uint64_t log_limit(varve_store *store)
+{
+    const bool full = store->log_full || varve_reserve_check(store, NULL) < 0;
+    return full ? 0 : store->options.max_wal_bytes;
+}
+
 void varve_generations_check(varve_store *store)
 {
     struct varve_table *chosen = NULL;
@@ -267,8 +276,7 @@ void varve_generations_check(varve_store *store)
     } else {
         chosen = stale_to_rotate(store);
         struct varve_table *oldest = chosen == NULL ? oldest_to_rotate(store) : NULL;
-        if (oldest != NULL &&
-            pinned_bytes(store, oldest->active->start.lsn) > store->options.max_wal_bytes)
+        if (oldest != NULL && pinned_bytes(store, oldest->active->start.lsn) > log_limit(store))
             chosen = oldest;
     }
     if (chosen != NULL)

@@ -12,6 +12,7 @@
 #include "storage/engine/edit_int.h"
 #include "storage/engine/judge_int.h"
 #include "storage/engine/pressure_int.h"
+#include "storage/engine/reserve_int.h"
 #include "storage/schema/schema_format.h"
 
 #define FLUSH_SHARE                                                                                \
@@ -260,10 +261,12 @@ enum varve_judgement varve_judge(varve_store *store, struct varve_pending *pendi
 {
     pending->repeated = false;
     pending->logged = false;
-    if (pending->type == VARVE_WAL_SCHEMA)
-        return judge_schema(store, pending);
     if (pending->type == VARVE_WAL_TABLE_DROP)
         return judge_drop(store, pending);
+    if (varve_reserve_check(store, &pending->error) < 0)
+        return VARVE_JUDGE_REFUSE;
+    if (pending->type == VARVE_WAL_SCHEMA)
+        return judge_schema(store, pending);
     return judge_data(store, pending);
 }
 

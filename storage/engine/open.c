@@ -15,6 +15,7 @@
 #include "storage/engine/flush_int.h"
 #include "storage/engine/options_int.h"
 #include "storage/engine/recover_int.h"
+#include "storage/engine/reserve_int.h"
 #include "storage/vfs/vfs.h"
 
 #define PIN_TRIES 100
@@ -27,6 +28,8 @@ static varve_status init_locks(varve_store *store, varve_error *err)
 
     if (rc == 0)
         rc = varve_mutex_init(&store->manifest_lock);
+    if (rc == 0)
+        rc = varve_mutex_init(&store->reserve_lock);
     if (rc == 0)
         rc = varve_mutex_init(&store->view_lock);
     if (rc == 0)
@@ -89,6 +92,7 @@ static void store_free(varve_store *store)
     varve_cond_destroy(&store->commit_done);
     varve_mutex_destroy(&store->queue_lock);
     varve_mutex_destroy(&store->view_lock);
+    varve_mutex_destroy(&store->reserve_lock);
     varve_mutex_destroy(&store->manifest_lock);
     varve_mutex_destroy(&store->segment_lock);
     varve_heap_init(&heap_copy, store->heap.base, UINT64_MAX); /* the store's own memory */
@@ -225,16 +229,24 @@ static varve_status open_manifest(varve_store *store, varve_error *err)
     return rc;
 }
 
-static varve_status open_writable(varve_store *store, varve_error *err)
+/* `scarce`: there was too little room at the first attempt. So the reserve is released, and whatever
+ * an attempt that was interrupted has left goes before anything is written. */
+static varve_status open_writable(varve_store *store, bool scarce, varve_error *err)
 {
     varve_status rc = take_lock(store, err);
 
-    if (rc == VARVE_OK)
-        rc = open_manifest(store, err);
+    if (rc < 0)
+        return rc;
+    varve_reserve_load(store);
+    if (scarce)
+        (void)varve_reserve_release(store);
+    rc = open_manifest(store, err);
     if (rc < 0)
         return rc;
     varve_store_start_clock(store);
     rc = varve_recover_load(store, err);
+    if (rc == VARVE_OK && scarce)
+        rc = varve_recover_strays(store, err);
     if (rc == VARVE_OK)
         rc = varve_recover_writable(store, err);
     if (rc == VARVE_OK)
@@ -245,6 +257,7 @@ static varve_status open_writable(varve_store *store, varve_error *err)
         return rc;
     store->event_fd = store->vfs->ops->event_open(store->vfs);
     store->segment_wanted = store->options.background_threads > 0;
+    (void)varve_reserve_plan(store);
     return varve_background_start(store, err);
 }
 
@@ -300,6 +313,7 @@ static varve_status open_read_only(varve_store *store, varve_error *err)
         rc = pin_version(store, err);
     if (rc < 0)
         return rc;
+    varve_reserve_load(store);
     varve_store_start_clock(store);
     rc = varve_recover_load(store, err);
     return rc < 0 ? rc : varve_recover_read_only(store, is_live(store), err);
@@ -307,41 +321,53 @@ static varve_status open_read_only(varve_store *store, varve_error *err)
 
 /* ---------------------------------------------------------------------------------------- Open */
 
+/* `err` is not NULL. */
+static varve_status open_once(const char *path, const varve_options *options, bool scarce,
+                              varve_store **ret_store, varve_error *err)
+{
+    varve_store *store = NULL;
+    varve_status rc = store_new(options, &store, err);
+
+    if (rc < 0)
+        return rc;
+    rc = open_vfs(store, path, err);
+    if (rc == VARVE_OK) {
+        store->pid = store->vfs->ops->pid(store->vfs);
+        store->stats.io_backend = store->vfs->backend;
+        if (store->vfs->ops->boot_id(store->vfs, store->boot_id) < 0) /* see is_same_boot() */
+            memset(store->boot_id, 0, sizeof store->boot_id);
+        rc = varve_cache_create(&store->heap, options->cache_bytes, &store->cache, err);
+    }
+    if (rc == VARVE_OK)
+        own_heap(store);
+    if (rc == VARVE_OK)
+        rc = store->read_only ? open_read_only(store, err) : open_writable(store, scarce, err);
+    if (rc < 0) {
+        rc = varve_heap_explain(&store->heap, rc, err);
+        varve_background_stop(store);
+        store_free(store);
+        return rc;
+    }
+    *ret_store = store;
+    return VARVE_OK;
+}
+
 varve_status varve_open(const char *path, const varve_options *options, varve_store **ret_store,
                         varve_error *err)
 {
     varve_options complete;
-    varve_store *store = NULL;
     varve_error detail = {0};
 
     if (ret_store == NULL)
         return varve_error_set(err, VARVE_EINVAL, NULL, VARVE_NO_OFFSET,
                                "no place for the store's handle given");
     varve_status rc = varve_options_complete(options, &complete, err);
-    if (rc == VARVE_OK)
-        rc = store_new(&complete, &store, err);
     if (rc < 0)
         return rc;
-    rc = open_vfs(store, path, &detail);
-    if (rc == VARVE_OK) {
-        store->pid = store->vfs->ops->pid(store->vfs);
-        store->stats.io_backend = store->vfs->backend;
-        if (store->vfs->ops->boot_id(store->vfs, store->boot_id) < 0) /* see is_same_boot() */
-            memset(store->boot_id, 0, sizeof store->boot_id);
-        rc = varve_cache_create(&store->heap, complete.cache_bytes, &store->cache, &detail);
-    }
-    if (rc == VARVE_OK)
-        own_heap(store);
-    if (rc == VARVE_OK)
-        rc = store->read_only ? open_read_only(store, &detail) : open_writable(store, &detail);
-    if (rc < 0) {
-        rc = varve_heap_explain(&store->heap, rc, &detail);
-        varve_background_stop(store);
-        store_free(store);
-        return varve_error_copy(err, &detail, rc);
-    }
-    *ret_store = store;
-    return VARVE_OK;
+    rc = open_once(path, &complete, false, ret_store, &detail);
+    if (rc == VARVE_ENOSPC && (complete.flags & VARVE_OPEN_READ_ONLY) == 0)
+        rc = open_once(path, &complete, true, ret_store, &detail);
+    return rc < 0 ? varve_error_copy(err, &detail, rc) : VARVE_OK;
 }
 
 /* Note the clean end in the manifest, so that the next open finds a sealed log. */

@@ -82,6 +82,8 @@ static varve_status check(const varve_options *o, varve_error *err)
         return refuse(err, "wal_segment_bytes is not a multiple of 4096 in 64 KiB .. 512 MiB");
     if (o->row_group_rows < 1024 || o->row_group_rows > 65536)
         return refuse(err, "row_group_rows is not in 1024 .. 65536");
+    if (o->reserve_bytes != UINT64_MAX && o->reserve_bytes > MIB << 20)
+        return refuse(err, "reserve_bytes is above 1 TiB");
     if (o->window_seconds > (uint64_t)INT64_MAX / 1000000000u)
         return refuse(err, "window_seconds is too large");
     return VARVE_OK;

@@ -14,6 +14,7 @@
 #include "storage/engine/background_int.h"
 #include "storage/engine/commit_int.h"
 #include "storage/engine/pressure_int.h"
+#include "storage/engine/reserve_int.h"
 
 #define DELAY_MAX_US 2000u
 #define FLUSH_BYTES ((uint64_t)2 << 20) /* a row group's columns while they grow */
@@ -159,6 +160,8 @@ varve_status varve_pressure_wait(varve_store *store, varve_error *err)
     uint64_t bytes = debt(store);
     uint64_t us = delay_us(store, bytes);
 
+    if (!store->threaded && varve_reserve_check(store, NULL) < 0)
+        (void)varve_background_step(store); /* there may be room for the reserve by now */
     if (us == 0)
         return VARVE_OK;
     const int64_t begun = varve_store_boot_us(store);

@@ -16,6 +16,7 @@
 
 #include "storage/engine/commit_int.h"
 #include "storage/engine/edit_int.h"
+#include "storage/engine/reserve_int.h"
 
 #define FIRST_SEGMENT_BYTES (4u << 20)
 
@@ -25,16 +26,26 @@ static bool wants_direct(const varve_store *store)
            store->options.policy == VARVE_POLICY_DURABLE_GROUP;
 }
 
-/* Segments begin small, so that the first commit after an open does not wait for many megabytes of
- * zeros, and double up to wal_segment_bytes. A record needs one of four times its size. */
-static uint64_t next_size(varve_store *store, uint64_t payload)
+uint64_t varve_segment_first_bytes(const varve_store *store)
 {
     const uint64_t most = store->options.wal_segment_bytes;
 
+    return most < FIRST_SEGMENT_BYTES ? most : FIRST_SEGMENT_BYTES;
+}
+
+/* Segments begin small, so that the first commit after an open does not wait for many megabytes of
+ * zeros, and double up to wal_segment_bytes, as far as the reserve follows. A record needs one of
+ * four times its size. */
+static uint64_t next_size(varve_store *store, uint64_t payload)
+{
+    const uint64_t most = store->options.wal_segment_bytes;
+    const uint64_t first = varve_segment_first_bytes(store);
+    const uint64_t backed = varve_reserve_segment_max(store, first);
+
     varve_mutex_lock(&store->queue_lock);
     if (store->segment_bytes == 0)
-        store->segment_bytes = most < FIRST_SEGMENT_BYTES ? most : FIRST_SEGMENT_BYTES;
-    uint64_t size = store->segment_bytes;
+        store->segment_bytes = first;
+    uint64_t size = store->segment_bytes < backed ? store->segment_bytes : backed;
     varve_mutex_unlock(&store->queue_lock);
     while (size < most && varve_wal_payload_limit(size) < payload)
         size = size * 2 < most ? size * 2 : most;
@@ -63,7 +74,8 @@ static varve_status make_segment(varve_store *store, uint64_t payload,
     }
     varve_mutex_lock(&store->queue_lock);
     const uint64_t most = store->options.wal_segment_bytes;
-    store->segment_bytes = store->segment_bytes * 2 < most ? store->segment_bytes * 2 : most;
+    if (varve_wal_segment_size(segment) >= store->segment_bytes)
+        store->segment_bytes = store->segment_bytes * 2 < most ? store->segment_bytes * 2 : most;
     store->stats.bytes_prezero += varve_wal_segment_size(segment);
     varve_mutex_unlock(&store->queue_lock);
     *ret_segment = segment;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "storage/engine/file_table_int.h"
+#include "storage/engine/reserve_int.h"
 #include "storage/engine/store_int.h"
 
 static void add_memtables(const struct varve_table *table, varve_table_stats *stats)
@@ -113,6 +114,7 @@ void varve_get_stats(varve_store *store, varve_stats *ret_stats)
     stats.memory_peak = varve_heap_peak(&store->heap);
     stats.memory_limit = store->options.memory_limit;
     stats.pinned_bytes = varve_obsolete_bytes(store);
+    varve_reserve_get_stats(store, &stats);
     varve_mutex_lock(&store->manifest_lock);
     stats.bytes_manifest = varve_manifest_bytes(store->manifest);
     varve_mutex_unlock(&store->manifest_lock);

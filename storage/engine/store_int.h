@@ -1,8 +1,8 @@
 /*
  * store_int.h - what an open store is made of. Private to storage/engine.
  *
- * Lock order, outermost first: flush token, log token, segment lock, manifest lock, view lock, queue
- * lock, file table lock. docs/ARCHITECTURE.md says what each covers; here every field names its own.
+ * Lock order, outermost first: flush token, log token, segment lock, manifest lock, reserve lock,
+ * view lock, queue lock, file table lock. docs/ARCHITECTURE.md says what each covers; here every field names its own.
  */
 #ifndef VARVE_ENGINE_STORE_INT_H
 #define VARVE_ENGINE_STORE_INT_H
@@ -181,6 +181,12 @@ enum varve_task { /* what background threads do, in this order of preference */
                   VARVE_TASK_NONE
 };
 
+enum varve_reserve_state { /* reserve.c */
+                           VARVE_RESERVE_NONE = 0,
+                           VARVE_RESERVE_WHOLE,
+                           VARVE_RESERVE_SPENT
+};
+
 struct varve_flush; /* flush.c */
 
 struct varve_store {
@@ -203,6 +209,14 @@ struct varve_store {
      * neither memory nor room for it yet. Manifest lock; NULL: nothing is owed. */
     struct varve_table *owed;
     uint64_t pinned_version; /* read-only: what READERS holds */
+
+    struct varve_mutex reserve_lock;        /* covers the file RESERVE */
+    enum varve_reserve_state reserve_state; /* queue lock, like all that follows */
+    uint64_t reserve_bytes;                 /* of the file */
+    uint64_t reserve_wanted;                /* that it should have; 0: not known yet, or none */
+    uint64_t reserve_look_us;               /* boot clock: not to be looked at before */
+    uint64_t reserve_pause_us;              /* before the next attempt to make it */
+    varve_error reserve_error;              /* of the last one; status OK: none failed */
 
     struct varve_mutex view_lock;
     struct varve_version *version; /* view lock */
@@ -253,6 +267,7 @@ struct varve_store {
     uint32_t next_table_id;
     uint32_t n_epochs, epochs_capacity; /* fixed at open */
     struct varve_epoch *epochs;
+    bool log_full;              /* the last segment asked for found no room */
     uint64_t last_append_us;    /* boot clock; 0: nothing since the last idle seal */
     bool interval_used;         /* some commit had VARVE_POLICY_INTERVAL */
     uint64_t unsynced_since_us; /* oldest byte acknowledged and not synced; 0: none */

@@ -14,6 +14,7 @@
 
 #include "storage/engine/commit_int.h"
 #include "storage/engine/edit_int.h"
+#include "storage/engine/reserve_int.h"
 
 static bool is_durable(const struct varve_pending *pending)
 {
@@ -124,7 +125,12 @@ static varve_status append(varve_store *store, struct varve_pending *pending, va
         if (rc == VARVE_WAL_FULL || rc == VARVE_WAL_BUSY)
             return VARVE_END;
         if (rc == VARVE_WAL_SEGMENT) {
-            const varve_status made = varve_segment_provide(store, payload_of(pending).size, err);
+            const uint64_t size = payload_of(pending).size;
+            varve_status made = varve_segment_provide(store, size, err);
+            if (made == VARVE_ENOSPC && pending->type == VARVE_WAL_TABLE_DROP &&
+                varve_reserve_release(store)) /* it gives room back */
+                made = varve_segment_provide(store, size, err);
+            store->log_full = made == VARVE_ENOSPC;
             if (made != VARVE_OK)
                 return made;
             continue;

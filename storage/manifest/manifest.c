@@ -951,6 +951,11 @@ uint64_t varve_manifest_bytes(const struct varve_manifest *manifest)
     return manifest->bytes;
 }
 
+uint64_t varve_manifest_file_bytes(const struct varve_manifest *manifest)
+{
+    return (uint64_t)manifest->pages * VARVE_PAGE_SIZE;
+}
+
 uint64_t varve_manifest_generation(const struct varve_manifest *manifest)
 {
     return manifest->generation;

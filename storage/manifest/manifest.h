@@ -103,6 +103,8 @@ varve_status varve_manifest_apply(struct varve_manifest *manifest, const struct 
 varve_status varve_manifest_switch(struct varve_manifest *manifest, varve_error *err);
 
 uint64_t varve_manifest_bytes(const struct varve_manifest *manifest); /* written since open */
+/* Size of the generation's file; about that of the next one. */
+uint64_t varve_manifest_file_bytes(const struct varve_manifest *manifest);
 uint64_t varve_manifest_generation(const struct varve_manifest *manifest);
 
 /* File names of the store. `out` has room for VARVE_FILE_NAME_MAX. */

@@ -278,24 +278,11 @@ static varve_status finish_one(struct varve_flush *flush, varve_error *err)
     return rc;
 }
 
-static void fill_edit(varve_store *store, struct varve_flush *flush,
-                      const struct varve_log_point *point, struct varve_table_marks *marks,
-                      struct varve_file_entry *entries, struct varve_edit *edit)
+/* The log's state at the place where replay is to start from now on. */
+static void fill_replay(varve_store *store, const struct varve_log_point *point,
+                        struct varve_edit *edit)
 {
-    const struct varve_generation *newer = flush->generation->next;
-
-    *marks = (struct varve_table_marks){.table_id = flush->generation->table->schema->table_id,
-                                        .retention_floor = INT64_MIN,
-                                        .write_floor = INT64_MIN};
-    marks->flushed_lsn =
-        newer->start.lsn < store->applied.lsn ? newer->start.lsn : store->applied.lsn;
-    for (uint32_t i = 0; i < flush->n_files; i++)
-        entries[i] = flush->files[i].entry;
     *edit = (struct varve_edit){
-        .add_files = entries,
-        .n_add_files = flush->n_files,
-        .marks = marks,
-        .n_marks = 1,
         .set_flags = VARVE_EDIT_REPLAY | VARVE_EDIT_DURABLE | VARVE_EDIT_CLOCK,
         .replay = {.lsn = point->lsn,
                    .index = point->index,
@@ -314,6 +301,26 @@ static void fill_edit(varve_store *store, struct varve_flush *flush,
     edit->safe_now_us = varve_store_safe_now_locked(store);
     edit->boot_us = store->safe_boot_us;
     varve_mutex_unlock(&store->view_lock);
+}
+
+static void fill_edit(varve_store *store, struct varve_flush *flush,
+                      const struct varve_log_point *point, struct varve_table_marks *marks,
+                      struct varve_file_entry *entries, struct varve_edit *edit)
+{
+    const struct varve_generation *newer = flush->generation->next;
+
+    fill_replay(store, point, edit);
+    *marks = (struct varve_table_marks){.table_id = flush->generation->table->schema->table_id,
+                                        .retention_floor = INT64_MIN,
+                                        .write_floor = INT64_MIN};
+    marks->flushed_lsn =
+        newer->start.lsn < store->applied.lsn ? newer->start.lsn : store->applied.lsn;
+    for (uint32_t i = 0; i < flush->n_files; i++)
+        entries[i] = flush->files[i].entry;
+    edit->add_files = entries;
+    edit->n_add_files = flush->n_files;
+    edit->marks = marks;
+    edit->n_marks = 1;
 }
 
 static varve_status install_edit(varve_store *store, struct varve_flush *flush,
@@ -409,6 +416,38 @@ static struct varve_table *dropped_table(varve_store *store)
     return found;
 }
 
+/* Whether a segment would go if replay began at `lsn`. */
+static bool would_trim(varve_store *store, uint64_t lsn)
+{
+    varve_mutex_lock(&store->view_lock);
+    const struct varve_version *version = store->version;
+    const bool would = version->n_segments > 0 && version->segments[0].sealed &&
+                       version->segments[0].final_lsn <= lsn;
+    varve_mutex_unlock(&store->view_lock);
+    return would;
+}
+
+/* Let go of the log that only a dropped table held. If that fails, the next flush does it. */
+static void advance_replay(varve_store *store)
+{
+    struct varve_log_point point = {0};
+    struct varve_edit edit;
+
+    if (store->wal == NULL || wait_for_log(store, NULL) < 0)
+        return;
+    varve_log_take(store);
+    varve_status rc = varve_replay_point(store, NULL, &point, NULL);
+    if (rc == VARVE_OK)
+        fill_replay(store, &point, &edit);
+    varve_log_release(store);
+    if (rc == VARVE_OK && would_trim(store, point.lsn)) {
+        rc = varve_store_edit(store, &edit, NULL);
+        if (rc == VARVE_OK)
+            (void)varve_store_trim(store, NULL);
+    }
+    varve_log_point_free(&store->heap, &point);
+}
+
 /* Free the memtables of a table that has been dropped; views have references of their own. */
 static void release_dropped(varve_store *store, struct varve_table *table)
 {
@@ -436,6 +475,7 @@ static void release_dropped(varve_store *store, struct varve_table *table)
     store->n_relieved++; /* whoever waits for memory has some now */
     varve_cond_broadcast(&store->commit_done);
     varve_mutex_unlock(&store->queue_lock);
+    advance_replay(store);
 }
 
 static varve_status step_once(varve_store *store, varve_error *err)

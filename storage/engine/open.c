@@ -258,6 +258,8 @@ static varve_status open_writable(varve_store *store, bool scarce, varve_error *
     store->event_fd = store->vfs->ops->event_open(store->vfs);
     store->segment_wanted = store->options.background_threads > 0;
     (void)varve_reserve_plan(store);
+    if (varve_reserve_check(store, NULL) < 0) /* used before: commits need not wait for it twice */
+        (void)varve_reserve_step(store);
     return varve_background_start(store, err);
 }
 

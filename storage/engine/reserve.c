@@ -12,10 +12,10 @@
  * Invariants
  *   R1  SPENT: rows and new tables are refused with ENOSPC, and no log segment is made ahead of need.
  *       What the reserve gave back goes to flushes, edits and drops, and to nothing else.
- *   R2  It is not made again while a flush or an edit that is owed waits for room.
- *   R3  A log segment is at most half of the reserve (or the first size), once there is one: two of
- *       them, and two generations of the manifest, is what an open may have to write before it can
- *       remove anything.
+ *   R2  SPENT: it is not made while a flush or an edit that is owed waits for room.
+ *   R3  A log segment is at most half of the reserve, unless it is the first size or a record needs a
+ *       larger one, whereupon the reserve is to follow: two segments and two generations of the
+ *       manifest is what an open may have to write before it can remove anything.
  *
  * Threads. Any. The reserve lock covers the file and is held during its I/O; it comes after the
  *          manifest lock, so that an edit can release the reserve. What others ask for is under the
@@ -205,7 +205,8 @@ static bool is_due(varve_store *store)
     const uint64_t now = (uint64_t)varve_store_boot_us(store);
 
     varve_mutex_lock(&store->queue_lock);
-    const bool due = now >= store->reserve_look_us && store->n_flushable == 0;
+    const bool yields = store->reserve_state == VARVE_RESERVE_SPENT && store->n_flushable > 0;
+    const bool due = now >= store->reserve_look_us && !yields;
     if (due)
         store->reserve_look_us = now + LOOK_US;
     varve_mutex_unlock(&store->queue_lock);

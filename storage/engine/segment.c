@@ -74,9 +74,12 @@ static varve_status make_segment(varve_store *store, uint64_t payload,
     }
     varve_mutex_lock(&store->queue_lock);
     const uint64_t most = store->options.wal_segment_bytes;
-    if (varve_wal_segment_size(segment) >= store->segment_bytes)
-        store->segment_bytes = store->segment_bytes * 2 < most ? store->segment_bytes * 2 : most;
-    store->stats.bytes_prezero += varve_wal_segment_size(segment);
+    const uint64_t size = varve_wal_segment_size(segment);
+    if (size >= store->segment_bytes)
+        store->segment_bytes = size * 2 < most ? size * 2 : most;
+    if (store->reserve_pause_us == 0) /* it is to grow as well */
+        store->reserve_look_us = 0;
+    store->stats.bytes_prezero += size;
     varve_mutex_unlock(&store->queue_lock);
     *ret_segment = segment;
     return VARVE_OK;

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -408,6 +409,7 @@ static int posix_stat(struct varve_file *file, struct varve_file_stat *ret_stat)
 static int posix_allocate(struct varve_file *file, uint64_t size)
 {
     struct varve_file_stat st;
+    struct rlimit limit;
 
     if (file_is_foreign(to_file(file)))
         return -ECHILD;
@@ -415,6 +417,8 @@ static int posix_allocate(struct varve_file *file, uint64_t size)
         return -EFBIG;
     if (size == 0)
         return 0;
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && size > limit.rlim_cur)
+        return -EFBIG; /* asking would end the process: SIGXFSZ */
     for (;;) {
         if (fallocate(to_file(file)->handle.fd, 0, 0, (off_t)size) == 0)
             return 0;

@@ -6,7 +6,7 @@ import re
 import cli_case
 from cli_case import CliCase, ROOT, USAGE, FAILED
 
-COMMANDS = ('create', 'import', 'flush', 'scan', 'stats', 'verify', 'dump', 'demo', 'bench')
+COMMANDS = ('create', 'import', 'drop', 'flush', 'scan', 'stats', 'verify', 'dump', 'demo', 'bench')
 
 
 def manual():

@@ -42,6 +42,7 @@ struct tool_command {
 
 int command_create(int argc, char **argv);
 int command_import(int argc, char **argv);
+int command_drop(int argc, char **argv);
 int command_flush(int argc, char **argv);
 int command_scan(int argc, char **argv);
 int command_stats(int argc, char **argv);

@@ -10,6 +10,7 @@
 static const struct tool_command commands[] = {
     {"create", command_create, "create a table, and the store if there is none"},
     {"import", command_import, "load rows from CSV files"},
+    {"drop", command_drop, "remove a table and its rows"},
     {"flush", command_flush, "write rows that are only in memory and log to files"},
     {"scan", command_scan, "print rows or aggregates"},
     {"stats", command_stats, "print what a store holds and what it has done"},

@@ -85,6 +85,8 @@ static size_t list_counters(const varve_stats *s, struct counter *out)
         {"stall_us_total", s->stall_us_total},
         {"stall_us_worst", s->stall_us_worst},
         {"clock_suspect", s->clock_suspect},
+        {"reserve_bytes", s->reserve_bytes},
+        {"reserve_spent", s->reserve_spent},
     };
     const size_t n = sizeof counters / sizeof counters[0];
 
@@ -150,6 +152,11 @@ static void print_store(varve_store *store, const varve_stats *s)
     (void)printf("  %-22s %" PRIu32 "\n", "files", s->files);
     print_bytes("bytes in files", s->file_bytes);
     print_bytes("log", s->wal_bytes);
+    if (s->reserve_spent != 0)
+        (void)printf("  %-22s used: nothing is taken in until there is room for it again\n",
+                     "reserve");
+    else
+        print_bytes("reserve", s->reserve_bytes);
     (void)printf("  %-22s %" PRIu64 " at open\n", "log records replayed", s->recovered_records);
     if (s->cut_lsn_end > s->cut_lsn)
         (void)printf("  %-22s log range %" PRIu64 " to %" PRIu64 " was never acknowledged\n",

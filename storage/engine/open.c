@@ -354,6 +354,17 @@ static varve_status open_once(const char *path, const varve_options *options, bo
     return VARVE_OK;
 }
 
+/* What the operator of a full disk needs to know. File and code stay. */
+static void explain_full(varve_error *err)
+{
+    static const char hint[] = "; the disk has no room to open the store for writing, nor has its "
+                               "reserve: remove other files, or only read";
+    const size_t used = strlen(err->message);
+
+    if (used + sizeof hint <= sizeof err->message)
+        memcpy(err->message + used, hint, sizeof hint);
+}
+
 varve_status varve_open(const char *path, const varve_options *options, varve_store **ret_store,
                         varve_error *err)
 {
@@ -369,6 +380,8 @@ varve_status varve_open(const char *path, const varve_options *options, varve_st
     rc = open_once(path, &complete, false, ret_store, &detail);
     if (rc == VARVE_ENOSPC && (complete.flags & VARVE_OPEN_READ_ONLY) == 0)
         rc = open_once(path, &complete, true, ret_store, &detail);
+    if (rc == VARVE_ENOSPC)
+        explain_full(&detail);
     return rc < 0 ? varve_error_copy(err, &detail, rc) : VARVE_OK;
 }
 

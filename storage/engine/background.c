@@ -90,7 +90,7 @@ bool varve_background_step(varve_store *store)
     bool did = task_log(store);
     if (varve_reserve_check(store, NULL) == VARVE_OK)
         did |= task_segment(store);
-    did |= varve_reserve_step(store);
+    did |= varve_reserve_step(store, false);
     if (timer_is_due(store))
         did |= task_log_timer(store);
     did |= varve_flush_step(store, did ? STEP_SHORT_US : STEP_US, NULL) == VARVE_OK;

@@ -259,7 +259,7 @@ static varve_status open_writable(varve_store *store, bool scarce, varve_error *
     store->segment_wanted = store->options.background_threads > 0;
     (void)varve_reserve_plan(store);
     if (varve_reserve_check(store, NULL) < 0) /* used before: commits need not wait for it twice */
-        (void)varve_reserve_step(store);
+        (void)varve_reserve_step(store, true);
     return varve_background_start(store, err);
 }
 

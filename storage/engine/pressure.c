@@ -160,8 +160,10 @@ varve_status varve_pressure_wait(varve_store *store, varve_error *err)
     uint64_t bytes = debt(store);
     uint64_t us = delay_us(store, bytes);
 
-    if (!store->threaded && varve_reserve_check(store, NULL) < 0)
-        (void)varve_background_step(store); /* there may be room for the reserve by now */
+    for (bool did = true; did && !store->threaded && varve_reserve_check(store, NULL) < 0;) {
+        varve_reserve_hurry(store); /* there may be room for it by now, or after a flush */
+        did = varve_background_step(store);
+    }
     if (us == 0)
         return VARVE_OK;
     const int64_t begun = varve_store_boot_us(store);

@@ -12,7 +12,8 @@
  * Invariants
  *   R1  SPENT: rows and new tables are refused with ENOSPC, and no log segment is made ahead of need.
  *       What the reserve gave back goes to flushes, edits and drops, and to nothing else.
- *   R2  SPENT: it is not made while a flush or an edit that is owed waits for room.
+ *   R2  SPENT: it is not made while a flush or an edit that is owed waits for room, except by an open,
+ *       once.
  *   R3  A log segment is at most half of the reserve, unless it is the first size or a record needs a
  *       larger one, whereupon the reserve is to follow: two segments and two generations of the
  *       manifest is what an open may have to write before it can remove anything.
@@ -200,12 +201,13 @@ uint64_t varve_reserve_plan(varve_store *store)
 
 /* Whether it is time to look; then nobody else does until `reserve_look_us`. Nothing that frees room
  * may wait for it (R2). */
-static bool is_due(varve_store *store)
+static bool is_due(varve_store *store, bool opening)
 {
     const uint64_t now = (uint64_t)varve_store_boot_us(store);
 
     varve_mutex_lock(&store->queue_lock);
-    const bool yields = store->reserve_state == VARVE_RESERVE_SPENT && store->n_flushable > 0;
+    const bool yields =
+        !opening && store->reserve_state == VARVE_RESERVE_SPENT && store->n_flushable > 0;
     const bool due = now >= store->reserve_look_us && !yields;
     if (due)
         store->reserve_look_us = now + LOOK_US;
@@ -238,12 +240,12 @@ static void note_attempt(varve_store *store, varve_status rc, const varve_error 
     varve_mutex_unlock(&store->queue_lock);
 }
 
-bool varve_reserve_step(varve_store *store)
+bool varve_reserve_step(varve_store *store, bool opening)
 {
     varve_error detail = {0};
     varve_status rc = VARVE_OK;
 
-    if (store->read_only || !is_wanted(store) || !is_due(store))
+    if (store->read_only || !is_wanted(store) || !is_due(store, opening))
         return false;
     const uint64_t wanted = varve_reserve_plan(store);
     varve_mutex_lock(&store->reserve_lock);

@@ -15,8 +15,9 @@ void varve_reserve_load(varve_store *store);
 bool varve_reserve_release(varve_store *store);
 
 /* A background task: make it, or as large as it should be, if that is due. Returns whether anything
- * was done. No lock may be held. */
-bool varve_reserve_step(varve_store *store);
+ * was done. No lock may be held. `opening`: before anything else goes on; whether a flush waits makes
+ * no difference. */
+bool varve_reserve_step(varve_store *store, bool opening);
 
 /* How large it should be now: two of the log segments that are made next and two generations of the
  * manifest, unless the options say it. No lock below the manifest lock, nor that, may be held. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "storage/vfs/sim_int.h"
 #include "tests/unit/engine/sim_store.h"
 
 #define ROWS 200
@@ -105,6 +106,48 @@ START_TEST(reserve_is_made_after_the_open_with_all_its_blocks)
     sim_store_open(&s);
     ck_assert_uint_eq(sim_store_stats(&s).reserve_bytes, bytes);
     must_be_whole(&s);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+/* What a file system does that cannot reserve blocks. */
+static int grow_sparse(struct varve_file *file, uint64_t size)
+{
+    struct varve_file_stat stat;
+    const struct varve_vfs_ops *ops = varve_sim_file_of(file)->process->base.ops;
+    const int rc = ops->stat(file, &stat);
+
+    return rc < 0 || stat.size >= size ? rc : ops->truncate(file, size);
+}
+
+START_TEST(reserve_is_written_where_blocks_cannot_be_reserved)
+{
+    struct sim_store s;
+
+    sim_store_create(&s, 15);
+    struct varve_vfs_ops ops = *s.vfs->ops;
+    const struct varve_vfs_ops *before_ops = s.vfs->ops;
+    ops.allocate = grow_sparse;
+    s.vfs->ops = &ops;
+    sim_store_open(&s);
+    const uint64_t before = varve_sim_used(s.sim);
+    sim_store_work(&s);
+    must_be_whole(&s);
+    ck_assert_uint_ge(varve_sim_used(s.sim), before + sim_store_stats(&s).reserve_bytes);
+    sim_store_close(&s);
+    varve_sim_set_capacity(s.sim, varve_sim_used(s.sim) + 100000);
+    s.options.reserve_bytes = 3u << 20; /* larger: no room for that */
+    sim_store_open(&s);
+    const uint64_t bytes = sim_store_stats(&s).reserve_bytes;
+    pass_time(&s);
+    ck_assert_uint_eq(sim_store_stats(&s).reserve_bytes, bytes);
+    ck_assert_int_eq(reserve_size(&s), (int64_t)bytes);
+    varve_sim_set_capacity(s.sim, 0);
+    varve_sim_clock_advance(s.sim, 100 * SECOND);
+    sim_store_work(&s);
+    must_be_whole(&s);
+    sim_store_close(&s);
+    s.vfs->ops = before_ops;
     sim_store_destroy(&s);
 }
 END_TEST
@@ -574,6 +617,7 @@ END_TEST
 static void add(TCase *cases)
 {
     tcase_add_test(cases, reserve_is_made_after_the_open_with_all_its_blocks);
+    tcase_add_test(cases, reserve_is_written_where_blocks_cannot_be_reserved);
     tcase_add_test(cases, store_without_room_for_a_reserve_works_and_says_so);
     tcase_add_test(cases, reserve_follows_the_option);
     tcase_add_test(cases, segments_grow_only_as_the_reserve_does);

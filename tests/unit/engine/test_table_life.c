@@ -135,6 +135,37 @@ START_TEST(snapshots_and_cursors_outlive_a_drop)
 }
 END_TEST
 
+START_TEST(drop_lets_go_of_the_log_that_only_the_table_held)
+{
+    struct sim_store s;
+
+    sim_store_create(&s, 24);
+    s.options.wal_segment_bytes = 64u << 10;
+    sim_store_open(&s);
+    sim_store_table(&s, "kept", "upsert");
+    sim_store_table(&s, "dropped", "upsert");
+    if (_i == 1) /* its rows come first: they hold the log, too */
+        ck_assert_int_eq(sim_store_put(&s, "kept", 0, 0, 100, VARVE_POLICY_DEFAULT), VARVE_OK);
+    for (int k = 0; k < 60; k++)
+        ck_assert_int_eq(sim_store_put(&s, "dropped", k, 0, 500, VARVE_POLICY_DEFAULT), VARVE_OK);
+    if (_i == 0)
+        ck_assert_int_eq(sim_store_put(&s, "kept", 0, 0, 100, VARVE_POLICY_DEFAULT), VARVE_OK);
+    const uint64_t before = sim_store_stats(&s).wal_segments;
+    ck_assert_uint_gt(before, 3);
+    ck_assert_int_eq(varve_table_drop(s.store, "dropped", &s.err), VARVE_OK);
+    sim_store_work(&s);
+    if (_i == 0)
+        ck_assert_uint_le(sim_store_stats(&s).wal_segments, 2);
+    else
+        ck_assert_uint_ge(sim_store_stats(&s).wal_segments, before);
+    ck_assert_int_eq(sim_store_count(&s, "kept"), 100);
+    sim_store_kill(&s);
+    sim_store_open(&s);
+    ck_assert_int_eq(sim_store_count(&s, "kept"), 100);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 START_TEST(table_is_split_into_even_ranges)
 {
     struct sim_store s;
@@ -278,6 +309,7 @@ static void add(TCase *cases)
     tcase_add_test(cases, error_table_refuses_keys_it_has_in_every_state);
     tcase_add_loop_test(cases, duplicates_survive_a_flush_and_a_reopen, 0, 3);
     tcase_add_test(cases, snapshots_and_cursors_outlive_a_drop);
+    tcase_add_loop_test(cases, drop_lets_go_of_the_log_that_only_the_table_held, 0, 2);
     tcase_add_test(cases, table_is_split_into_even_ranges);
     tcase_add_test(cases, verification_finds_damage_and_nothing_else);
     tcase_add_test(cases, counters_add_up);

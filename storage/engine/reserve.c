@@ -250,12 +250,12 @@ bool varve_reserve_step(varve_store *store, bool opening)
     const uint64_t wanted = varve_reserve_plan(store);
     varve_mutex_lock(&store->reserve_lock);
     varve_mutex_lock(&store->queue_lock);
-    const enum varve_reserve_state state = store->reserve_state;
+    const bool is_new = store->reserve_state == VARVE_RESERVE_NONE;
     const uint64_t bytes = store->reserve_bytes;
     varve_mutex_unlock(&store->queue_lock);
     const bool shrink = bytes > wanted && store->options.reserve_bytes != 0;
     if (bytes < wanted)
-        rc = make(store, state == VARVE_RESERVE_NONE, bytes, wanted, &detail);
+        rc = make(store, is_new, bytes, wanted, &detail);
     else if (shrink && cut_to(store, wanted) < 0)
         rc = VARVE_EIO; /* it stays too large */
     if (rc == VARVE_OK && (bytes < wanted || shrink))
@@ -277,13 +277,12 @@ void varve_reserve_hurry(varve_store *store)
 
 varve_status varve_reserve_check(varve_store *store, varve_error *err)
 {
+    if (store->reserve_state != VARVE_RESERVE_SPENT)
+        return VARVE_OK;
     varve_mutex_lock(&store->queue_lock);
-    const bool spent = store->reserve_state == VARVE_RESERVE_SPENT;
     const uint64_t wanted = store->reserve_wanted;
     const int64_t code = store->reserve_error.status < 0 ? store->reserve_error.os_code : 0;
     varve_mutex_unlock(&store->queue_lock);
-    if (!spent)
-        return VARVE_OK;
     (void)varve_error_set(
         err, VARVE_ENOSPC, RESERVE_FILE, VARVE_NO_OFFSET,
         "the disk is full and the store's reserve has been used; rows and tables "

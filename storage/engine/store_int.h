@@ -210,13 +210,13 @@ struct varve_store {
     struct varve_table *owed;
     uint64_t pinned_version; /* read-only: what READERS holds */
 
-    struct varve_mutex reserve_lock;        /* covers the file RESERVE */
-    enum varve_reserve_state reserve_state; /* queue lock, like all that follows */
-    uint64_t reserve_bytes;                 /* of the file */
-    uint64_t reserve_wanted;                /* that it should have; 0: not known yet, or none */
-    uint64_t reserve_look_us;               /* boot clock: not to be looked at before */
-    uint64_t reserve_pause_us;              /* before the next attempt to make it */
-    varve_error reserve_error;              /* of the last one; status OK: none failed */
+    struct varve_mutex reserve_lock; /* covers the file RESERVE */
+    _Atomic(uint32_t) reserve_state; /* enum varve_reserve_state; written under the queue lock */
+    uint64_t reserve_bytes;          /* of the file. Queue lock, like all that follows */
+    uint64_t reserve_wanted;         /* that it should have; 0: not known yet, or none */
+    uint64_t reserve_look_us;        /* boot clock: not to be looked at before */
+    uint64_t reserve_pause_us;       /* before the next attempt to make it */
+    varve_error reserve_error;       /* of the last one; status OK: none failed */
 
     struct varve_mutex view_lock;
     struct varve_version *version; /* view lock */

@@ -71,6 +71,10 @@ START_TEST(numbers_are_bounded)
     REFUSES(background_threads, UINT32_MAX - 1);
     TAKES(background_threads, 16);
     TAKES(background_threads, UINT32_MAX);
+    REFUSES(reserve_bytes, (MIB << 20) + 1);
+    TAKES(reserve_bytes, MIB << 20);
+    TAKES(reserve_bytes, 1);
+    TAKES(reserve_bytes, UINT64_MAX);
     REFUSES(memory_limit, 8 * MIB - 1);
     TAKES(memory_limit, 8 * MIB);
     TAKES(memory_limit, UINT64_MAX);

@@ -148,7 +148,7 @@ static varve_status records_copy(struct varve_wal_reader *r, uint32_t i, struct 
         if (put > 0)
             return changed(r, i, "a segment holds more", err);
     }
-    if (r->at.segment != i || r->at.lsn != accepted.end_lsn || r->at.chain != accepted.chain)
+    if (varve_wal_appended_lsn(w) != accepted.end_lsn || r->at.chain != accepted.chain)
         return changed(r, i, "a segment holds other records", err);
     const varve_status rc = group_flush(w, err);
     return rc < 0 ? rc : varve_wal_seal(w, err);
@@ -281,7 +281,7 @@ static varve_status segments_recover(struct varve_wal_reader *r, bool direct,
             segment_keep(r, i, ret);
         } else {
             ret->dropped[ret->n_dropped++] = r->listed[i].id;
-            if (behind || !f->used || f->end_lsn == f->header.base_lsn)
+            if (behind || f->end_lsn == f->header.base_lsn) /* so is one that was never reached */
                 continue;
             start->base_lsn = f->header.base_lsn;
             const varve_status rc = segment_copy(r, i, ret->next_id, direct, start,

@@ -150,8 +150,8 @@ static void evidence_note(struct varve_wal_reader *r, uint32_t i,
         r->durable_lsn = t->durable_lsn;
     if (t->commit_lsn > r->commit_lsn)
         r->commit_lsn = t->commit_lsn;
-    if (t->first_lsn >= l->base_lsn && t->first_lsn - l->base_lsn <= room - used &&
-        t->first_lsn + used > r->seen_lsn)
+    /* A position before the segment is, as a distance from its beginning, too far as well. */
+    if (t->first_lsn - l->base_lsn <= room - used && t->first_lsn + used > r->seen_lsn)
         r->seen_lsn = t->first_lsn + used;
 }
 

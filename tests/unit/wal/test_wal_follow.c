@@ -62,8 +62,14 @@ START_TEST(a_page_that_is_being_written_again_is_not_yet)
         page[9] ^= 1;
     if (_i == 1)
         t.first_lsn++;
-    if (_i == 2)
+    if (_i == 2) { /* shorter, and what was behind that in the next page, where it would fit */
+        struct varve_page_trailer next = t;
+        next.first_lsn = RECORD;
+        next.used = 2 * RECORD;
+        memcpy(page + 4096, page + RECORD, next.used);
+        log_page_seal(&log, 0, 2, &next);
         t.used = RECORD - 1;
+    }
     if (_i == 3) {
         t.flags = VARVE_PAGE_IDLE;
         t.first_record = VARVE_PAGE_NO_RECORD;

@@ -70,8 +70,8 @@ static const struct {
      0,
      false},
     /* one that is larger than all that there were: the copy has no room for it */
-    {{131072, {1000, 1000, 1000, 1000}, 4, 0, false, 0},
-     {131072, {20000}, 1, 0, false, 0},
+    {{131072, {3000, 3000, 3000, 3000, 3000, 3000, 3000}, 7, 0, false, 0},
+     {131072, {20000, 10, 10}, 3, 0, false, 0},
      0,
      false},
     /* a segment that ends earlier, and goes on in another than the next */
@@ -95,6 +95,8 @@ static const struct {
     /* the term and the hlc before the first record are others */
     {{65536, {1000}, 1, 0, false, 0}, {65536, {1000}, 1, 0, false, 0}, 120, false},
     {{65536, {1000}, 1, 0, false, 0}, {65536, {1000}, 1, 0, false, 0}, 136, false},
+    /* and the index, which the record then follows */
+    {{65536, {1000}, 1, 0, false, 0}, {65536, {1000}, 1, 0, false, 0}, 112, false},
 };
 
 /* Go on in a segment behind a gap, as after a cut. */
@@ -144,6 +146,21 @@ static void story_write(struct log *log, const struct story *story)
     log_file(log, 0)->now[(page - 1) * 4096 + 9] ^= 1;
 }
 
+/* Give the record in page 1 another index, and the chain that goes with it. */
+static void first_record_renumber(struct log *log, uint64_t index)
+{
+    struct varve_page_trailer t;
+    struct varve_wal_record r;
+    uint8_t *const page = log_page_open(log, 0, 1, &t);
+    const uint8_t *const uuid = log->listed[0].uuid;
+
+    ck_assert_int_eq(varve_wal_record_decode(varve_span_of(page, 108), uuid, 0, &r), VARVE_OK);
+    r.index = index;
+    r.chain = varve_wal_chain(0, r.index, r.term, r.type, r.logical_hash);
+    ck_assert_uint_eq(varve_wal_record_encode(&r, uuid, page), 108);
+    log_page_seal(log, 0, 1, &t);
+}
+
 static void flip(struct log *log, uint32_t at, bool damaged)
 {
     struct varve_page_trailer t;
@@ -151,6 +168,8 @@ static void flip(struct log *log, uint32_t at, bool damaged)
     log_page_open(log, 0, at / 4096, &t)[at % 4096] ^= 1;
     if (!damaged)
         log_page_seal(log, 0, at / 4096, &t);
+    if (at == 112)
+        first_record_renumber(log, 2);
 }
 
 static void contents_exchange(struct log *a, struct log *b)

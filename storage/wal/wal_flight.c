@@ -172,12 +172,11 @@ static bool sync_start(struct varve_wal_writer *w)
     if (w->error.status < 0 || w->syncing || w->sync_wanted <= w->durable_seq)
         return false;
     struct varve_wal_segment *const s = oldest_undurable(w);
-    if (s->plain_seq <= w->durable_seq) /* its writes are DSYNC, and on their way */
-        return false;
     const uint64_t covers = w->written_seq < s->last_seq ? w->written_seq : s->last_seq;
     const uint64_t needed = w->sync_wanted < s->last_seq ? w->sync_wanted : s->last_seq;
-    if (covers < needed)
+    if (covers < needed) /* they are on their way, with DSYNC or without */
         return false;
+    assert(s->plain_seq > w->durable_seq); /* what is written with DSYNC is durable */
     /* The open group is about to write the last page again: that page must not be covered. */
     if (w->open != NULL && w->open->rewriting && s == w->current)
         return false;

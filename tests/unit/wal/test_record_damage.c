@@ -183,8 +183,8 @@ START_TEST(a_header_may_span_pages)
 }
 END_TEST
 
-/* A record of `type` and `flags` in the place of the last one, right about everything else. */
-static void record_replace(struct log *log, uint8_t type, uint8_t flags)
+/* The last record with these differences, right about everything else. */
+static void record_replace(struct log *log, uint8_t type, uint8_t flags, int index_by, int term_by)
 {
     struct varve_page_trailer trailer;
     struct varve_wal_record r, before;
@@ -199,6 +199,8 @@ static void record_replace(struct log *log, uint8_t type, uint8_t flags)
         VARVE_OK);
     r.type = type;
     r.flags = flags;
+    r.index += (uint64_t)index_by;
+    r.term += (uint64_t)term_by;
     r.chain = varve_wal_chain(before.chain, r.index, r.term, r.type, r.logical_hash);
     uint8_t payload[40];
     memcpy(payload, page + RECORD_BYTES(0), sizeof payload);
@@ -207,6 +209,35 @@ static void record_replace(struct log *log, uint8_t type, uint8_t flags)
     trailer.used = (uint16_t)(header + sizeof payload);
     log_page_seal(log, 0, 2, &trailer);
 }
+
+/* Whoever can make a chain can lie about these too. */
+START_TEST(a_chain_that_agrees_excuses_no_index_and_no_term)
+{
+    static const struct {
+        int index_by, term_by;
+        const char *says;
+    } row[] = {{0, 0, NULL},
+               {0, 1, NULL},
+               {1, 0, "index does not follow"},
+               {-1, 0, "index does not follow"},
+               {0, -1, "term goes back"}};
+
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        struct log log;
+        struct varve_wal_reader *reader = NULL;
+
+        log_of(&log, 2, 40);
+        record_replace(&log, VARVE_WAL_DATA, 0, row[i].index_by, row[i].term_by);
+        const struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
+        ck_assert_int_eq(varve_wal_reader_open(&o, &reader, NULL, &log.err),
+                         row[i].says == NULL ? VARVE_OK : VARVE_ECORRUPT);
+        if (row[i].says != NULL)
+            ck_assert_ptr_nonnull(strstr(log.err.message, row[i].says));
+        varve_wal_reader_close(reader);
+        log_free(&log);
+    }
+}
+END_TEST
 
 /* What cannot be applied is not passed over: the first pass says so, before anything is changed. */
 START_TEST(a_record_that_cannot_be_applied_needs_a_newer_version)
@@ -220,7 +251,7 @@ START_TEST(a_record_that_cannot_be_applied_needs_a_newer_version)
                            type == VARVE_WAL_TABLE_DROP || type == VARVE_WAL_NOOP;
 
         log_of(&log, 2, 40);
-        record_replace(&log, type, flags); /* 1: COMPRESSED, 2: ENCRYPTED */
+        record_replace(&log, type, flags, 0, 0); /* 1: COMPRESSED, 2: ENCRYPTED */
         const struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
         const varve_status rc = log_check(&log, &o, &v, &n);
         ck_assert_int_eq(rc, known && flags == 0 ? VARVE_OK : VARVE_EVERSION);
@@ -364,6 +395,7 @@ int main(void)
     tcase_add_test(tc, a_payload_has_its_hash);
     tcase_add_loop_test(tc, a_page_knows_its_first_record, 0, 4);
     tcase_add_loop_test(tc, a_header_may_span_pages, 0, 3);
+    tcase_add_test(tc, a_chain_that_agrees_excuses_no_index_and_no_term);
     tcase_add_loop_test(tc, a_record_that_cannot_be_applied_needs_a_newer_version, 1,
                         VARVE_WAL_PAD);
     tcase_add_test(tc, the_history_is_checked_at_the_end_of_the_log_too);

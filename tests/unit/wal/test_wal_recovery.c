@@ -307,6 +307,49 @@ START_TEST(a_log_behind_the_manifests_state_is_dropped_whole)
 }
 END_TEST
 
+/* A seal that was written proves nothing of the pages before it, unless something says that they were
+ * synced: then the segment stays as it is. */
+START_TEST(a_seal_vouches_if_what_it_seals_was_synced)
+{
+    for (int known = 0; known < 3; known++) {
+        struct log log;
+        struct varve_wal_segment *next = NULL;
+        struct varve_wal_recovered out;
+        struct varve_wal_verdict v = {0};
+        struct varve_page_trailer t;
+        static const size_t sizes[] = {1000};
+        uint64_t base;
+
+        log_init(&log, 28);
+        ck_assert_int_eq(log_writer(&log, NULL), VARVE_OK);
+        puts_make(&log, false, sizes, COUNT(sizes));
+        ck_assert_int_eq(varve_wal_segment_create(&log.disk.vfs, &log.heap, log.next_id++, 65536,
+                                                  true, &next, &log.err),
+                         VARVE_OK);
+        while (varve_wal_segment_step(next, &log.err) == VARVE_OK)
+            continue;
+        log.disk.order = MEM_DISK_HELD;
+        ck_assert_int_eq(varve_wal_prepare_next(log.writer, next, &base, &log.err), VARVE_OK);
+        mem_disk_finish(&log.disk, 0, 0); /* the seal; the sync is not submitted any more */
+        mem_disk_crash(&log.disk, false);
+        varve_wal_segment_close(next, true);
+        log_writer_end(&log);
+        log.disk.order = MEM_DISK_AT_ONCE;
+        (void)log_page_open(&log, 0, 2, &t);
+        ck_assert_uint_eq(t.flags, VARVE_PAGE_SEAL);
+        struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_RECOVERY);
+        o.durable_lsn = known == 0 ? 0 : base - (known == 1);
+        ck_assert_msg(recover(&log, &o, &v, &out) == VARVE_OK, "%s", log.err.message);
+        ck_assert_uint_eq(out.n_segments, 1);
+        ck_assert_uint_eq(out.n_dropped, known < 2);
+        ck_assert_uint_eq(out.segments[0].id, known < 2 ? log.next_id : 1);
+        ck_assert_uint_eq(out.segments[0].final_lsn, base);
+        varve_wal_recovered_free(&out);
+        log_free(&log);
+    }
+}
+END_TEST
+
 /* The greatest hlc is the log's own if the manifest's is from before. */
 START_TEST(the_hlc_never_goes_back)
 {
@@ -476,6 +519,7 @@ int main(void)
     tcase_add_loop_test(tc, what_is_copied_is_what_was_accepted, 0, COUNT(change));
     tcase_add_test(tc, segments_behind_the_cut_are_dropped);
     tcase_add_test(tc, a_log_behind_the_manifests_state_is_dropped_whole);
+    tcase_add_test(tc, a_seal_vouches_if_what_it_seals_was_synced);
     tcase_add_test(tc, the_hlc_never_goes_back);
     tcase_add_test(tc, a_position_that_a_segment_has_no_room_for_moves_nothing);
     tcase_add_test(tc, a_record_with_an_unknown_part_is_read_and_not_copied);

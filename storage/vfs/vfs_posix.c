@@ -408,7 +408,7 @@ static int posix_stat(struct varve_file *file, struct varve_file_stat *ret_stat)
 
 static int posix_allocate(struct varve_file *file, uint64_t size)
 {
-    struct varve_file_stat st;
+    struct varve_file_stat st = {0};
     struct rlimit limit;
 
     if (file_is_foreign(to_file(file)))

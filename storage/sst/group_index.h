@@ -34,7 +34,7 @@
  *       packed  gap           bytes between the end of the block before and this one
  *       packed  size
  *       packed  codec
- *       packed  dictionary    id, or 0
+ *       packed  dictionary    id, or 0; not 0: a block of text, as codes (DICT), and no other is of codes
  *       8 m     checksums
  *
  * Invariants

@@ -370,7 +370,7 @@ static varve_status source_piece(struct varve_source *source, uint32_t stream,
 
 /* -------------------------------------------------------------------------------------- Blocks */
 
-static uint8_t lane_of(const struct sst_source *s, uint32_t slot, bool coded)
+static uint8_t lane_of(const struct sst_source *s, uint32_t slot)
 {
     switch (slot) {
     case VARVE_STREAM_TIME:
@@ -383,9 +383,7 @@ static uint8_t lane_of(const struct sst_source *s, uint32_t slot, bool coded)
     case VARVE_STREAM_MARKER:
         return VARVE_LANE_I8;
     default:
-        return coded && s->sst->schema->phys[slot - FIXED_SLOTS] == VARVE_PHYS_BYTES
-                   ? (uint8_t)VARVE_LANE_I32
-                   : s->sst->schema->phys[slot - FIXED_SLOTS];
+        return s->sst->schema->phys[slot - FIXED_SLOTS];
     }
 }
 
@@ -502,17 +500,20 @@ static varve_status slot_bytes(struct sst_source *s, struct slot *slot,
     return VARVE_OK;
 }
 
-/* Open the block in slot->bytes. Codes into a dictionary are taken only where codes are meant. */
-static varve_status slot_open(struct sst_source *s, struct slot *slot, uint8_t lane,
+/* Open the block in slot->bytes. Codes stand where a dictionary does, and only text has one. */
+static varve_status slot_open(struct sst_source *s, struct slot *slot, uint32_t number, bool coded,
                               varve_error *err)
 {
+    const uint8_t lane = lane_of(s, number);
     const varve_status rc =
         varve_block_open(slot->bytes, lane, s->index->vectors[s->vector].rows, &slot->block, err);
 
-    if (rc == VARVE_OK && slot->block.lane != lane)
+    if (rc < 0)
+        return rc;
+    if ((slot->block.codec == VARVE_CODEC_DICT) != coded || (coded && lane != VARVE_LANE_BYTES))
         return varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET,
-                               "a vector of another type than its column");
-    return rc;
+                               "codes without a dictionary, or a dictionary without codes");
+    return VARVE_OK;
 }
 
 /* Make the slot hold the block of the current vector. */
@@ -535,7 +536,7 @@ static varve_status slot_load(struct sst_source *s, uint32_t number, varve_error
         varve_status rc = slot_bytes(s, slot, blocks, err);
 
         if (rc == VARVE_OK && number != VARVE_STREAM_EXCEPTIONS)
-            rc = slot_open(s, slot, lane_of(s, number, b->dictionary != 0), err);
+            rc = slot_open(s, slot, number, b->dictionary != 0, err);
         if (rc < 0) {
             slot_drop(s, slot);
             return varve_sst_blame(s->sst, b->offset, rc, err);

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/codec/codec.h"
+#include "storage/sst/group_index.h"
 #include "storage/sst/sst_format.h"
 #include "tests/unit/sst/sst_maker.h"
 
@@ -216,6 +218,178 @@ START_TEST(what_checksums_miss_is_survived_and_what_is_verified_is_right)
 }
 END_TEST
 
+/* ---- codes into a dictionary ---- */
+
+static const char every_lane[] = "CREATE TABLE e (k bigint, ts timestamp, a boolean, b smallint, "
+                                 "c int, d bigint, e float, f double, g decimal, h text, u uuid, "
+                                 "PRIMARY KEY (k, ts))";
+
+/* One partition, in which every column repeats one value: blocks of few, known bytes. */
+static void make_even(struct sst_model *m, uint32_t n)
+{
+    sst_model_init(m, every_lane, 1);
+    sst_model_add(m, n, SST_PLAIN);
+    struct varve_rows *rows = &m->parts[0].rows.rows;
+    for (uint32_t i = 0; i < n; i++)
+        rows->time[i] = (INT64_C(1) << 50) + i;
+    for (uint32_t c = m->schema->time_column + 1; c < m->schema->n_columns; c++) {
+        const struct varve_cells *cells = &rows->columns[c];
+        const size_t width = varve_phys_width(m->schema->phys[c]);
+        if (cells->scales != NULL)
+            memset(cells->values, 0, n * width);
+        for (uint32_t i = 0; i < n && cells->offsets != NULL; i++) {
+            memcpy((uint8_t *)cells->values + (size_t)4 * i, "text", 4);
+            cells->offsets[i + 1] = 4 * (i + 1);
+        }
+        for (uint32_t i = 0; i < n && cells->offsets == NULL; i++)
+            memset((uint8_t *)cells->values + i * width, width == 1 ? 1 : 0x55,
+                   cells->scales != NULL ? 1 : width);
+    }
+}
+
+/* A block of `size` bytes that holds `n` codes 0, by ways of saying so of different lengths: a
+ * constant, or one run whose value takes the bytes that are left over. False: it has no such. */
+static bool spell_codes(uint8_t *out, size_t size, uint32_t n, bool dict)
+{
+    const uint8_t head[4] = {dict ? VARVE_CODEC_DICT : VARVE_CODEC_RLE, VARVE_LANE_I32, (uint8_t)n,
+                             (uint8_t)(n >> 8)};
+    const size_t before = dict ? 4 : 0;
+
+    memset(out, 0, size);
+    memcpy(out, head, 4);
+    memcpy(out + before, head, 4);
+    out[before] = VARVE_CODEC_RLE;
+    if (size == before + 5) {
+        out[before] = VARVE_CODEC_CONST;
+        return true;
+    }
+    if (size < before + 8 || size > before + 16)
+        return false;
+    out[before + 4] = 1;                                  /* runs */
+    out[before + 6] = (uint8_t)(8 * (size - before - 8)); /* width */
+    return true;
+}
+
+static bool is_first_vector_note(uint32_t at)
+{
+    for (uint32_t i = 0; i < at; i++)
+        if (notes.at[i].offset == notes.at[at].offset)
+            return false;
+    return notes.at[at].kind == VARVE_SST_VECTOR;
+}
+
+/* Put codes, in DICT or bare, in the place of the block `at`, and read. True: they were refused. */
+static bool refuses_codes(struct sst_disk *d, struct varve_sst *sst, uint32_t at, bool dict,
+                          uint32_t n)
+{
+    uint8_t was[64], codes[64];
+    const size_t size = (size_t)notes.at[at].size;
+    const uint64_t offset = notes.at[at].offset;
+
+    ck_assert_uint_le(size, sizeof was);
+    ck_assert_int_eq(varve_sim_read(d->sim, SST_NAME, offset, was, size), (int)size);
+    if (!spell_codes(codes, size, n, dict))
+        return false;
+    /* Bare codes in a column of 32-bit integers are its values. */
+    const bool meant = was[1] == VARVE_LANE_I32 && (was[0] == VARVE_CODEC_DICT) == dict;
+    ck_assert_int_eq(varve_sim_overwrite(d->sim, SST_NAME, offset, codes, size), 0);
+    varve_cache_drop_file(d->cache, 1);
+    const varve_status rc = ask_all(sst, &d->heap.heap, false);
+    if (rc != (meant ? VARVE_END : VARVE_ECORRUPT))
+        ck_abort_msg("codes (dict %d) instead of codec %u, lane %u: %d", dict, was[0], was[1], rc);
+    ck_assert_int_eq(varve_sim_overwrite(d->sim, SST_NAME, offset, was, size), 0);
+    varve_cache_drop_file(d->cache, 1);
+    return !meant;
+}
+
+/* Codes are as sound as any numbers: wrong is only where they stand. */
+START_TEST(
+    codes_stand_where_a_dictionary_does_and_nowhere_else) /* loop test: without one, with one */
+{
+    const uint32_t n = _i == 0 ? 40 : 64; /* less text than 64 values has no dictionary */
+    uint32_t refused[2] = {0};
+    struct sst_model m;
+    struct sst_disk d;
+    struct varve_sst *sst;
+    uint64_t size;
+
+    make_even(&m, n);
+    sst_disk_init(&d, 1 << 20);
+    learn(&m, &d, &size);
+    ck_assert_int_eq(varve_sst_open(d.vfs, SST_NAME, 1, NULL, d.cache, &d.heap.heap, &sst, NULL),
+                     VARVE_OK);
+    ck_assert_int_eq(ask_all(sst, &d.heap.heap, false), VARVE_END);
+    for (uint32_t i = 0; i < notes.n; i++)
+        for (int dict = 0; dict < 2 && is_first_vector_note(i); dict++)
+            refused[dict] += refuses_codes(&d, sst, i, dict == 1, n);
+    notes.blind = false;
+    ck_assert_uint_eq(refused[0], 7);               /* all but b, c, u */
+    ck_assert_uint_eq(refused[1], _i == 0 ? 7 : 6); /* all but a, b, e, and h if it has codes */
+    varve_sst_unref(sst);
+    sst_disk_free(&d);
+    sst_model_free(&m);
+}
+END_TEST
+
+/* Change one byte of an index so that column `c` has the dictionary of another. Its first block is
+ * what is given back. */
+static struct varve_group_block give_dictionary(struct sst_disk *d, uint32_t at, uint32_t c,
+                                                uint64_t file_size)
+{
+    _Alignas(16) uint64_t memory[8192];
+    uint8_t bytes[4096];
+    const size_t size = (size_t)notes.at[at].size;
+    const struct varve_group_index *index;
+    size_t need;
+
+    ck_assert_uint_le(size, sizeof bytes);
+    ck_assert_int_eq(varve_sim_read(d->sim, SST_NAME, notes.at[at].offset, bytes, size), (int)size);
+    for (size_t i = 0; i < size * 256; i++) {
+        const uint8_t was = bytes[i / 256];
+        bytes[i / 256] = (uint8_t)i;
+        const struct varve_span span = varve_span_of(bytes, size);
+        if (varve_group_index_measure(span, &need, NULL) == VARVE_OK && need <= sizeof memory &&
+            varve_group_index_parse(span, file_size, memory, need, &index, NULL) == VARVE_OK) {
+            const uint32_t row = varve_group_stream(index, VARVE_STREAM_COLUMN + c);
+            if (row != UINT32_MAX && varve_group_block_at(index, row, 0)->dictionary != 0) {
+                ck_assert_int_eq(
+                    varve_sim_overwrite(d->sim, SST_NAME, notes.at[at].offset, bytes, size), 0);
+                return *varve_group_block_at(index, row, 0);
+            }
+        }
+        bytes[i / 256] = was;
+    }
+    ck_abort_msg("no byte gives a dictionary");
+}
+
+START_TEST(only_text_has_a_dictionary) /* loop test: _i is the column */
+{
+    struct sst_model m;
+    struct sst_disk d;
+    struct varve_sst *sst;
+    uint64_t size;
+    uint8_t codes[64];
+    uint32_t at = 0;
+
+    make_even(&m, 64);
+    sst_disk_init(&d, 1 << 20);
+    learn(&m, &d, &size);
+    while (notes.at[at].kind != VARVE_SST_INDEX)
+        ck_assert_uint_lt(++at, notes.n);
+    const struct varve_group_block b = give_dictionary(&d, at, (uint32_t)_i, size);
+    ck_assert(spell_codes(codes, b.size, 64, true));
+    ck_assert_int_eq(varve_sim_overwrite(d.sim, SST_NAME, b.offset, codes, b.size), 0);
+    varve_cache_drop_file(d.cache, 1);
+    ck_assert_int_eq(varve_sst_open(d.vfs, SST_NAME, 1, NULL, d.cache, &d.heap.heap, &sst, NULL),
+                     VARVE_OK);
+    ck_assert_int_eq(ask_all(sst, &d.heap.heap, false), VARVE_ECORRUPT);
+    notes.blind = false;
+    varve_sst_unref(sst);
+    sst_disk_free(&d);
+    sst_model_free(&m);
+}
+END_TEST
+
 START_TEST(a_walk_ends_where_it_is_told_to)
 {
     struct sst_model m;
@@ -281,6 +455,8 @@ int main(void)
 
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, what_checksums_miss_is_survived_and_what_is_verified_is_right, 0, 8);
+    tcase_add_loop_test(tc, codes_stand_where_a_dictionary_does_and_nowhere_else, 0, 2);
+    tcase_add_loop_test(tc, only_text_has_a_dictionary, 4, 6); /* an integer of 32 bits, of 64 */
     tcase_add_test(tc, a_walk_ends_where_it_is_told_to);
     tcase_add_test(tc, partitions_are_found_by_their_number);
     suite_add_tcase(suite, tc);

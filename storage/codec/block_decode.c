@@ -194,7 +194,6 @@ static uint32_t run_of(const struct varve_block *block, uint32_t first)
     return low;
 }
 
-/* Rows of a run-length block; `size` bytes a value, or int64 from packed values. */
 /* Ends, and with `values` values, of runs [run, run + n). */
 static void unpack_runs(const struct varve_block *block, uint32_t run, uint32_t n, uint64_t *ends,
                         uint64_t *values)
@@ -208,6 +207,7 @@ static void unpack_runs(const struct varve_block *block, uint32_t run, uint32_t 
         varve_unpack_u64(block->payload.data, run, n, block->width, values);
 }
 
+/* Rows of a run-length block; `size` bytes a value, or int64 from packed values. */
 static varve_status decode_rle(const struct varve_block *block, uint32_t first, uint32_t n,
                                bool integer, uint32_t size, uint8_t *out, varve_error *err)
 {

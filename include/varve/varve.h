@@ -284,8 +284,8 @@ typedef struct varve_options {
     uint32_t dir_mode;           /* default 0750 */
     uint64_t reserve_bytes;      /* kept on the disk so that a store on a full one can be opened,
                                     flushed, and tables dropped. 0: two log segments (they begin at
-                                    4 MiB) and two copies of the manifest, as these grow;
-                                    UINT64_MAX: none */
+                                    4 MiB) and two copies of the manifest, as these grow; else
+                                    segments grow up to half of it only. UINT64_MAX: none */
 } varve_options;
 
 VARVE_API void varve_options_init(varve_options *options, size_t struct_size);
@@ -308,7 +308,8 @@ VARVE_API void varve_close(varve_store *store);
 /* ------------------------------------------------------------------------------------ Tables */
 
 /* Create a table from CREATE TABLE text. EEXISTS if there is one of that name; ELIMIT after
- * 4,294,967,294 of them. Durable on return. */
+ * 4,294,967,294 of them, or if its definition takes more than a quarter of wal_segment_bytes. Durable
+ * on return. */
 VARVE_API varve_status varve_table_create(varve_store *store, const char *text, varve_error *err);
 /* Find a table by name (case-insensitive). The handle is valid until varve_close(). */
 VARVE_API varve_status varve_table_open(varve_store *store, const char *name,
@@ -640,7 +641,7 @@ typedef struct varve_stats {
     uint64_t stall_us_worst;
     uint64_t clock_suspect;  /* 1: after a reboot the clock moved too far to be believed */
     uint64_t reserve_bytes;  /* kept on the disk for the time when it is full */
-    uint64_t reserve_wanted; /* what that should be; more: there is no room for it. 0: read-only */
+    uint64_t reserve_wanted; /* what that should be; more: there is no room for it */
     uint64_t reserve_spent;  /* 1: it has been used; commits get ENOSPC until it is back */
 } varve_stats;
 

@@ -550,13 +550,15 @@ static varve_status run(varve_store *store, uint64_t budget_us, varve_error *err
     const int64_t begun = varve_store_boot_us(store);
 
     if (store->flush == NULL) {
-        struct varve_generation *generation = next_generation(store);
-        if (generation == NULL) {
-            struct varve_table *dropped = dropped_table(store);
-            if (dropped != NULL)
-                release_dropped(store, dropped);
-            return dropped != NULL ? VARVE_OK : VARVE_END;
+        /* First, since it needs no room, and gives back what a flush that has none may wait for. */
+        struct varve_table *dropped = dropped_table(store);
+        if (dropped != NULL) {
+            release_dropped(store, dropped);
+            return VARVE_OK;
         }
+        struct varve_generation *generation = next_generation(store);
+        if (generation == NULL)
+            return VARVE_END;
         varve_error detail = {0};
         varve_status rc = flush_begin(store, generation, &detail);
         if (rc < 0) {

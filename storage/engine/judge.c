@@ -229,6 +229,14 @@ static enum varve_judgement judge_schema(varve_store *store, struct varve_pendin
         (void)varve_error_nomem(&pending->error, "a schema");
         return VARVE_JUDGE_REFUSE;
     }
+    const uint32_t most = varve_wal_payload_limit(store->options.wal_segment_bytes);
+    if (pending->payload.size > most) { /* no segment would take it */
+        varve_error_set(&pending->error, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
+                        "the table's definition takes %zu bytes in the log, above the limit of %u "
+                        "for this segment size",
+                        pending->payload.size, most);
+        return VARVE_JUDGE_REFUSE;
+    }
     rc = varve_table_new(store, named, &pending->table, &pending->error);
     if (rc < 0)
         return VARVE_JUDGE_REFUSE;

@@ -55,9 +55,10 @@ void varve_reserve_load(varve_store *store)
     struct varve_file *file = NULL;
     struct varve_file_stat stat;
 
+    if (!store->read_only) /* of an attempt that was interrupted: its room is wanted back */
+        (void)ops->unlink(store->vfs, RESERVE_TMP);
     if (!store->read_only && !is_wanted(store)) {
         (void)ops->unlink(store->vfs, RESERVE_FILE);
-        (void)ops->unlink(store->vfs, RESERVE_TMP);
         return;
     }
     if (ops->open(store->vfs, RESERVE_FILE, VARVE_FILE_READ, &file) < 0)

@@ -7,7 +7,7 @@
 #include "storage/engine/store_int.h"
 
 /* What is there of it. An open for writing, which must hold the store's lock, also removes one that is
- * not wanted; what cannot be found out counts as no reserve. */
+ * not wanted or was not finished; what cannot be found out counts as no reserve. */
 void varve_reserve_load(varve_store *store);
 
 /* Something that may use the reserve finds no room: give it back to the disk. True: there was one, so

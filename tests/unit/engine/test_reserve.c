@@ -444,6 +444,67 @@ START_TEST(open_that_was_interrupted_does_not_eat_the_reserve)
 }
 END_TEST
 
+/* The power went before the name was durable. */
+START_TEST(unfinished_reserve_gives_its_room_back)
+{
+    struct sim_store s;
+
+    set_up(&s, 17);
+    ck_assert_int_eq(s.vfs->ops->rename(s.vfs, "RESERVE", "RESERVE.tmp"), 0);
+    sim_store_kill(&s);
+    fill_up(&s);
+    sim_store_open(&s);
+    ck_assert_int_eq(sim_store_count(&s, "t"), 2 * ROWS);
+    ck_assert_int_lt(varve_sim_size(s.sim, "RESERVE.tmp"), 0);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+/* A disk on which no table file finds room. */
+struct crowded {
+    struct varve_vfs_ops ops; /* the process's while the test wants it so: first */
+    const struct varve_vfs_ops *before;
+};
+
+static int open_but_sst(struct varve_vfs *vfs, const char *name, uint32_t flags,
+                        struct varve_file **ret_file)
+{
+    const struct crowded *crowded = (const struct crowded *)(const void *)vfs->ops;
+    const size_t length = strlen(name);
+
+    if ((flags & VARVE_FILE_CREATE) != 0 && length > 4 && strcmp(name + length - 4, ".sst") == 0)
+        return -ENOSPC;
+    return crowded->before->open(vfs, name, flags, ret_file);
+}
+
+START_TEST(dropped_table_lets_go_of_the_log_while_a_flush_finds_no_room)
+{
+    struct sim_store s;
+
+    set_up(&s, 18);
+    for (int k = 13; k < 60; k++)
+        ck_assert_int_eq(sim_store_put(&s, "d", k, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
+    ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_OK);
+    for (int k = 60; k < 100; k++)
+        ck_assert_int_eq(sim_store_put(&s, "d", k, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
+    ck_assert_int_eq(put(&s, 2), VARVE_OK);
+    struct crowded crowded = {.ops = *s.vfs->ops, .before = s.vfs->ops};
+    crowded.ops.open = open_but_sst;
+    s.vfs->ops = &crowded.ops;
+    ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_ENOSPC);
+    pass_time(&s);
+    const uint64_t log = sim_store_stats(&s).wal_bytes;
+    ck_assert_int_eq(varve_table_drop(s.store, "d", &s.err), VARVE_OK);
+    pass_time(&s);
+    ck_assert_uint_lt(sim_store_stats(&s).wal_bytes, log / 2);
+    s.vfs->ops = crowded.before;
+    pass_time(&s);
+    must_be_whole(&s);
+    ck_assert_int_eq(sim_store_count(&s, "t"), 3 * ROWS);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 /* --------------------------------------------------------- Every operation, every crash */
 
 /* What was accepted, and what was asked for last. */
@@ -643,6 +704,8 @@ static void add(TCase *cases)
     tcase_add_loop_test(cases, nothing_is_taken_in_until_the_reserve_is_back, 0, 3);
     tcase_add_test(cases, tables_are_dropped_while_the_reserve_is_spent);
     tcase_add_test(cases, open_that_was_interrupted_does_not_eat_the_reserve);
+    tcase_add_test(cases, unfinished_reserve_gives_its_room_back);
+    tcase_add_test(cases, dropped_table_lets_go_of_the_log_while_a_flush_finds_no_room);
     tcase_add_loop_test(cases, any_operation_that_fails_once_loses_nothing, 0, 2);
     tcase_add_test(cases, power_that_goes_at_any_moment_loses_nothing);
 }

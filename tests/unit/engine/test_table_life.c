@@ -2,6 +2,7 @@
  * test_table_life.c - tables from creation to drop: duplicates, snapshots and cursors that outlive a
  * drop or a flush, splitting, verification, counters.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "storage/manifest/manifest.h"
@@ -166,6 +167,37 @@ START_TEST(drop_lets_go_of_the_log_that_only_the_table_held)
 }
 END_TEST
 
+/* As many columns as there may be, in segments that are too small for a record of them. */
+START_TEST(table_that_no_segment_takes_is_refused)
+{
+    struct sim_store s;
+    static const char head[] = "CREATE TABLE w (k int, ts timestamp";
+    static const char tail[] = ", PRIMARY KEY ((k), ts))";
+    const size_t room = 1024 * 40;
+
+    sim_store_create(&s, 47);
+    s.options.wal_segment_bytes = 64u << 10;
+    sim_store_open(&s);
+    char *text = varve_alloc_zero(&s.heap, 1, room);
+    size_t size = (size_t)snprintf(text, room, "%s", head);
+    for (int c = 0; c < 1000; c++)
+        size += (size_t)snprintf(text + size, room - size, ", a_column_of_some_kind_%d int", c);
+    (void)snprintf(text + size, room - size, "%s", tail);
+    ck_assert_int_eq(varve_table_create(s.store, text, &s.err), VARVE_ELIMIT);
+    ck_assert_uint_eq(sim_store_stats(&s).failed, 0);
+    sim_store_table(&s, "t", "upsert"); /* nothing is left of it */
+    sim_store_close(&s);
+    s.options.wal_segment_bytes = 1u << 20;
+    sim_store_open(&s);
+    ck_assert_int_eq(varve_table_create(s.store, text, &s.err), VARVE_OK);
+    varve_free(&s.heap, text, room);
+    sim_store_kill(&s);
+    sim_store_open(&s);
+    ck_assert_ptr_nonnull(sim_store_handle(&s, "w"));
+    sim_store_destroy(&s);
+}
+END_TEST
+
 START_TEST(table_is_split_into_even_ranges)
 {
     struct sim_store s;
@@ -310,6 +342,7 @@ static void add(TCase *cases)
     tcase_add_loop_test(cases, duplicates_survive_a_flush_and_a_reopen, 0, 3);
     tcase_add_test(cases, snapshots_and_cursors_outlive_a_drop);
     tcase_add_loop_test(cases, drop_lets_go_of_the_log_that_only_the_table_held, 0, 2);
+    tcase_add_test(cases, table_that_no_segment_takes_is_refused);
     tcase_add_test(cases, table_is_split_into_even_ranges);
     tcase_add_test(cases, verification_finds_damage_and_nothing_else);
     tcase_add_test(cases, counters_add_up);

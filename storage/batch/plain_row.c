@@ -90,6 +90,8 @@ varve_status varve_plain_cells_create(struct varve_heap *heap, const struct varv
             cells = NULL;
             break;
         }
+    if (cells != NULL) /* rows hold times in eight bytes, whatever the column's type */
+        cells[schema->time_column].narrow = false;
     *ret_cells = cells;
     return VARVE_OK;
 }

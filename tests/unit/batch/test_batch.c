@@ -185,12 +185,17 @@ static const char numbers_table[] =
     "CREATE TABLE n (k text, k2 int, ts timestamp, c int, v bigint, d decimal(9,2), "
     "e decimal(18,6), f double, g int, PRIMARY KEY ((k, k2), ts, c))";
 
+/* Times of four bytes, which rows hold in eight. */
+static const char narrow_times_table[] =
+    "CREATE TABLE w (k text, ts int, c int, v bigint, PRIMARY KEY ((k), ts, c))";
+
 START_TEST(rows_put_one_by_one_are_the_models_rows) /* loop test: _i is size and table */
 {
     static const uint32_t sizes[] = {1, 2, 8, 9, 64, 300, 1030};
     const uint32_t size = sizes[_i % 7];
+    const char *const tables[] = {row_table_all_types, numbers_table, narrow_times_table};
     struct rig rig;
-    rig_open(&rig, _i < 7 ? row_table_all_types : numbers_table, (uint64_t)_i + 1);
+    rig_open(&rig, tables[_i / 7], (uint64_t)_i + 1);
     for (int round = 0; round < 2; round++) { /* the second time in memory kept by clear */
         varve_value values[COLUMNS_MAX], key[COLUMNS_MAX];
         rig.model.n = 0;
@@ -801,7 +806,7 @@ int main(void)
     Suite *suite = suite_create("batch");
     TCase *tc = tcase_create("batch");
     tcase_set_timeout(tc, 60);
-    tcase_add_loop_test(tc, rows_put_one_by_one_are_the_models_rows, 0, 14);
+    tcase_add_loop_test(tc, rows_put_one_by_one_are_the_models_rows, 0, 21);
     tcase_add_loop_test(tc, columns_put_the_same_rows_as_rows_do, 0, 12);
     tcase_add_loop_test(tc, keep_first_and_error_treat_a_repeated_key_as_they_say, 0, 3);
     tcase_add_test(tc, row_of_a_refused_batch_counts_all_its_tables);

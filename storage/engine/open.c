@@ -358,7 +358,7 @@ static varve_status open_once(const char *path, const varve_options *options, bo
 static void explain_full(varve_error *err)
 {
     static const char hint[] = "; the disk has no room to open the store for writing, nor has its "
-                               "reserve: remove other files, or only read";
+                               "reserve, if there is one: make room on the disk";
     const size_t used = strlen(err->message);
 
     if (used + sizeof hint <= sizeof err->message)

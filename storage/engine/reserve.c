@@ -22,9 +22,10 @@
  *          manifest lock, so that an edit can release the reserve. What others ask for is under the
  *          queue lock.
  */
-#include "storage/engine/reserve_int.h"
+#include <string.h>
 
 #include "storage/engine/commit_int.h"
+#include "storage/engine/reserve_int.h"
 
 #define RESERVE_FILE "RESERVE"
 #define RESERVE_TMP "RESERVE.tmp"
@@ -283,13 +284,22 @@ varve_status varve_reserve_check(varve_store *store, varve_error *err)
     varve_mutex_lock(&store->queue_lock);
     const uint64_t wanted = store->reserve_wanted;
     const int64_t code = store->reserve_error.status < 0 ? store->reserve_error.os_code : 0;
+    char flush_error[sizeof store->flush_error.message] = "";
+    if (store->flush_error.status < 0) /* the reserve waits for it (R2), whatever room there is */
+        memcpy(flush_error, store->flush_error.message, sizeof flush_error);
     varve_mutex_unlock(&store->queue_lock);
-    (void)varve_error_set(
-        err, VARVE_ENOSPC, RESERVE_FILE, VARVE_NO_OFFSET,
-        "the disk is full and the store's reserve has been used; rows and tables "
-        "are taken again when there is room for it (%llu KiB). Drop tables or make "
-        "room on the disk",
-        (unsigned long long)(wanted / 1024));
+    if (flush_error[0] != '\0')
+        (void)varve_error_set(err, VARVE_ENOSPC, RESERVE_FILE, VARVE_NO_OFFSET,
+                              "the disk is full and the store's reserve has been used; rows and "
+                              "tables are taken again after a flush, which failed: %s",
+                              flush_error);
+    else
+        (void)varve_error_set(
+            err, VARVE_ENOSPC, RESERVE_FILE, VARVE_NO_OFFSET,
+            "the disk is full and the store's reserve has been used; rows and tables "
+            "are taken again when there is room for it (%llu KiB). Drop tables or make "
+            "room on the disk",
+            (unsigned long long)(wanted / 1024));
     if (err != NULL)
         err->os_code = (int32_t)code;
     return VARVE_ENOSPC;

@@ -5,7 +5,8 @@ set -eu
 cd "$(dirname "$0")/.."
 
 sh tools/packages.sh gcc libc6-dev meson ninja-build pkg-config libxxhash-dev liblz4-dev \
-    libzstd-dev liburing-dev zlib1g-dev libyajl-dev check
+    libzstd-dev liburing-dev zlib1g-dev libyajl-dev check \
+    libsqlite3-dev
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

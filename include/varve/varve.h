@@ -60,13 +60,13 @@ typedef enum varve_status {
     VARVE_ENOTFOUND = -8,    /* no such store, table or column */
     VARVE_EPARSE = -9,       /* text (CREATE TABLE, a value, an expression) cannot be understood */
     VARVE_ETYPE = -10,       /* a value does not fit its column's type */
-    VARVE_ESTALE = -11,      /* a write below the table's write floor */
-    VARVE_EAGAIN = -12,      /* the commit queue is full; reap completions and try again */
+    VARVE_ESTALE = -11,      /* a batch of an older epoch of its origin, or below a write floor */
+    VARVE_EAGAIN = -12,      /* commit queue or memtables are full: reap, and try again later */
     VARVE_EIO_SYNC = -13,    /* a sync failed: what is durable is unknown, the store is FAILED */
     VARVE_ENOSPC = -14,      /* the disk or a quota is full; nothing was changed */
     VARVE_EVERSION = -15,    /* written by a newer version that this one must not touch */
     VARVE_EREADONLY = -16,   /* the store was opened, or has become, read-only */
-    VARVE_ESNAPSHOT = -17,   /* what this view needs has been removed (reader_pin_limit) */
+    VARVE_ESNAPSHOT = -17,   /* what this view needs has been removed: open again */
     VARVE_ECANCELED = -18,   /* varve_cursor_cancel() was called */
     VARVE_EFORKED = -19,     /* the handle belongs to another process */
     VARVE_EUNSUPPORTED = -20 /* not possible for this table or on this platform */
@@ -271,7 +271,8 @@ typedef struct varve_options {
     uint64_t memory_limit;       /* bytes; default 256 MiB, at least 8 MiB. At the limit the cache
                                     gives way, then commits wait for a flush, then ELIMIT says
                                     what holds memory */
-    uint64_t memtable_bytes;     /* flush a table's memtable at this size; default limit / 4 */
+    uint64_t memtable_bytes;     /* flush the largest memtable when all tables' together have this
+                                    size; default limit / 4, at most limit / 2 */
     uint64_t cache_bytes;        /* encoded vectors and index pages; default and most limit / 4 x 3:
                                     what memtables and scans do not use, since it gives way */
     uint64_t max_wal_bytes;      /* flush to keep the log below; default 4 x memtable_bytes */
@@ -282,10 +283,11 @@ typedef struct varve_options {
     uint32_t commit_queue;       /* commits in flight before EAGAIN; default 4096 */
     uint32_t file_mode;          /* default 0640 */
     uint32_t dir_mode;           /* default 0750 */
-    uint64_t reserve_bytes;      /* kept on the disk so that a store on a full one can be opened,
-                                    flushed, and tables dropped. 0: two log segments (they begin at
-                                    4 MiB) and two copies of the manifest, as these grow; else
-                                    segments grow up to half of it only. UINT64_MAX: none */
+    uint64_t reserve_bytes;      /* kept on the disk so that a store on a full one can be opened and
+                                    flushed, and its tables dropped. 0: room for two log segments
+                                    (4 MiB each at first) and two copies of the manifest, growing
+                                    with them. Any other size: log segments grow to half of it.
+                                    At most 1 TiB; UINT64_MAX: none */
 } varve_options;
 
 VARVE_API void varve_options_init(varve_options *options, size_t struct_size);
@@ -294,7 +296,8 @@ VARVE_API void varve_options_init(varve_options *options, size_t struct_size);
  * Open the store in directory `path` and recover it. Recovery discards what was never acknowledged
  * and nothing else: any other damage is ECORRUPT, which names file, offset and log range. Opening
  * twice gives the same state. ENOTFOUND: `path` holds no store, and CREATE was not asked for.
- * EBUSY: it is open for writing elsewhere.
+ * EBUSY: it is open for writing elsewhere. ENOSPC: there is no room to open it for writing, even
+ * with its reserve; READ_ONLY works. EAGAIN (READ_ONLY): it changes too fast just now, try again.
  */
 VARVE_API varve_status varve_open(const char *path, const varve_options *options,
                                   varve_store **ret_store, varve_error *err);
@@ -314,7 +317,8 @@ VARVE_API varve_status varve_table_create(varve_store *store, const char *text, 
 /* Find a table by name (case-insensitive). The handle is valid until varve_close(). */
 VARVE_API varve_status varve_table_open(varve_store *store, const char *name,
                                         varve_table **ret_table, varve_error *err);
-/* Remove a table and, when no view needs them any more, its files. Durable on return. */
+/* Remove a table and, when no view needs them any more, its files. Durable on return. Works on a
+ * full disk, with the store's reserve. */
 VARVE_API varve_status varve_table_drop(varve_store *store, const char *name, varve_error *err);
 /* The `position`-th table in order of name (case-insensitive), or NULL. */
 VARVE_API varve_table *varve_table_at(varve_store *store, uint32_t position);
@@ -391,14 +395,15 @@ VARVE_API varve_status varve_batch_set_origin(varve_batch *batch, uint32_t origi
 /*
  * Commit `batch`: atomic and isolated across partitions and tables. On return the rows are
  * readable and have met `policy`. The batch is cleared on success and kept as it is on failure.
- * `ret_lsn` (may be NULL): log position after the record. EEXISTS sets err->row.
+ * `ret_lsn` (may be NULL): log position after the record. EEXISTS sets err->row. ENOSPC: the disk
+ * is full, or the reserve has been used and is not back; later commits succeed once there is room.
  */
 VARVE_API varve_status varve_commit(varve_store *store, varve_batch *batch, varve_policy policy,
                                     uint64_t *ret_lsn, varve_error *err);
 
 /*
  * Queue `batch` without blocking. On success the batch belongs to the store until its completion
- * is reaped. EAGAIN: the queue is full, nothing happened.
+ * is reaped. EAGAIN: the queue or the memtables are full, nothing happened.
  */
 VARVE_API varve_status varve_commit_start(varve_store *store, varve_batch *batch,
                                           varve_policy policy, uint64_t tag, varve_error *err);
@@ -585,7 +590,7 @@ VARVE_API void varve_keys_free(varve_store *store, varve_value *keys);
 VARVE_API varve_status varve_flush(varve_store *store, varve_error *err);
 
 /*
- * Do up to about `budget_us` microseconds of background work in this thread (flush, log, sync).
+ * Do up to about `budget_us` microseconds of background work in this thread (log, flush, reserve).
  * Returns VARVE_OK if something was done, VARVE_END if there was nothing to do. Needed only when
  * the store has no background threads, allowed always.
  */
@@ -641,7 +646,7 @@ typedef struct varve_stats {
     uint64_t stall_us_worst;
     uint64_t clock_suspect;  /* 1: after a reboot the clock moved too far to be believed */
     uint64_t reserve_bytes;  /* kept on the disk for the time when it is full */
-    uint64_t reserve_wanted; /* what that should be; more: there is no room for it */
+    uint64_t reserve_wanted; /* what it should be; if that is more, there was no room */
     uint64_t reserve_spent;  /* 1: it has been used; commits get ENOSPC until it is back */
 } varve_stats;
 

@@ -1,9 +1,9 @@
 /*
  * checksum.h - the two checksums of the formats, and how a checksum is tied to its place.
  *
- * XXH3-64 covers blocks, pages and payloads; CRC32C covers headers of 64 bytes or less (RFC 3720).
- * A block's seed is a hash of (file uuid, section kind, offset), so that a sound block in the wrong
- * place, or of another file, fails.
+ * XXH3-64 covers blocks, pages and payloads; CRC32C (RFC 3720) covers the headers of records and
+ * the sector of a page that holds its trailer. A block's seed is a hash of (file uuid, section
+ * kind, offset), so that a sound block in the wrong place, or of another file, fails.
  */
 #ifndef VARVE_BASE_CHECKSUM_H
 #define VARVE_BASE_CHECKSUM_H

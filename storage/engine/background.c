@@ -1,9 +1,9 @@
 /*
  * background.c - tasks that do a little and return, and the threads that run them.
  *
- * Preference: what commits wait for (the log), then a log segment ahead of need, the reserve, then a
- * flush, then housekeeping (idle seal, interval sync, files to remove). Without threads varve_work() and
- * waiting calls run the same tasks.
+ * Preference: what commits wait for (the log), then a log segment ahead of need, the reserve, then
+ * housekeeping when it is due (idle seal, interval sync), then a flush; files are removed now and
+ * then. Without threads varve_work() and waiting calls run the same tasks.
  */
 #include "storage/engine/background_int.h"
 #include "storage/engine/commit_int.h"

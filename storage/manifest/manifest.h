@@ -12,7 +12,8 @@
  * Invariants
  *   N1  Whatever the crash, the directory holds one generation that opens and names only files that
  *       are durable with their directory entries.
- *   N2  After a failed edit nothing more is written: the first error is returned for ever.
+ *   N2  After a failed edit nothing more is written: the first error is returned for ever. An edit
+ *       that is refused, or lacks memory or room, has changed nothing and is no such failure.
  *   N3  A .tmp generation is ignored and collected. One that has its name was whole and durable
  *       before: if its seals are damaged now the open is refused, since an older generation would
  *       pass off an older state as the newest.
@@ -21,7 +22,7 @@
  *   N5  A file that was there before is never written to: the first edit after an open starts a new
  *       generation.
  *
- * Threads. One at a time (the engine's manifest token); published versions may be read by any.
+ * Threads. One at a time (the engine's manifest lock); published versions may be read by any.
  */
 #ifndef VARVE_MANIFEST_MANIFEST_H
 #define VARVE_MANIFEST_MANIFEST_H

@@ -9,8 +9,8 @@
  * A segment is kept as it is if the manifest lists it as sealed, or its seal page is VALID and the
  * evidence says that its whole payload was synced. Every later one that holds records is copied up
  * to the cut into a new segment (new id and uuid, same base LSN and history), sealed and synced.
- * Segments without records, those behind the cut, and those listed ahead are dropped: no file that
- * an earlier process may still have had writes in flight to is ever written again.
+ * Segments without records and those behind the cut are dropped: no file that an earlier process
+ * may still have had writes in flight to is ever written again.
  *
  * base_lsn of what comes next lies beyond every position that the listed segments had room for, so
  * that no LSN is given twice, whatever was lost with the cut.

@@ -173,14 +173,6 @@ struct varve_view {
 
 /* ----------------------------------------------------------------------------------- Store */
 
-enum varve_task { /* what background threads do, in this order of preference */
-                  VARVE_TASK_LOG,
-                  VARVE_TASK_SEGMENT,
-                  VARVE_TASK_FLUSH,
-                  VARVE_TASK_TIMER,
-                  VARVE_TASK_NONE
-};
-
 enum varve_reserve_state { /* reserve.c */
                            VARVE_RESERVE_NONE = 0,
                            VARVE_RESERVE_WHOLE,

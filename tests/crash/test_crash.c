@@ -4,9 +4,10 @@
  *     test_crash [--seconds N | --states N] [--scenario NAME] [--seed N]
  *                [--op N [--model N [--state N]]]
  *
- * Without --scenario all of them run in turn, with one seed after the other, until the time is over
- * or so many distinct states have been seen (VARVE_FULL=1: 200,000). Small scenarios are crashed at
- * every operation, larger ones at some, chosen by the seed. One pass is a function of its seed.
+ * Without --scenario all of them run in turn, with one seed after the other from VARVE_SEED on (or 1),
+ * until the time is over or so many distinct states have been seen (VARVE_FULL=1: 200,000). Small
+ * scenarios are crashed at every operation, larger ones at some, chosen by the seed. One pass is a
+ * function of its seed.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -255,7 +256,8 @@ static bool run(const struct wish *wish)
 int main(int argc, char **argv)
 {
     const bool full = getenv("VARVE_FULL") != NULL;
-    struct wish wish = {.seed = 1,
+    const char *seed = getenv("VARVE_SEED");
+    struct wish wish = {.seed = seed != NULL ? strtoull(seed, NULL, 0) : 1,
                         .states = full ? 200000 : UINT64_MAX,
                         .op = UINT64_MAX,
                         .state = UINT64_MAX,

@@ -9,8 +9,6 @@
 
 #include <assert.h>
 
-#define TIME_END_NS INT64_C(86400000000000)
-
 static bool is_live(const struct varve_cells *cells, uint32_t row)
 {
     return cells->live == NULL || varve_bit_get(cells->live, row);
@@ -80,20 +78,17 @@ uint32_t varve_cells_check(const struct varve_schema *schema, uint32_t column,
                            const struct varve_cells *cells, uint32_t first, uint32_t n)
 {
     const varve_column_info *info = &schema->columns[column];
+    struct varve_type_range range;
     const size_t max = column < schema->first_value ? VARVE_KEY_BYTES_MAX : VARVE_CELL_BYTES_MAX;
     switch (info->type) {
     case VARVE_BOOLEAN:
         return check_boolean(cells, first, n);
     case VARVE_TIME:
-        return check_i64(cells, first, n, 0, TIME_END_NS - 1);
-    case VARVE_DECIMAL: {
-        if (info->precision == 0)
-            return first + n;
-        int64_t end = 1;
-        for (unsigned i = 0; i < info->precision; i++)
-            end *= 10;
-        return check_i64(cells, first, n, 1 - end, end - 1);
-    }
+    case VARVE_DECIMAL:
+        if (schema->phys[column] == VARVE_PHYS_DEC)
+            return first + n; /* of a bare one every value is good */
+        (void)varve_type_range(info->type, info->precision, &range);
+        return check_i64(cells, first, n, range.min, range.max);
     case VARVE_TEXT:
     case VARVE_BLOB:
         return check_bytes(cells, first, n, info->type == VARVE_TEXT, max);

@@ -24,32 +24,7 @@ static uint32_t head_of(const varve_value *value)
     return head;
 }
 
-/* The greatest value of a column, and the least; false if its type has no such plain bounds. */
-static bool bounds_of(const varve_column_info *column, int64_t *ret_least, int64_t *ret_greatest)
-{
-    switch (column->type) {
-    case VARVE_BIGINT:
-    case VARVE_TIMESTAMP:
-    case VARVE_DOUBLE: /* its bits */
-        *ret_greatest = INT64_MAX;
-        *ret_least = INT64_MIN;
-        return true;
-    case VARVE_INT:
-        *ret_greatest = INT32_MAX;
-        *ret_least = INT32_MIN;
-        return true;
-    case VARVE_DECIMAL:
-        *ret_greatest = 9;
-        for (uint32_t digits = 1; digits < column->precision; digits++)
-            *ret_greatest = *ret_greatest * 10 + 9;
-        *ret_least = -*ret_greatest;
-        return column->precision > 0;
-    default:
-        return false;
-    }
-}
-
-/* False: the column's values take more than a comparison and a store. */
+/* `phys`: how rows hold the column. False: its values take more than a comparison and a store. */
 static bool plain_cell_init(struct varve_plain_cell *cell, const varve_column_info *column,
                             uint8_t phys)
 {
@@ -60,19 +35,22 @@ static bool plain_cell_init(struct varve_plain_cell *cell, const varve_column_in
                               .scale = decimal ? -1 : 0,
                               .unit = timestamp ? UINT8_MAX : 0};
     varve_value value = {.type = column->type, .scale = decimal ? column->scale : (int8_t)0};
-    int64_t greatest;
+    struct varve_type_range range = {INT64_MIN, INT64_MAX}; /* of a double: any bits */
 
-    if (phys != VARVE_PHYS_I64 && phys != VARVE_PHYS_I32 &&
-        (phys != VARVE_PHYS_F64 || column->kind != VARVE_VALUE_COLUMN))
+    if (phys == VARVE_PHYS_F64) {
+        if (column->kind != VARVE_VALUE_COLUMN)
+            return false;
+    } else if ((phys != VARVE_PHYS_I64 && phys != VARVE_PHYS_I32) ||
+               !varve_type_range(column->type, column->precision, &range)) {
         return false;
-    if (!bounds_of(column, &cell->least, &greatest))
-        return false;
+    }
     cell->mask = head_of(&mask);
     cell->head = head_of(&value);
     value.unit = timestamp ? column->unit : 0;
     cell->head_with_unit = head_of(&value);
     cell->narrow = phys == VARVE_PHYS_I32;
-    cell->span = (uint64_t)greatest - (uint64_t)cell->least;
+    cell->least = range.min;
+    cell->span = (uint64_t)range.max - (uint64_t)range.min;
     return true;
 }
 
@@ -84,14 +62,15 @@ varve_status varve_plain_cells_create(struct varve_heap *heap, const struct varv
 
     if (cells == NULL)
         return varve_error_nomem(err, "a batch");
-    for (uint32_t c = schema->time_column; c < n; c++)
-        if (!plain_cell_init(&cells[c], &schema->columns[c], schema->phys[c])) {
+    for (uint32_t c = schema->time_column; c < n; c++) {
+        /* Rows hold times in eight bytes, whatever the column's type. */
+        const uint8_t phys = c == schema->time_column ? VARVE_PHYS_I64 : schema->phys[c];
+        if (!plain_cell_init(&cells[c], &schema->columns[c], phys)) {
             varve_plain_cells_free(heap, schema, cells);
             cells = NULL;
             break;
         }
-    if (cells != NULL) /* rows hold times in eight bytes, whatever the column's type */
-        cells[schema->time_column].narrow = false;
+    }
     *ret_cells = cells;
     return VARVE_OK;
 }

@@ -37,6 +37,14 @@ enum varve_phys {
 };
 
 enum varve_phys varve_phys_of(uint8_t type, uint8_t precision);
+
+struct varve_type_range {
+    int64_t min;
+    int64_t max; /* inclusive */
+};
+
+/* The values that as.i64 may have; false for types that do not live there. */
+bool varve_type_range(uint8_t type, uint8_t precision, struct varve_type_range *ret_range);
 /* Bytes of one value in the values array: 1, 2, 4, 8 or 16; 0 for BYTES. DEC: 8. */
 uint32_t varve_phys_width(enum varve_phys phys);
 

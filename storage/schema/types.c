@@ -54,35 +54,35 @@ const char *varve_type_name(uint8_t type)
     return type >= VARVE_BOOLEAN && type <= VARVE_HUGEINT ? names[type] : "unknown type";
 }
 
-bool varve_type_range(uint8_t type, uint8_t precision, struct varve_int_range *ret_range)
+bool varve_type_range(uint8_t type, uint8_t precision, struct varve_type_range *ret_range)
 {
     switch (type) {
     case VARVE_BOOLEAN:
-        *ret_range = (struct varve_int_range){0, 1};
+        *ret_range = (struct varve_type_range){0, 1};
         return true;
     case VARVE_TINYINT:
-        *ret_range = (struct varve_int_range){INT8_MIN, INT8_MAX};
+        *ret_range = (struct varve_type_range){INT8_MIN, INT8_MAX};
         return true;
     case VARVE_SMALLINT:
-        *ret_range = (struct varve_int_range){INT16_MIN, INT16_MAX};
+        *ret_range = (struct varve_type_range){INT16_MIN, INT16_MAX};
         return true;
     case VARVE_INT:
     case VARVE_DATE:
-        *ret_range = (struct varve_int_range){INT32_MIN, INT32_MAX};
+        *ret_range = (struct varve_type_range){INT32_MIN, INT32_MAX};
         return true;
     case VARVE_BIGINT:
     case VARVE_TIMESTAMP:
-        *ret_range = (struct varve_int_range){INT64_MIN, INT64_MAX};
+        *ret_range = (struct varve_type_range){INT64_MIN, INT64_MAX};
         return true;
     case VARVE_TIME:
-        *ret_range = (struct varve_int_range){0, TIME_END_NS - 1};
+        *ret_range = (struct varve_type_range){0, TIME_END_NS - 1};
         return true;
     case VARVE_DECIMAL:
         if (precision == 0) {
-            *ret_range = (struct varve_int_range){INT64_MIN, INT64_MAX};
+            *ret_range = (struct varve_type_range){INT64_MIN, INT64_MAX};
         } else {
             const int64_t end = (int64_t)varve_pow10(precision);
-            *ret_range = (struct varve_int_range){1 - end, end - 1};
+            *ret_range = (struct varve_type_range){1 - end, end - 1};
         }
         return true;
     default:
@@ -173,7 +173,7 @@ static varve_status check_bytes(const varve_column_info *column, const varve_val
 static varve_status check_scalar(const varve_column_info *column, const varve_value *value,
                                  varve_error *err)
 {
-    struct varve_int_range range;
+    struct varve_type_range range;
 
     if (value->type == VARVE_TIMESTAMP && value->unit != 0 && value->unit != column->unit)
         return varve_error_set(err, VARVE_ETYPE, NULL, VARVE_NO_OFFSET,

@@ -55,7 +55,7 @@ static bool is_integer(const char *text, size_t size)
 
 static const char *parse_integer(const char *text, size_t size, uint8_t type, varve_value *value)
 {
-    struct varve_int_range range;
+    struct varve_type_range range;
     const bool has_range = varve_type_range(type, 0, &range);
     const bool negative = size > 0 && *text == '-';
     const uint64_t limit = (uint64_t)INT64_MAX + negative;
@@ -155,7 +155,7 @@ static const char *parse_decimal(const varve_column_info *column, const char *te
                                  varve_value *value)
 {
     struct decimal_text d;
-    struct varve_int_range range;
+    struct varve_type_range range;
     uint64_t mantissa;
 
     if (!scan_decimal(text, size, &d))

@@ -183,7 +183,7 @@ static void rig_close(struct rig *rig)
 /* Nothing but numbers behind the key, so that rows without nulls go the short way. */
 static const char numbers_table[] =
     "CREATE TABLE n (k text, k2 int, ts timestamp, c int, v bigint, d decimal(9,2), "
-    "e decimal(18,6), f double, g int, PRIMARY KEY ((k, k2), ts, c))";
+    "e decimal(18,6), f double, g int, h date, i time, PRIMARY KEY ((k, k2), ts, c))";
 
 /* Times of four bytes, which rows hold in eight. */
 static const char narrow_times_table[] =

@@ -72,7 +72,8 @@ struct tool_usage {
 typedef bool (*tool_take_option)(void *ctx, int option, const char *value);
 
 /*
- * Parse the arguments: options anywhere before `--`, operands moved to argv[*ret_first ..]. Returns
+ * Parse the arguments: options anywhere before `--`, operands moved to argv[*ret_first ..]. `take` may
+ * be NULL for a command without options of its own. Returns
  * -1 to go on, else the exit code: --help, --version, or a mistake that has been reported.
  */
 int tool_options_parse(int argc, char **argv, const struct tool_usage *usage, tool_take_option take,

@@ -13,14 +13,6 @@ static const struct tool_usage usage = {
     .operands_max = 2,
 };
 
-static bool take_option(void *ctx, int option, const char *value)
-{
-    (void)ctx;
-    (void)option;
-    (void)value;
-    return true;
-}
-
 int command_create(int argc, char **argv)
 {
     int first;
@@ -28,7 +20,7 @@ int command_create(int argc, char **argv)
     varve_schema *schema;
     varve_error err = {.status = VARVE_OK};
 
-    int code = tool_options_parse(argc, argv, &usage, take_option, NULL, &first);
+    int code = tool_options_parse(argc, argv, &usage, NULL, NULL, &first);
     if (code >= 0)
         return code;
 

@@ -14,14 +14,6 @@ static const struct tool_usage usage = {
     .operands_max = 2,
 };
 
-static bool take_option(void *ctx, int option, const char *value)
-{
-    (void)ctx;
-    (void)option;
-    (void)value;
-    return false; /* there are none */
-}
-
 int command_drop(int argc, char **argv)
 {
     int first;
@@ -29,7 +21,7 @@ int command_drop(int argc, char **argv)
     varve_table *table;
     varve_error err = {.status = VARVE_OK};
 
-    int code = tool_options_parse(argc, argv, &usage, take_option, NULL, &first);
+    int code = tool_options_parse(argc, argv, &usage, NULL, NULL, &first);
     if (code >= 0)
         return code;
     code = tool_open_store(argv[first], 0, &store);

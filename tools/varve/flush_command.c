@@ -18,14 +18,6 @@ static const struct tool_usage usage = {
     .operands_max = 1,
 };
 
-static bool take_option(void *ctx, int option, const char *value)
-{
-    (void)ctx;
-    (void)option;
-    (void)value;
-    return false; /* there are none */
-}
-
 int tool_flush(varve_store *store, const char *name)
 {
     const double started = progress_now_s();
@@ -50,7 +42,7 @@ int command_flush(int argc, char **argv)
 {
     varve_store *store;
     int first;
-    int code = tool_options_parse(argc, argv, &usage, take_option, NULL, &first);
+    int code = tool_options_parse(argc, argv, &usage, NULL, NULL, &first);
 
     if (code >= 0)
         return code;

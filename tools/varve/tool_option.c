@@ -1,6 +1,7 @@
 /*
  * tool_option.c - options of the commands (command.h): one table makes parser and help.
  */
+#include <assert.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,7 +82,10 @@ int tool_options_parse(int argc, char **argv, const struct tool_usage *usage, to
             (void)printf("varve %s\n", varve_version());
             return TOOL_OK;
         }
-        if (value == '?' || !take(ctx, value, optarg))
+        if (value == '?')
+            return TOOL_USAGE;
+        assert(take != NULL); /* there are options only if somebody takes them */
+        if (!take(ctx, value, optarg))
             return TOOL_USAGE;
     }
     const int operands = argc - optind;

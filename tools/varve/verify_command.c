@@ -17,14 +17,6 @@ static const struct tool_usage usage = {
     .operands_max = 1,
 };
 
-static bool take_option(void *ctx, int option, const char *value)
-{
-    (void)ctx;
-    (void)option;
-    (void)value;
-    return true;
-}
-
 struct verify {
     struct progress_line line;
     uint64_t problems;
@@ -57,7 +49,7 @@ int command_verify(int argc, char **argv)
     int first;
     varve_store *store;
     varve_error err = {.status = VARVE_OK};
-    int code = tool_options_parse(argc, argv, &usage, take_option, NULL, &first);
+    int code = tool_options_parse(argc, argv, &usage, NULL, NULL, &first);
 
     if (code >= 0)
         return code;

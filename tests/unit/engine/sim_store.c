@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "storage/manifest/manifest.h"
+
 void sim_store_create(struct sim_store *s, uint64_t seed)
 {
     struct varve_sim_options options;
@@ -77,7 +79,7 @@ bool sim_store_cut(struct sim_store *s, uint64_t index)
     return true;
 }
 
-void sim_store_table(struct sim_store *s, const char *name, const char *duplicates)
+varve_status sim_store_try_table(struct sim_store *s, const char *name, const char *duplicates)
 {
     char text[256];
 
@@ -85,8 +87,30 @@ void sim_store_table(struct sim_store *s, const char *name, const char *duplicat
                    "CREATE TABLE %s (k int, ts timestamp, v bigint, PRIMARY KEY ((k), ts)) WITH "
                    "duplicates = '%s'",
                    name, duplicates);
-    const varve_status rc = varve_table_create(s->store, text, &s->err);
+    return varve_table_create(s->store, text, &s->err);
+}
+
+void sim_store_table(struct sim_store *s, const char *name, const char *duplicates)
+{
+    const varve_status rc = sim_store_try_table(s, name, duplicates);
     ck_assert_msg(rc == VARVE_OK, "create %s: %s", name, s->err.message);
+}
+
+bool sim_store_has_table(struct sim_store *s, const char *name)
+{
+    varve_table *table = NULL;
+
+    return varve_table_open(s->store, name, &table, NULL) == VARVE_OK;
+}
+
+struct varve_version *sim_store_listed(struct sim_store *s)
+{
+    struct varve_manifest *manifest = NULL;
+
+    ck_assert_int_eq(varve_manifest_open(s->vfs, &s->heap, true, &manifest, NULL), VARVE_OK);
+    struct varve_version *const version = varve_manifest_version(manifest);
+    varve_manifest_close(manifest);
+    return version;
 }
 
 varve_table *sim_store_handle(struct sim_store *s, const char *name)

@@ -15,6 +15,8 @@
 #include "storage/base/alloc.h"
 #include "storage/vfs/vfs_sim.h"
 
+struct varve_version;
+
 struct sim_store {
     struct varve_heap heap;
     struct varve_sim *sim;
@@ -36,6 +38,11 @@ void sim_store_kill(struct sim_store *s);
 bool sim_store_cut(struct sim_store *s, uint64_t index);
 
 void sim_store_table(struct sim_store *s, const char *name, const char *duplicates);
+/* The same, where it may be refused; the detail in s->err. */
+varve_status sim_store_try_table(struct sim_store *s, const char *name, const char *duplicates);
+bool sim_store_has_table(struct sim_store *s, const char *name);
+/* The version that the manifest on the disk says now; to be unreferenced. */
+struct varve_version *sim_store_listed(struct sim_store *s);
 varve_table *sim_store_handle(struct sim_store *s, const char *name);
 /* A batch of rows (k, first), (k, first + 1), ... of a table. */
 varve_batch *sim_store_batch(struct sim_store *s, const char *table, int k, int64_t first,

@@ -59,13 +59,10 @@ static uint64_t generation(struct sim_store *s)
 /* Whether the store on the disk names a table in its manifest. */
 static bool is_listed(struct sim_store *s, const char *name)
 {
-    struct varve_manifest *manifest = NULL;
-
-    ck_assert_int_eq(varve_manifest_open(s->vfs, &s->heap, true, &manifest, NULL), VARVE_OK);
-    struct varve_version *version = varve_manifest_version(manifest);
+    struct varve_version *version = sim_store_listed(s);
     const bool listed = varve_version_find(version, name) != NULL;
+
     varve_version_unref(version);
-    varve_manifest_close(manifest);
     return listed;
 }
 
@@ -124,22 +121,6 @@ static void make_room(struct sim_store *s)
     varve_sim_clock_advance(s->sim, 10000000);
 }
 
-static varve_status try_create(struct sim_store *s, const char *name)
-{
-    char text[160];
-
-    (void)snprintf(text, sizeof text,
-                   "CREATE TABLE %s (k int, ts timestamp, v bigint, PRIMARY KEY ((k), ts))", name);
-    return varve_table_create(s->store, text, &s->err);
-}
-
-static bool is_there(struct sim_store *s, const char *name)
-{
-    varve_table *table = NULL;
-
-    return varve_table_open(s->store, name, &table, NULL) == VARVE_OK;
-}
-
 /* A process or the power ends, or nothing does; there is room again. */
 enum ending { GOES_ON, FLUSHES, CLOSES, KILLED, POWER_CUT, N_ENDINGS };
 
@@ -182,13 +163,14 @@ START_TEST(creation_that_the_manifest_has_no_room_for_is_owed)
     if (room % 2 != 0)
         sim_store_table(&s, "x", "upsert");
     fill_up(&s);
-    ck_assert_int_eq(try_create(&s, "c"), VARVE_OK);
+    ck_assert_int_eq(sim_store_try_table(&s, "c", "upsert"), VARVE_OK);
     ck_assert(!is_listed(&s, "c"));
     ck_assert_uint_eq(sim_store_stats(&s).failed, 0);
     ck_assert_int_eq(sim_store_put(&s, "c", 1, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
     ck_assert_int_eq(sim_store_count(&s, "c"), ROWS);
-    ck_assert_int_eq(try_create(&s, "c"), VARVE_EEXISTS);
-    ck_assert_int_eq(try_create(&s, "e"), VARVE_ENOSPC); /* one at most is owed */
+    ck_assert_int_eq(sim_store_try_table(&s, "c", "upsert"), VARVE_EEXISTS);
+    ck_assert_int_eq(sim_store_try_table(&s, "e", "upsert"),
+                     VARVE_ENOSPC); /* one at most is owed */
     ck_assert_ptr_nonnull(strstr(s.err.message, "created or dropped last"));
     ck_assert_int_eq(varve_table_drop(s.store, "c", &s.err), VARVE_ENOSPC);
     ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_ENOSPC);
@@ -198,11 +180,11 @@ START_TEST(creation_that_the_manifest_has_no_room_for_is_owed)
     ck_assert_int_eq(sim_store_count(&s, "c"), ROWS);
     ck_assert_int_eq(sim_store_count(&s, "t"), 2 * ROWS);
     ck_assert_int_eq(sim_store_count(&s, "d"), ROWS);
-    ck_assert_int_eq(try_create(&s, "e"), VARVE_OK);
+    ck_assert_int_eq(sim_store_try_table(&s, "e", "upsert"), VARVE_OK);
     ck_assert_int_eq(varve_table_drop(s.store, "c", &s.err), VARVE_OK);
     sim_store_kill(&s);
     sim_store_open(&s);
-    ck_assert(is_there(&s, "e") && !is_there(&s, "c"));
+    ck_assert(sim_store_has_table(&s, "e") && !sim_store_has_table(&s, "c"));
     sim_store_destroy(&s);
 }
 END_TEST
@@ -238,20 +220,21 @@ START_TEST(drop_that_the_manifest_has_no_room_for_is_owed)
     ck_assert_int_eq(varve_snapshot_take(s.store, &snapshot, NULL), VARVE_OK);
     fill_up(&s);
     ck_assert_int_eq(varve_table_drop(s.store, "d", &s.err), VARVE_OK);
-    ck_assert(is_listed(&s, "d") && !is_there(&s, "d"));
+    ck_assert(is_listed(&s, "d") && !sim_store_has_table(&s, "d"));
     ck_assert_uint_eq(sim_store_stats(&s).failed, 0);
     ck_assert_int_eq(sim_store_rows(&s, table, NULL), 0);
     ck_assert_int_eq(sim_store_rows(&s, table, snapshot), 2 * ROWS);
     ck_assert_int_eq(varve_table_drop(s.store, "d", &s.err), VARVE_ENOTFOUND);
     ck_assert_int_eq(varve_table_drop(s.store, "t", &s.err), VARVE_ENOSPC);
-    ck_assert_int_eq(try_create(&s, "d"), VARVE_ENOSPC); /* its name is free when that is written */
+    ck_assert_int_eq(sim_store_try_table(&s, "d", "upsert"),
+                     VARVE_ENOSPC); /* its name is free when that is written */
     ck_assert_int_eq(sim_store_put(&s, "t", 2, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
     ck_assert_uint_eq(sim_store_stats(&s).failed, 0);
     varve_snapshot_release(snapshot);
     sim_store_work(&s);
     ck_assert_uint_eq(files(&s), 2); /* the manifest names them */
     end_with(&s, (enum ending)_i);
-    ck_assert(!is_listed(&s, "d") && !is_there(&s, "d"));
+    ck_assert(!is_listed(&s, "d") && !sim_store_has_table(&s, "d"));
     ck_assert_uint_eq(files(&s), _i == FLUSHES ? 2 : 1);
     ck_assert_int_eq(sim_store_count(&s, "t"), 3 * ROWS);
     sim_store_table(&s, "d", "upsert");
@@ -284,7 +267,7 @@ static bool is_refusal(struct sim_store *s, varve_status rc)
 static void attempt(struct sim_store *s, struct outcome *done)
 {
     if (!done->created)
-        done->created = !is_refusal(s, try_create(s, "c"));
+        done->created = !is_refusal(s, sim_store_try_table(s, "c", "upsert"));
     if (done->created && !done->filled)
         done->filled = !is_refusal(s, sim_store_put(s, "c", 0, 0, ROWS, VARVE_POLICY_DEFAULT));
     if (!done->dropped)
@@ -299,7 +282,7 @@ static void attempt(struct sim_store *s, struct outcome *done)
         }
     }
     if (!done->second)
-        done->second = !is_refusal(s, try_create(s, "e"));
+        done->second = !is_refusal(s, sim_store_try_table(s, "e", "upsert"));
 }
 
 static void compare(struct sim_store *s, const struct outcome *done, uint64_t n)
@@ -309,8 +292,9 @@ static void compare(struct sim_store *s, const struct outcome *done, uint64_t n)
     for (int i = 0; i < PUTS; i++)
         expected += done->put[i] ? ROWS : 0;
     const bool same = sim_store_stats(s).failed == 0 && sim_store_count(s, "t") == expected &&
-                      is_there(s, "c") == done->created && is_there(s, "d") == !done->dropped &&
-                      is_there(s, "e") == done->second &&
+                      sim_store_has_table(s, "c") == done->created &&
+                      sim_store_has_table(s, "d") == !done->dropped &&
+                      sim_store_has_table(s, "e") == done->second &&
                       (!done->created || sim_store_count(s, "c") == (done->filled ? ROWS : 0)) &&
                       (done->dropped || sim_store_count(s, "d") == ROWS);
     ck_assert_msg(same, "full from operation %llu on", (unsigned long long)n);
@@ -383,19 +367,22 @@ static bool run_without_memory(long n, bool drop, enum fault_mode mode)
     ck_assert_int_eq(sim_store_put(&s, "t", 1, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
     ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_OK);
     fault.at = atomic_load(&fault.calls) + n;
-    varve_status rc = drop ? varve_table_drop(s.store, "t", &s.err) : try_create(&s, "c");
+    varve_status rc =
+        drop ? varve_table_drop(s.store, "t", &s.err) : sim_store_try_table(&s, "c", "upsert");
     const bool fired = fault_fired(&fault);
     fault.at = FAULT_NEVER;
     ck_assert_msg(rc == VARVE_OK || rc == VARVE_ENOMEM, "%s", s.err.message);
     ck_assert_uint_eq(sim_store_stats(&s).failed, 0);
-    ck_assert(drop ? is_there(&s, "t") == (rc < 0) : is_there(&s, "c") == (rc == VARVE_OK));
+    ck_assert(drop ? sim_store_has_table(&s, "t") == (rc < 0)
+                   : sim_store_has_table(&s, "c") == (rc == VARVE_OK));
     if (n % 2 == 0) {
         sim_store_kill(&s);
         sim_store_open(&s);
-        ck_assert(drop ? is_there(&s, "t") == (rc < 0) : is_there(&s, "c") == (rc == VARVE_OK));
+        ck_assert(drop ? sim_store_has_table(&s, "t") == (rc < 0)
+                       : sim_store_has_table(&s, "c") == (rc == VARVE_OK));
     }
     if (rc < 0)
-        rc = drop ? varve_table_drop(s.store, "t", &s.err) : try_create(&s, "c");
+        rc = drop ? varve_table_drop(s.store, "t", &s.err) : sim_store_try_table(&s, "c", "upsert");
     ck_assert_int_eq(rc, VARVE_OK);
     if (!drop)
         ck_assert_int_eq(sim_store_put(&s, "c", 1, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
@@ -407,7 +394,7 @@ static bool run_without_memory(long n, bool drop, enum fault_mode mode)
     sim_store_kill(&s);
     sim_store_open(&s); /* collects files that there was no memory to note */
     ck_assert_uint_eq(files(&s), drop ? 0 : 2);
-    ck_assert(is_there(&s, "t") == !drop);
+    ck_assert(sim_store_has_table(&s, "t") == !drop);
     ck_assert(drop || sim_store_count(&s, "c") == ROWS);
     sim_store_destroy(&s);
     return fired;

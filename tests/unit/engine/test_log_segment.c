@@ -11,17 +11,6 @@
 
 #define ROWS 400
 
-/* The version on the disk now. */
-static struct varve_version *listed(struct sim_store *s)
-{
-    struct varve_manifest *manifest = NULL;
-
-    ck_assert_int_eq(varve_manifest_open(s->vfs, &s->heap, true, &manifest, NULL), VARVE_OK);
-    struct varve_version *const version = varve_manifest_version(manifest);
-    varve_manifest_close(manifest);
-    return version;
-}
-
 static int count_logs(void *ctx, const char *name)
 {
     uint64_t id;
@@ -67,7 +56,7 @@ START_TEST(a_segment_is_listed_when_it_is_put_to_use)
     sim_store_create(&s, 21);
     sim_store_open(&s);
     sim_store_work(&s); /* without threads nothing is made ahead before it is needed */
-    struct varve_version *version = listed(&s);
+    struct varve_version *version = sim_store_listed(&s);
     ck_assert_uint_eq(version->n_segments, 0);
     varve_version_unref(version);
     sim_store_table(&s, "t", "upsert");
@@ -76,7 +65,7 @@ START_TEST(a_segment_is_listed_when_it_is_put_to_use)
         varve_sim_clock_advance(s.sim, 20000);
         if (i % 7 == 0)
             (void)varve_work(s.store, 1000, NULL);
-        version = listed(&s);
+        version = sim_store_listed(&s);
         check_listed(&s, version);
         ck_assert_uint_ge(version->n_segments, 1);
         if (version->n_segments > 1 && version->segments[version->n_segments - 1].id > switched) {
@@ -88,7 +77,7 @@ START_TEST(a_segment_is_listed_when_it_is_put_to_use)
     }
     ck_assert_uint_gt(switched, 0);
     sim_store_close(&s); /* what was kept ready is gone, and what is there is listed */
-    version = listed(&s);
+    version = sim_store_listed(&s);
     ck_assert_uint_eq(log_files(&s), version->n_segments);
     for (uint32_t i = 0; i < version->n_segments; i++)
         ck_assert(version->segments[i].sealed);
@@ -110,7 +99,7 @@ START_TEST(a_current_segment_that_looks_unused_is_refused)
     sim_store_table(&s, "t", "upsert");
     ck_assert_int_eq(sim_store_put(&s, "t", 1, 0, ROWS, VARVE_POLICY_DURABLE_GROUP), VARVE_OK);
     sim_store_kill(&s);
-    struct varve_version *const version = listed(&s);
+    struct varve_version *const version = sim_store_listed(&s);
     ck_assert_uint_eq(version->n_segments, 1);
     ck_assert_uint_le(version->segments[0].size, sizeof zeros);
     varve_file_name_wal(version->segments[0].id, name);

@@ -55,16 +55,6 @@ static void begin(struct sim_store *s, uint64_t seed)
     ck_assert_int_eq(sim_store_commit(s, batch, VARVE_POLICY_DEFAULT), VARVE_OK);
 }
 
-static struct varve_version *listed(struct sim_store *s)
-{
-    struct varve_manifest *manifest = NULL;
-
-    ck_assert_int_eq(varve_manifest_open(s->vfs, &s->heap, true, &manifest, NULL), VARVE_OK);
-    struct varve_version *const version = varve_manifest_version(manifest);
-    varve_manifest_close(manifest);
-    return version;
-}
-
 /* Change the manifest of a store that is closed. */
 static void put_edit(struct sim_store *s, const struct varve_edit *edit)
 {
@@ -245,7 +235,7 @@ START_TEST(a_manifest_whose_numbers_end_is_only_read)
 
         begin(&s, 47);
         sim_store_kill(&s);
-        struct varve_version *const version = listed(&s);
+        struct varve_version *const version = sim_store_listed(&s);
         if ((edit.set_flags & VARVE_EDIT_REPLAY) != 0) {
             edit.replay = version->replay;
             edit.replay.epochs = epochs;
@@ -394,7 +384,7 @@ START_TEST(the_newest_epochs_are_kept)
 
     begin(&s, 44);
     sim_store_close(&s);
-    struct varve_version *version = listed(&s);
+    struct varve_version *version = sim_store_listed(&s);
     const uint64_t term = version->replay.epochs[0].term;
     for (uint32_t i = 0; i < VARVE_EPOCHS_MAX; i++)
         epochs[i] = (struct varve_epoch){.term = term + i, .first_index = 1};
@@ -408,7 +398,7 @@ START_TEST(the_newest_epochs_are_kept)
         ck_assert_int_eq(sim_store_put(&s, "t", 2, (int64_t)life, 1, VARVE_POLICY_DEFAULT),
                          VARVE_OK);
         sim_store_kill(&s);
-        version = listed(&s);
+        version = sim_store_listed(&s);
         ck_assert_uint_eq(version->replay.n_epochs, VARVE_EPOCHS_MAX);
         const struct varve_epoch *const last = &version->replay.epochs[VARVE_EPOCHS_MAX - 1];
         ck_assert_uint_eq(version->replay.epochs[0].term, term + life);
@@ -447,7 +437,7 @@ static bool flush_without_trim(long fail, long *calls)
         *calls = fault_calls(&f) - before;
     f.at = FAULT_NEVER;
     ck_assert(rc == VARVE_OK || rc == VARVE_ENOMEM);
-    struct varve_version *const version = listed(&s);
+    struct varve_version *const version = sim_store_listed(&s);
     const bool left = version->n_segments > 0 && version->segments[0].sealed &&
                       version->segments[0].final_lsn < version->replay.lsn;
     varve_version_unref(version);

@@ -59,22 +59,6 @@ static varve_status put(struct sim_store *s, int k)
     return sim_store_put(s, "t", k, 0, ROWS, VARVE_POLICY_DEFAULT);
 }
 
-static varve_status try_create(struct sim_store *s, const char *name)
-{
-    char text[160];
-
-    (void)snprintf(text, sizeof text,
-                   "CREATE TABLE %s (k int, ts timestamp, v bigint, PRIMARY KEY ((k), ts))", name);
-    return varve_table_create(s->store, text, &s->err);
-}
-
-static bool is_there(struct sim_store *s, const char *name)
-{
-    varve_table *table = NULL;
-
-    return varve_table_open(s->store, name, &table, NULL) == VARVE_OK;
-}
-
 static void must_be_whole(struct sim_store *s)
 {
     const varve_stats stats = sim_store_stats(s);
@@ -269,7 +253,7 @@ START_TEST(store_on_a_full_disk_opens_and_a_dropped_table_makes_room)
     ck_assert_int_eq(put(&s, 2), VARVE_OK);
     sim_store_kill(&s);
     sim_store_open(&s);
-    ck_assert(!is_there(&s, "d"));
+    ck_assert(!sim_store_has_table(&s, "d"));
     ck_assert_int_eq(sim_store_count(&s, "t"), 3 * ROWS);
     sim_store_destroy(&s);
 }
@@ -376,7 +360,7 @@ START_TEST(nothing_is_taken_in_until_the_reserve_is_back)
         ck_assert_int_eq(put(&s, 2), VARVE_ENOSPC);
         ck_assert_ptr_nonnull(strstr(s.err.message, "reserve has been used"));
         ck_assert_str_eq(s.err.file, "RESERVE");
-        ck_assert_int_eq(try_create(&s, "c"), VARVE_ENOSPC);
+        ck_assert_int_eq(sim_store_try_table(&s, "c", "upsert"), VARVE_ENOSPC);
         varve_sim_clock_advance(s.sim, 10 * SECOND);
         ck_assert_int_eq(sim_store_count(&s, "t"), 2 * ROWS);
     }
@@ -396,7 +380,7 @@ START_TEST(nothing_is_taken_in_until_the_reserve_is_back)
     varve_sim_clock_advance(s.sim, 2 * SECOND);
     ck_assert_int_eq(put(&s, 2), VARVE_OK); /* without being asked to work */
     must_be_whole(&s);
-    ck_assert_int_eq(try_create(&s, "c"), VARVE_OK);
+    ck_assert_int_eq(sim_store_try_table(&s, "c", "upsert"), VARVE_OK);
     ck_assert_int_eq(sim_store_count(&s, "t"), 3 * ROWS);
     sim_store_destroy(&s);
 }
@@ -409,14 +393,14 @@ START_TEST(tables_are_dropped_while_the_reserve_is_spent)
     spend(&s, 11);
     ck_assert_int_eq(varve_table_drop(s.store, "d", &s.err), VARVE_OK);
     ck_assert_int_eq(varve_table_drop(s.store, "t", &s.err), VARVE_OK);
-    ck_assert(!is_there(&s, "d") && !is_there(&s, "t"));
+    ck_assert(!sim_store_has_table(&s, "d") && !sim_store_has_table(&s, "t"));
     ck_assert_uint_eq(sim_store_stats(&s).failed, 0);
     make_room(&s);
     must_be_whole(&s);
     sim_store_kill(&s);
     sim_store_open(&s);
-    ck_assert(!is_there(&s, "d") && !is_there(&s, "t"));
-    ck_assert_int_eq(try_create(&s, "t"), VARVE_OK);
+    ck_assert(!sim_store_has_table(&s, "d") && !sim_store_has_table(&s, "t"));
+    ck_assert_int_eq(sim_store_try_table(&s, "t", "upsert"), VARVE_OK);
     sim_store_destroy(&s);
 }
 END_TEST
@@ -562,7 +546,7 @@ static void tell(struct sim_store *s, struct story *story)
 static bool is_as_told(struct sim_store *s, const struct story *story)
 {
     const int64_t rows = sim_store_count(s, "t");
-    const bool there = is_there(s, "d");
+    const bool there = sim_store_has_table(s, "d");
     const bool drop_fits = story->dropped ? !there : there || story->dropping;
 
     return drop_fits && rows >= (int64_t)story->puts * ROWS &&

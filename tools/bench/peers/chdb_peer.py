@@ -32,6 +32,7 @@ class ChdbPeer(peer_protocol.Peer):
     version = f'{chdb.__version__} (ClickHouse {chdb.engine_version})'
     merges = True
     crowd = False
+    bulk_commit = 1000000
 
     def describe(self):
         return ('MergeTree ORDER BY key, doubles Gorilla + ZSTD, times DoubleDelta + ZSTD, '

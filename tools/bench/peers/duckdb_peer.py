@@ -27,6 +27,7 @@ class Client(peer_protocol.SqlClient):
 
 class DuckdbPeer(peer_protocol.Peer):
     name = 'duckdb'
+    bulk_commit = 1000000
     version = duckdb.__version__
 
     def describe(self):

@@ -26,7 +26,7 @@ class Client:
 
     def slice(self, asked):
         table = self._slice(asked, None)
-        return [table.num_rows, peer_protocol.column_sum(table, self.rows.measured)]
+        return peer_protocol.whole_rows(self.rows, table)
 
     def hour(self, asked):
         table = self._slice(asked, [self.rows.measured])
@@ -61,8 +61,7 @@ class Client:
         return [groups.num_rows, times, peer_protocol.column_sum(groups, f'{m}_last')]
 
     def scan(self):
-        table = self.data.to_table()
-        return [table.num_rows, peer_protocol.column_sum(table, self.rows.measured)]
+        return peer_protocol.whole_rows(self.rows, self.data.to_table())
 
 
 class ParquetPeer(peer_protocol.Peer):

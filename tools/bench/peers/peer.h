@@ -30,10 +30,12 @@ struct peer_settings {
     uint32_t threads;      /* that one question may use */
     uint64_t memory_bytes; /* for caches and rows not yet in files, the same for every engine */
     bool by_rows;          /* commit() puts row after row, if the peer takes columns too */
+    bool read_all_values;  /* aggregates take nothing from statistics of blocks */
 };
 
 struct peer;        /* an open store */
-struct peer_client; /* one thread's access to it */
+struct peer_writer; /* one thread's way to load it */
+struct peer_client; /* one thread's way to ask it */
 
 /* Rows that several writers take from, each in turn. */
 struct peer_feed {
@@ -50,16 +52,21 @@ struct peer_definition {
     const char *name;
     const char *version;
     const char *data_suffix; /* of the files whose size counts as the data's */
+    uint64_t bulk_commit;    /* rows a commit that load a whole set soonest */
+    uint32_t load_threads;   /* that can load it at once */
     bool parallel;           /* a question can use several threads */
     bool columns;            /* commit() takes whole columns, unless it is told by_rows */
+    bool zone_maps;          /* it can be told read_all_values */
 
     /* Write what was set, as one line of text without quotes. */
     void (*describe)(FILE *out, const struct peer_settings *settings);
     bool (*open)(const struct peer_settings *settings, const struct peer_rows *rows, bool create,
                  struct peer **ret_peer);
     void (*close)(struct peer *peer); /* NULL is a no-op */
+    bool (*writer_open)(struct peer *peer, struct peer_writer **ret_writer);
+    void (*writer_close)(struct peer_writer *writer); /* NULL is a no-op */
     /* Commit `n` rows from `first` on as one unit, on disk at return. */
-    bool (*commit)(struct peer *peer, uint64_t first, uint64_t n);
+    bool (*commit)(struct peer_writer *writer, uint64_t first, uint64_t n);
     /* Commit rows of `feed` one by one, each on disk before it counts, `writers` at a time; returns
      * when the feed gives no more. NULL: the peer has one writer. */
     bool (*commit_single)(struct peer *peer, struct peer_feed *feed, uint32_t writers);
@@ -69,14 +76,15 @@ struct peer_definition {
     bool (*client_open)(struct peer *peer, struct peer_client **ret_client);
     void (*client_close)(struct peer_client *client); /* NULL is a no-op */
     /* Questions. They add to `answer`:
-     * slice         rows and sum of the measured column (all columns are read)
+     * slice         rows, sum of the measured column, then what shows that all columns were read:
+     *               sum over all numeric value columns, bytes of all text value columns
      * hour          count and average of the measured column, answered by the peer itself
      * hourly        groups, count, sum of minima, of maxima and of sums; of `partition`, or of every
      *               partition if it is UINT32_MAX
      * by_partition  groups, count, sum of averages
      * total         sum of the measured column
      * latest        partitions, sum of times, sum of the measured column
-     * scan          rows, sum of the measured column (all columns are read) */
+     * scan          of all rows what slice gives of some */
     bool (*slice)(struct peer_client *client, const struct peer_slice *slice,
                   struct peer_answer *answer);
     bool (*hour)(struct peer_client *client, const struct peer_slice *slice,

@@ -18,9 +18,12 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define ANSWER_SLICES 200u /* slices that make up a slice's answer; all peers ask at least these */
-#define WARM_SLICES 20u    /* asked before the clock starts */
+#define ANSWER_SLICES 200u  /* slices that make up a slice's answer; all peers ask at least these */
+#define LEAST_SAMPLES 3000u /* fewer say nothing about the rarest of a thousand */
+#define MOST_BOXES 4.0      /* time boxes that may go by until there are so many */
+#define CROWD_SECONDS 5.0   /* at least */
 #define CLIENTS_MAX 256u
+#define LOADERS_MAX 16u
 
 struct task {
     struct peer_settings settings;
@@ -31,9 +34,10 @@ struct task {
     uint32_t clients;
     uint32_t runs;
     double seconds;        /* time box of one measure */
+    double warm_seconds;   /* time box of what comes before the clock of slices */
     const char *questions; /* "," between */
     bool hold;             /* after a load: wait to be killed */
-    bool warm;             /* ask some slices before the clock starts */
+    bool warm;             /* ask before the clock starts */
 };
 
 static int64_t now_us(void)
@@ -63,7 +67,7 @@ bool peer_feed_take(struct peer_feed *feed, uint64_t *ret_row)
 /* ------------------------------------------------------------------------- What it costs */
 
 struct cost {
-    int64_t started_ns;
+    int64_t at_ns;
     double cpu_seconds;
     uint64_t written; /* bytes, by this process, to the disk */
 };
@@ -92,27 +96,32 @@ static uint64_t process_number(const char *path, const char *label)
     return value;
 }
 
-static struct cost cost_now(void)
+/* The clock starts after the other two were read. */
+static struct cost cost_before(void)
 {
-    return (struct cost){
-        .started_ns = now_ns(),
-        .cpu_seconds = cpu_seconds(),
-        .written = process_number("/proc/self/io", "write_bytes:"),
-    };
+    struct cost cost = {.written = process_number("/proc/self/io", "write_bytes:")};
+
+    cost.cpu_seconds = cpu_seconds();
+    cost.at_ns = now_ns();
+    return cost;
 }
 
-static double seconds_since(const struct cost *cost)
+/* And stops before they are. */
+static struct cost cost_after(void)
 {
-    return (double)(now_ns() - cost->started_ns) / 1e9;
+    struct cost cost = {.at_ns = now_ns()};
+
+    cost.cpu_seconds = cpu_seconds();
+    cost.written = process_number("/proc/self/io", "write_bytes:");
+    return cost;
 }
 
 /* Closes a line that was begun with the measure's name. */
-static void print_cost(const struct cost *before, double seconds)
+static void print_cost(const struct cost *before, const struct cost *after)
 {
-    const struct cost after = cost_now();
-
-    (void)printf(", \"seconds\": %.9f, \"cpu\": %.6f, \"written\": %" PRIu64 "}\n", seconds,
-                 after.cpu_seconds - before->cpu_seconds, after.written - before->written);
+    (void)printf(", \"seconds\": %.9f, \"cpu\": %.6f, \"written\": %" PRIu64 "}\n",
+                 (double)(after->at_ns - before->at_ns) / 1e9,
+                 after->cpu_seconds - before->cpu_seconds, after->written - before->written);
     (void)fflush(stdout);
 }
 
@@ -133,21 +142,65 @@ static void print_memory(void)
 
 /* ------------------------------------------------------------------------------------- Load */
 
+/* What the threads of a load share. */
+struct loading {
+    struct peer *peer;
+    const struct task *task;
+    uint64_t rows;
+    int64_t deadline_us;
+    atomic_uint_fast64_t next; /* row that no thread has taken */
+    atomic_uint_fast64_t done;
+    atomic_bool failed;
+};
+
 /* Commit after commit until all rows are in or time is up. */
+static void *load_some(void *argument)
+{
+    struct loading *loading = argument;
+    const uint64_t size = loading->task->commit;
+    struct peer_writer *writer = NULL;
+    bool ok = peer_definition.writer_open(loading->peer, &writer);
+
+    while (ok && !atomic_load(&loading->failed) && now_us() < loading->deadline_us) {
+        const uint64_t first = atomic_fetch_add(&loading->next, size);
+        if (first >= loading->rows)
+            break;
+        const uint64_t n = size < loading->rows - first ? size : loading->rows - first;
+        ok = peer_definition.commit(writer, first, n);
+        if (ok)
+            (void)atomic_fetch_add(&loading->done, n);
+    }
+    peer_definition.writer_close(writer);
+    if (!ok)
+        atomic_store(&loading->failed, true);
+    return NULL;
+}
+
 static bool load_batches(struct peer *peer, const struct task *task, uint64_t rows,
                          uint64_t *ret_done)
 {
-    const int64_t deadline = now_us() + (int64_t)(task->seconds * 1e6);
-    uint64_t done = 0;
+    pthread_t threads[LOADERS_MAX];
+    uint32_t started = 1; /* this one */
+    struct loading loading = {
+        .peer = peer,
+        .task = task,
+        .rows = rows,
+        .deadline_us = now_us() + (int64_t)(task->seconds * 1e6),
+    };
 
-    while (done < rows && now_us() < deadline) {
-        const uint64_t n = task->commit < rows - done ? task->commit : rows - done;
-        if (!peer_definition.commit(peer, done, n))
-            return false;
-        done += n;
+    if (task->settings.threads > peer_definition.load_threads) {
+        (void)fprintf(stderr, "%s: %u threads cannot load it at once\n", peer_definition.name,
+                      task->settings.threads);
+        return false;
     }
-    *ret_done = done;
-    return true;
+    while (started < task->settings.threads &&
+           pthread_create(&threads[started], NULL, load_some, &loading) == 0)
+        started++;
+    (void)load_some(&loading);
+    for (uint32_t i = 1; i < started; i++)
+        (void)pthread_join(threads[i], NULL);
+    *ret_done = atomic_load(&loading.done);
+    return started == task->settings.threads && !atomic_load(&loading.failed);
 }
 
 static bool load_single(struct peer *peer, const struct task *task, uint64_t rows,
@@ -180,19 +233,19 @@ static void wait_for_the_end(void)
 
 static bool first_answer(struct peer *peer, const struct task *task)
 {
-    const struct cost before = cost_now();
+    const struct cost before = cost_before();
     struct peer_answer answer = {.n = 0};
     struct peer_client *client = NULL;
 
     const bool ok = peer_definition.client_open(peer, &client) &&
                     peer_definition.slice(client, &task->rows.slices[0], &answer);
-    const double seconds = seconds_since(&before);
+    const struct cost after = cost_after();
     peer_definition.client_close(client);
     if (!ok)
         return false;
     (void)printf("{\"measure\": \"first_answer\"");
     print_answer(&answer);
-    print_cost(&before, seconds);
+    print_cost(&before, &after);
     return true;
 }
 
@@ -206,26 +259,26 @@ static bool command_load(const struct task *task)
 
     if (!peer_definition.open(&task->settings, &task->rows, true, &peer))
         return false;
-    const struct cost before = cost_now();
+    const struct cost before = cost_before();
     bool ok = task->writers > 1 ? load_single(peer, task, rows, &done)
                                 : load_batches(peer, task, rows, &done);
+    const struct cost after = cost_after();
     if (ok) {
-        const double seconds = seconds_since(&before);
         (void)printf("{\"measure\": \"ingest\", \"rows\": %" PRIu64 ", \"complete\": %s", done,
                      done == task->rows.rows ? "true" : "false");
-        print_cost(&before, seconds);
+        print_cost(&before, &after);
     }
     if (ok && done == task->rows.rows)
         ok = first_answer(peer, task);
     if (ok && task->hold)
         wait_for_the_end();
-    const struct cost before_flush = cost_now();
+    const struct cost before_flush = cost_before();
     ok = ok && peer_definition.flush(peer);
-    const double seconds = seconds_since(&before_flush);
+    const struct cost after_flush = cost_after();
     peer_definition.close(peer);
     if (ok) {
         (void)printf("{\"measure\": \"flush\"");
-        print_cost(&before_flush, seconds);
+        print_cost(&before_flush, &after_flush);
     }
     return ok;
 }
@@ -241,13 +294,13 @@ static bool command_merge(const struct task *task)
     }
     if (!peer_definition.open(&task->settings, &task->rows, false, &peer))
         return false;
-    const struct cost before = cost_now();
+    const struct cost before = cost_before();
     const bool ok = peer_definition.merge(peer);
-    const double seconds = seconds_since(&before);
+    const struct cost after = cost_after();
     peer_definition.close(peer);
     if (ok) {
         (void)printf("{\"measure\": \"merge\"");
-        print_cost(&before, seconds);
+        print_cost(&before, &after);
     }
     return ok;
 }
@@ -293,18 +346,18 @@ static bool command_reopen(const struct task *task)
     struct peer_answer answer = {.n = 0};
     struct peer_client *client = NULL;
     struct peer *peer = NULL;
-    const struct cost before = cost_now();
+    const struct cost before = cost_before();
 
     bool ok = peer_definition.open(&task->settings, &task->rows, false, &peer) &&
               peer_definition.client_open(peer, &client) &&
               peer_definition.slice(client, &task->rows.slices[0], &answer);
-    const double seconds = seconds_since(&before);
+    const struct cost after = cost_after();
     struct peer_answer all = {.n = 0};
     ok = ok && peer_definition.scan(client, &all); /* nothing acknowledged may be missing */
     if (ok) {
         (void)printf("{\"measure\": \"reopen\", \"rows\": %.0f", all.values[0]);
         print_answer(&answer);
-        print_cost(&before, seconds);
+        print_cost(&before, &after);
     }
     peer_definition.client_close(client);
     peer_definition.close(peer);
@@ -313,109 +366,237 @@ static bool command_reopen(const struct task *task)
 
 /* ------------------------------------------------------------------------------------ Slices */
 
+/*
+ * How often a question took how long: exact below 2 us, beyond in boxes that are a thousandth of
+ * their time wide. Its size does not depend on how much is asked, so it costs no peer any memory.
+ */
+#define BOX_BITS 10u
+#define BOXES ((41u - BOX_BITS) << BOX_BITS) /* up to 2^40 ns, a quarter of an hour */
+
+struct times {
+    uint64_t n;
+    uint32_t boxes[BOXES];
+};
+
+static uint32_t box_of(uint64_t ns)
+{
+    const uint32_t bits = 64 - (uint32_t)__builtin_clzll(ns | 1);
+    const uint32_t shift = bits > BOX_BITS + 1 ? bits - BOX_BITS - 1 : 0;
+    const uint64_t box = ((uint64_t)shift << BOX_BITS) + (ns >> shift);
+
+    return box < BOXES ? (uint32_t)box : BOXES - 1;
+}
+
+/* The middle of a box. */
+static double seconds_of(uint32_t box)
+{
+    const uint32_t shift = box < 2u << BOX_BITS ? 0 : (box >> BOX_BITS) - 1;
+    const uint64_t first = (uint64_t)(box - (shift << BOX_BITS)) << shift;
+
+    return ((double)first + (double)((UINT64_C(1) << shift) - 1) / 2) / 1e9;
+}
+
+static void times_add(struct times *times, int64_t ns)
+{
+    times->boxes[box_of((uint64_t)ns)]++;
+    times->n++;
+}
+
+static double times_at(const struct times *times, double fraction)
+{
+    const uint64_t rank = (uint64_t)(fraction * (double)times->n);
+    uint64_t below = 0;
+    uint32_t box = 0;
+
+    while (box < BOXES - 1 && below + times->boxes[box] <= rank)
+        below += times->boxes[box++];
+    return seconds_of(box);
+}
+
 typedef bool (*slice_question)(struct peer_client *, const struct peer_slice *,
                                struct peer_answer *);
 
-static int compare_ns(const void *a, const void *b)
+/* Every slice once, as far as time allows. */
+static bool warm_slices(struct peer_client *client, const struct task *task, slice_question ask)
 {
-    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    const int64_t deadline = now_us() + (int64_t)(task->warm_seconds * 1e6);
+    bool ok = true;
 
-    return (x > y) - (x < y);
+    for (uint32_t i = 0; ok && i < task->rows.n_slices && now_us() < deadline; i++) {
+        struct peer_answer ignored = {.n = 0};
+        ok = ask(client, &task->rows.slices[i], &ignored);
+    }
+    return ok;
 }
 
-static double at_fraction(const int64_t *sorted, uint32_t n, double fraction)
+/* Until there are samples for the rarest percentile and the time box is full. */
+static bool time_slices(struct peer_client *client, const struct task *task, slice_question ask,
+                        struct times *times, struct peer_answer *answer)
 {
-    const uint32_t at = (uint32_t)(fraction * n);
+    const uint32_t n = task->rows.n_slices;
+    const uint32_t counted = n < ANSWER_SLICES ? n : ANSWER_SLICES;
+    const int64_t start = now_ns();
+    const double box_ns = task->seconds * 1e9;
+    bool ok = true;
 
-    return (double)sorted[at < n ? at : n - 1] / 1e9;
+    for (;;) {
+        const int64_t asked = now_ns();
+        const double past = (double)(asked - start);
+        if (!ok || (times->n >= counted && past >= box_ns &&
+                    (times->n >= LEAST_SAMPLES || past >= MOST_BOXES * box_ns)))
+            return ok;
+        struct peer_answer ignored = {.n = 0};
+        ok = ask(client, &task->rows.slices[times->n % n], times->n < counted ? answer : &ignored);
+        times_add(times, now_ns() - asked);
+    }
 }
 
 /* One client asks slice after slice; the answer is that of the first ANSWER_SLICES. */
 static bool ask_slices(struct peer *peer, const struct task *task, const char *measure,
                        slice_question ask)
 {
-    const uint32_t most = task->rows.n_slices;
-    const uint32_t least = most < ANSWER_SLICES ? most : ANSWER_SLICES;
-    int64_t *times = calloc(most, sizeof *times);
-    struct peer_answer answer = {.n = 0}, ignored = {.n = 0};
+    struct times *times = calloc(1, sizeof *times);
+    struct peer_answer answer = {.n = 0};
     struct peer_client *client = NULL;
-    uint32_t n = 0;
 
     bool ok = times != NULL && peer_definition.client_open(peer, &client);
-    for (uint32_t i = 0; ok && task->warm && i < WARM_SLICES && i < most; i++)
-        ok = ask(client, &task->rows.slices[most - 1 - i], &ignored);
-    const struct cost before = cost_now();
-    while (ok && n < most && (n < least || seconds_since(&before) < task->seconds)) {
-        const int64_t start = now_ns();
-        ok = ask(client, &task->rows.slices[n], n < least ? &answer : &ignored);
-        times[n++] = now_ns() - start;
-    }
-    const double seconds = seconds_since(&before);
+    ok = ok && (!task->warm || warm_slices(client, task, ask));
+    const struct cost before = cost_before();
+    ok = ok && time_slices(client, task, ask, times, &answer);
+    const struct cost after = cost_after();
     peer_definition.client_close(client);
     if (ok) {
-        qsort(times, n, sizeof *times, compare_ns);
-        (void)printf("{\"measure\": \"%s\", \"n\": %u, \"p50\": %.9f, \"p99\": %.9f, "
+        (void)printf("{\"measure\": \"%s\", \"n\": %" PRIu64 ", \"p50\": %.9f, \"p99\": %.9f, "
                      "\"p999\": %.9f",
-                     measure, n, at_fraction(times, n, 0.5), at_fraction(times, n, 0.99),
-                     at_fraction(times, n, 0.999));
+                     measure, times->n, times_at(times, 0.5), times_at(times, 0.99),
+                     times_at(times, 0.999));
         print_answer(&answer);
-        print_cost(&before, seconds);
+        print_cost(&before, &after);
     }
     free(times);
     return ok;
 }
 
+/* ------------------------------------------------------------------------------------- Crowd */
+
+/* What all clients have come to; the next step begins when every one has. */
+enum crowd_step { CROWD_READY, CROWD_DONE, CROWD_STEPS };
+
 struct crowd {
     struct peer *peer;
     const struct task *task;
-    int64_t deadline_us;
+    int64_t deadline_us;         /* of the step that is under way */
+    atomic_uint_fast64_t warmed; /* slices asked before the clock starts */
     atomic_uint_fast64_t asked;
     atomic_uint_fast64_t done;
     atomic_bool failed;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint32_t there[CROWD_STEPS]; /* clients; under `lock`, as is `open` */
+    bool open[CROWD_STEPS];
 };
+
+/* A client has come to `step`, and waits for the others. */
+static void crowd_wait(struct crowd *crowd, enum crowd_step step)
+{
+    (void)pthread_mutex_lock(&crowd->lock);
+    crowd->there[step]++;
+    (void)pthread_cond_broadcast(&crowd->changed);
+    while (!crowd->open[step])
+        (void)pthread_cond_wait(&crowd->changed, &crowd->lock);
+    (void)pthread_mutex_unlock(&crowd->lock);
+}
+
+/* Wait until all have come to `step`. */
+static void crowd_gather(struct crowd *crowd, enum crowd_step step, uint32_t clients)
+{
+    (void)pthread_mutex_lock(&crowd->lock);
+    while (crowd->there[step] < clients)
+        (void)pthread_cond_wait(&crowd->changed, &crowd->lock);
+    (void)pthread_mutex_unlock(&crowd->lock);
+}
+
+static void crowd_release(struct crowd *crowd, enum crowd_step step)
+{
+    (void)pthread_mutex_lock(&crowd->lock);
+    crowd->open[step] = true;
+    (void)pthread_cond_broadcast(&crowd->changed);
+    (void)pthread_mutex_unlock(&crowd->lock);
+}
+
+/* Ask slices that `counter` gives, fewer than `most`, until the deadline; adds to `done`, if there
+ * is one, what was answered. */
+static bool crowd_ask(struct crowd *crowd, struct peer_client *client,
+                      atomic_uint_fast64_t *counter, uint64_t most, atomic_uint_fast64_t *done)
+{
+    const struct peer_rows *rows = &crowd->task->rows;
+    uint64_t i;
+
+    while (now_us() < crowd->deadline_us && (i = atomic_fetch_add(counter, 1)) < most) {
+        struct peer_answer ignored = {.n = 0};
+        if (!peer_definition.slice(client, &rows->slices[i % rows->n_slices], &ignored))
+            return false;
+        if (done != NULL)
+            (void)atomic_fetch_add(done, 1);
+    }
+    return true;
+}
 
 static void *crowd_member(void *argument)
 {
     struct crowd *crowd = argument;
-    struct peer_answer ignored = {.n = 0};
     struct peer_client *client = NULL;
     bool ok = peer_definition.client_open(crowd->peer, &client);
 
-    while (ok && now_us() < crowd->deadline_us) {
-        const uint64_t i = atomic_fetch_add(&crowd->asked, 1) % crowd->task->rows.n_slices;
-        ok = peer_definition.slice(client, &crowd->task->rows.slices[i], &ignored);
-        if (ok)
-            (void)atomic_fetch_add(&crowd->done, 1);
-    }
+    if (ok && crowd->task->warm)
+        ok = crowd_ask(crowd, client, &crowd->warmed, crowd->task->rows.n_slices, NULL);
+    crowd_wait(crowd, CROWD_READY);
+    ok = ok && crowd_ask(crowd, client, &crowd->asked, UINT64_MAX, &crowd->done);
+    crowd_wait(crowd, CROWD_DONE);
     peer_definition.client_close(client);
     if (!ok)
         atomic_store(&crowd->failed, true);
     return NULL;
 }
 
-/* Slices a second of many clients at once. */
+static void print_crowd(const struct crowd *crowd, const struct cost *before,
+                        const struct cost *after)
+{
+    (void)printf("{\"measure\": \"slice_crowd\", \"clients\": %u, \"n\": %" PRIu64,
+                 crowd->task->clients, (uint64_t)atomic_load(&crowd->done));
+    print_cost(before, after);
+}
+
+/* Slices a second of many clients at once. Clients are opened before the clock starts and closed
+ * after it stopped. */
 static bool ask_crowd(struct peer *peer, const struct task *task)
 {
+    const double seconds = task->seconds > CROWD_SECONDS ? task->seconds : CROWD_SECONDS;
     pthread_t threads[CLIENTS_MAX];
     uint32_t started = 0;
     struct crowd crowd = {
         .peer = peer,
         .task = task,
-        .deadline_us = now_us() + (int64_t)(task->seconds * 1e6 / 4),
+        .deadline_us = now_us() + (int64_t)(task->warm_seconds * 1e6),
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .changed = PTHREAD_COND_INITIALIZER,
     };
-    const struct cost before = cost_now();
 
     while (started < task->clients &&
            pthread_create(&threads[started], NULL, crowd_member, &crowd) == 0)
         started++;
+    crowd_gather(&crowd, CROWD_READY, started);
+    const struct cost before = cost_before();
+    crowd.deadline_us = now_us() + (int64_t)(seconds * 1e6);
+    crowd_release(&crowd, CROWD_READY);
+    crowd_gather(&crowd, CROWD_DONE, started);
+    const struct cost after = cost_after();
+    crowd_release(&crowd, CROWD_DONE);
     for (uint32_t i = 0; i < started; i++)
         (void)pthread_join(threads[i], NULL);
-    const double seconds = seconds_since(&before);
     if (started < task->clients || atomic_load(&crowd.failed))
         return false;
-    (void)printf("{\"measure\": \"slice_crowd\", \"clients\": %u, \"n\": %" PRIu64, task->clients,
-                 (uint64_t)atomic_load(&crowd.done));
-    print_cost(&before, seconds);
+    print_crowd(&crowd, &before, &after);
     return true;
 }
 
@@ -431,25 +612,35 @@ static bool ask_hourly_all(struct peer_client *client, struct peer_answer *answe
     return peer_definition.hourly(client, UINT32_MAX, answer);
 }
 
-/* The same question `runs` times, or until the time box is full; at least once. */
-static bool ask_whole(struct peer *peer, const struct task *task, const char *measure,
-                      bool (*ask)(struct peer_client *, struct peer_answer *))
+typedef bool (*whole_question)(struct peer_client *, struct peer_answer *);
+
+static bool ask_once(struct peer_client *client, const char *measure, uint32_t run,
+                     whole_question ask)
 {
-    const int64_t deadline = now_us() + (int64_t)(task->seconds * 1e6);
+    struct peer_answer answer = {.n = 0};
+    const struct cost before = cost_before();
+    const bool ok = ask(client, &answer);
+    const struct cost after = cost_after();
+
+    if (ok) {
+        (void)printf("{\"measure\": \"%s\", \"run\": %u", measure, run);
+        print_answer(&answer);
+        print_cost(&before, &after);
+    }
+    return ok;
+}
+
+/* The same question `runs` times, however long that takes; before, once outside the clock. */
+static bool ask_whole(struct peer *peer, const struct task *task, const char *measure,
+                      whole_question ask)
+{
+    struct peer_answer ignored = {.n = 0};
     struct peer_client *client = NULL;
     bool ok = peer_definition.client_open(peer, &client);
 
-    for (uint32_t run = 0; ok && run < task->runs && (run == 0 || now_us() < deadline); run++) {
-        struct peer_answer answer = {.n = 0};
-        const struct cost before = cost_now();
-        ok = ask(client, &answer);
-        const double seconds = seconds_since(&before);
-        if (ok) {
-            (void)printf("{\"measure\": \"%s\", \"run\": %u", measure, run);
-            print_answer(&answer);
-            print_cost(&before, seconds);
-        }
-    }
+    ok = ok && (!task->warm || ask(client, &ignored));
+    for (uint32_t run = 0; ok && run < task->runs; run++)
+        ok = ask_once(client, measure, run, ask);
     peer_definition.client_close(client);
     return ok;
 }
@@ -498,13 +689,15 @@ static bool command_ask(const struct task *task)
 
 static bool command_describe(const struct task *task)
 {
-    (void)printf("{\"peer\": \"%s\", \"version\": \"%s\", \"parallel\": %s, \"merges\": %s, "
-                 "\"many_writers\": %s, \"columns\": %s, \"settings\": \"",
-                 peer_definition.name, peer_definition.version,
-                 peer_definition.parallel ? "true" : "false",
-                 peer_definition.merge != NULL ? "true" : "false",
-                 peer_definition.commit_single != NULL ? "true" : "false",
-                 peer_definition.columns ? "true" : "false");
+    (void)printf(
+        "{\"peer\": \"%s\", \"version\": \"%s\", \"parallel\": %s, \"merges\": %s, "
+        "\"many_writers\": %s, \"columns\": %s, \"zone_maps\": %s, "
+        "\"bulk_commit\": %" PRIu64 ", \"load_threads\": [1%s], \"settings\": \"",
+        peer_definition.name, peer_definition.version, peer_definition.parallel ? "true" : "false",
+        peer_definition.merge != NULL ? "true" : "false",
+        peer_definition.commit_single != NULL ? "true" : "false",
+        peer_definition.columns ? "true" : "false", peer_definition.zone_maps ? "true" : "false",
+        peer_definition.bulk_commit, peer_definition.load_threads > 1 ? ", 2" : "");
     peer_definition.describe(stdout, &task->settings);
     (void)printf("\"}\n");
     return true;
@@ -541,10 +734,15 @@ static bool set_option(struct task *task, const char *key, const char *value)
         task->hold = strcmp(value, "1") == 0;
     else if (strcmp(key, "warm") == 0)
         task->warm = strcmp(value, "1") == 0;
+    else if (strcmp(key, "warm_seconds") == 0)
+        task->warm_seconds = strtod(value, NULL);
+    else if (strcmp(key, "zone_maps") == 0 && peer_definition.zone_maps)
+        task->settings.read_all_values = strcmp(value, "0") == 0;
     else
         return false;
     return task->commit > 0 && task->writers > 0 && task->clients > 0 &&
-           task->clients <= CLIENTS_MAX && task->settings.threads > 0;
+           task->clients <= CLIENTS_MAX && task->settings.threads > 0 &&
+           task->settings.threads <= LOADERS_MAX;
 }
 
 /* "key=value"; the text is cut at its '='. */
@@ -585,6 +783,7 @@ int main(int argc, char **argv)
         .clients = 64,
         .runs = 5,
         .seconds = 60,
+        .warm_seconds = 10,
         .questions = "slice",
         .warm = true,
     };

@@ -7,6 +7,7 @@ README.md says what each does and prints; peer_main.c is the same for peers in C
 from Peer and calls main(ThePeer).
 """
 
+import array
 import json
 import os
 import resource
@@ -18,10 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 HOUR_MS = 3600000
-ANSWER_SLICES = 200  # slices that make up a slice's answer; every peer asks at least these
-WARM_SLICES = 20     # asked before the clock starts
+ANSWER_SLICES = 200   # slices that make up a slice's answer; every peer asks at least these
+LEAST_SAMPLES = 3000  # fewer say nothing about the rarest of a thousand
+MOST_BOXES = 4        # time boxes that may go by until there are so many
+CROWD_SECONDS = 5     # at least
 DEFAULTS = {'commit': 10000, 'rows': 0, 'writers': 1, 'clients': 64, 'runs': 5, 'threads': 1,
-            'seconds': 60.0, 'questions': 'slice', 'compression': '', 'hold': 0, 'warm': 1}
+            'seconds': 60.0, 'warm_seconds': 10.0, 'questions': 'slice', 'compression': '',
+            'hold': 0, 'warm': 1}
 WHOLE = ('hourly_one', 'hourly_all', 'by_partition', 'total', 'latest', 'scan')
 
 
@@ -76,6 +80,8 @@ class Peer:
     parallel = True         # a question can use several threads
     merges = False
     commits = True          # takes commits of any size; otherwise only the whole set at once
+    bulk_commit = 0         # rows a commit that load a whole set soonest; 0: it takes no others
+    load_threads = (1, 2)   # that can load it at once
     crowd = True            # several clients at once in one process
     in_memory = False       # reads everything when it is opened: no question finds a cold store
 
@@ -134,7 +140,7 @@ class SqlClient:
 
     def slice(self, asked):
         table = self.query('SELECT * ' + self._where(asked))
-        return [table.num_rows, column_sum(table, self.rows.measured)]
+        return whole_rows(self.rows, table)
 
     def hour(self, asked):
         return sums(self.query(f'SELECT count(*) AS n, avg({self.rows.measured}) AS a '
@@ -165,12 +171,25 @@ class SqlClient:
         return [table.num_rows, *sums(table, ['t', 'v'])]
 
     def scan(self):
-        table = self.query(f'SELECT * FROM {self.rows.set}')
-        return [table.num_rows, column_sum(table, self.rows.measured)]
+        return whole_rows(self.rows, self.query(f'SELECT * FROM {self.rows.set}'))
 
 
 def column_sum(table, name):
     return float(pc.sum(table[name]).as_py() or 0)
+
+
+def text_bytes(column):
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    return pc.sum(pc.binary_length(column)).as_py() or 0
+
+
+def whole_rows(rows, table):
+    """What shows that every column of these rows was read: peer.h, slice and scan."""
+    values = [(name, kind) for name, kind in rows.columns if name != rows.key]
+    numbers = {name: column_sum(table, name) for name, kind in values if kind != 'text'}
+    texts = sum(text_bytes(table[name]) for name, kind in values if kind == 'text')
+    return [table.num_rows, numbers[rows.measured], sum(numbers.values()), texts]
 
 
 def sums(table, names):
@@ -185,11 +204,12 @@ def process_number(path, label):
 
 
 class Cost:
-    """Seconds, CPU seconds and bytes written since it was made."""
+    """Seconds, CPU seconds and bytes written from its making to stop()."""
 
     def __init__(self):
-        self.cpu = self._cpu()
         self.written = process_number('/proc/self/io', 'write_bytes:')
+        self.cpu = self._cpu()
+        self.seconds = None
         self.started = time.perf_counter()
 
     @staticmethod
@@ -197,12 +217,17 @@ class Cost:
         use = resource.getrusage(resource.RUSAGE_SELF)
         return use.ru_utime + use.ru_stime
 
-    def seconds(self):
+    def past(self):
         return time.perf_counter() - self.started
 
-    def line(self, measure, seconds, **more):
-        say(measure=measure, **more, seconds=seconds, cpu=self._cpu() - self.cpu,
-            written=process_number('/proc/self/io', 'write_bytes:') - self.written)
+    def stop(self):
+        self.seconds = self.past()
+        self.cpu = self._cpu() - self.cpu
+        self.written = process_number('/proc/self/io', 'write_bytes:') - self.written
+        return self
+
+    def line(self, measure, **more):
+        say(measure=measure, **more, seconds=self.seconds, cpu=self.cpu, written=self.written)
 
 
 def say(**line):
@@ -219,21 +244,20 @@ def say_memory():
 def command_describe(peer):
     say(peer=peer.name, version=peer.version, parallel=peer.parallel, merges=peer.merges,
         many_writers=False, commits=peer.commits, crowd=peer.crowd,
-        in_memory=peer.in_memory, settings=peer.describe())
+        in_memory=peer.in_memory, bulk_commit=peer.bulk_commit,
+        load_threads=list(peer.load_threads), settings=peer.describe())
 
 
 def load_rows(peer, table):
     """Commit after commit until all rows are in or time is up."""
     rows = min(peer.options['rows'] or table.num_rows, table.num_rows)
     size = peer.options['commit'] if peer.commits else rows
-    parts = [table.slice(at, min(size, rows - at)) for at in range(0, rows, size)]
     done, cost = 0, Cost()
-    for part in parts:
-        if cost.seconds() >= peer.options['seconds']:
-            break
+    while done < rows and cost.past() < peer.options['seconds']:
+        part = table.slice(done, min(size, rows - done))
         peer.commit(part)
         done += part.num_rows
-    cost.line('ingest', cost.seconds(), rows=done, complete=done == table.num_rows)
+    cost.stop().line('ingest', rows=done, complete=done == table.num_rows)
     return done == table.num_rows
 
 
@@ -243,15 +267,15 @@ def command_load(peer):
     if load_rows(peer, table):
         cost = Cost()
         answer = peer.client().slice(peer.rows.slices[0])
-        cost.line('first_answer', cost.seconds(), answer=answer)
+        cost.stop().line('first_answer', answer=answer)
     if peer.options['hold']:
         say(event='holding')
         sys.stdin.read()  # until it is killed, or whoever started it is gone
     cost = Cost()
     peer.flush()
-    seconds = cost.seconds()
+    cost.stop()
     peer.close()
-    cost.line('flush', seconds)
+    cost.line('flush')
     say_memory()
 
 
@@ -262,9 +286,9 @@ def command_merge(peer):
     peer.open(False)
     cost = Cost()
     peer.merge()
-    seconds = cost.seconds()
+    cost.stop()
     peer.close()
-    cost.line('merge', seconds)
+    cost.line('merge')
 
 
 def command_size(peer):
@@ -277,8 +301,8 @@ def command_reopen(peer):
     peer.open(False)
     client = peer.client()
     answer = client.slice(peer.rows.slices[0])
-    seconds = cost.seconds()
-    cost.line('reopen', seconds, answer=answer, rows=client.scan()[0])
+    cost.stop()
+    cost.line('reopen', answer=answer, rows=client.scan()[0])
     peer.close()
 
 
@@ -286,25 +310,92 @@ def add_answers(answers):
     return [sum(values) for values in zip(*answers)]
 
 
-def ask_slices(peer, measure):
-    """One client asks slice after slice; the answer is that of the first ANSWER_SLICES."""
-    ask = getattr(peer.client(), measure)
-    for asked in peer.rows.slices[-WARM_SLICES:] if peer.options['warm'] else []:
-        ask(asked)
-    least, times, answers, cost = min(len(peer.rows.slices), ANSWER_SLICES), [], [], Cost()
+def warm_slices(peer, ask):
+    """Every slice once, as far as time allows."""
+    deadline = time.perf_counter() + peer.options['warm_seconds']
     for asked in peer.rows.slices:
-        if len(times) >= least and cost.seconds() >= peer.options['seconds']:
+        if time.perf_counter() >= deadline:
             break
-        start = time.perf_counter()
-        answer = ask(asked)
-        times.append(time.perf_counter() - start)
-        if len(answers) < least:
+        ask(asked)
+
+
+def time_slices(peer, ask, box):
+    """Until there are samples for the rarest percentile and the time box is full; the times of all
+    and the answers of the first ANSWER_SLICES."""
+    slices, times, answers = peer.rows.slices, array.array('d'), []
+    counted, started = min(len(slices), ANSWER_SLICES), time.perf_counter()
+    while True:
+        asked = time.perf_counter()
+        past = asked - started
+        if len(times) >= counted and past >= box and (len(times) >= LEAST_SAMPLES
+                                                      or past >= MOST_BOXES * box):
+            return times, answers
+        answer = ask(slices[len(times) % len(slices)])
+        times.append(time.perf_counter() - asked)
+        if len(answers) < counted:
             answers.append(answer)
-    seconds = cost.seconds()
-    times.sort()
-    at = {label: times[min(int(part * len(times)), len(times) - 1)]
+
+
+def ask_slices(peer, measure):
+    """One client asks slice after slice."""
+    ask = getattr(peer.client(), measure)
+    if peer.options['warm']:
+        warm_slices(peer, ask)
+    cost = Cost()
+    times, answers = time_slices(peer, ask, peer.options['seconds'])
+    cost.stop()
+    ordered = sorted(times)
+    at = {label: ordered[min(int(part * len(times)), len(times) - 1)]
           for label, part in (('p50', 0.5), ('p99', 0.99), ('p999', 0.999))}
-    cost.line(measure, seconds, n=len(times), **at, answer=add_answers(answers))
+    cost.line(measure, n=len(times), **at, answer=add_answers(answers))
+
+
+class Crowd:
+    """Many clients, one thread each, that ask slices in turn. Clients are opened before the clock
+    starts; it starts when all of them have warmed up."""
+
+    def __init__(self, peer):
+        self.peer, self.slices = peer, peer.rows.slices
+        self.clients = [peer.client() for _ in range(peer.options['clients'])]
+        self.counts, self.failures = [0] * len(self.clients), []
+        self.cost = self.deadline = None
+        self.ready = threading.Barrier(len(self.clients), action=self._start)
+
+    def _start(self):
+        """In the last thread that is ready."""
+        self.deadline = time.perf_counter() + max(self.peer.options['seconds'], CROWD_SECONDS)
+        self.cost = Cost()
+
+    def _warm(self, number):
+        deadline = time.perf_counter() + self.peer.options['warm_seconds']
+        for asked in self.slices[number::len(self.clients)]:
+            if time.perf_counter() >= deadline:
+                break
+            self.clients[number].slice(asked)
+
+    def _work(self, number):
+        try:
+            if self.peer.options['warm']:
+                self._warm(number)
+            self.ready.wait()
+            at = number
+            while time.perf_counter() < self.deadline:
+                self.clients[number].slice(self.slices[at % len(self.slices)])
+                self.counts[number] += 1
+                at += len(self.clients)
+        except Exception as problem:  # a thread's failure is the whole question's
+            self.failures.append(problem)
+            self.ready.abort()
+
+    def run(self):
+        threads = [threading.Thread(target=self._work, args=(i,)) for i in range(len(self.clients))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if self.failures:
+            raise self.failures[0]
+        return self.cost.stop()
 
 
 def ask_crowd(peer):
@@ -312,42 +403,21 @@ def ask_crowd(peer):
     if not peer.crowd:
         say(measure='slice_crowd', **{'not': 'one client at a time in one process'})
         return
-    clients = [peer.client() for _ in range(peer.options['clients'])]
-    counts, failures, cost = [0] * len(clients), [], Cost()
-    deadline = time.perf_counter() + peer.options['seconds'] / 4
-
-    def work(number):
-        at = number
-        try:
-            while time.perf_counter() < deadline:
-                clients[number].slice(peer.rows.slices[at % len(peer.rows.slices)])
-                counts[number] += 1
-                at += len(clients)
-        except Exception as problem:  # a thread's failure is the whole question's
-            failures.append(problem)
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(clients))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
-    cost.line('slice_crowd', cost.seconds(), clients=len(clients), n=sum(counts))
+    crowd = Crowd(peer)
+    crowd.run().line('slice_crowd', clients=len(crowd.clients), n=sum(crowd.counts))
 
 
 def ask_whole(peer, measure):
-    """The same question several times, or until the time box is full; at least once."""
+    """The same question several times, however long that takes; before, once outside the clock."""
     client = peer.client()
     ask = {'hourly_one': lambda: client.hourly(peer.rows.names[0]),
            'hourly_all': lambda: client.hourly(None)}.get(measure) or getattr(client, measure)
-    started = time.perf_counter()
+    if peer.options['warm']:
+        ask()
     for run in range(peer.options['runs']):
-        if run > 0 and time.perf_counter() - started >= peer.options['seconds']:
-            break
         cost = Cost()
         answer = ask()
-        cost.line(measure, cost.seconds(), run=run, answer=answer)
+        cost.stop().line(measure, run=run, answer=answer)
 
 
 def command_ask(peer):

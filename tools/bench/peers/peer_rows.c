@@ -224,3 +224,35 @@ void peer_rows_close(struct peer_rows *rows)
         free_names(&rows->columns[i].names);
     free(rows->slices);
 }
+
+static int compare_u64(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+bool peer_order_by_partition(struct peer_order *order, const struct peer_rows *rows, uint64_t first,
+                             uint64_t n)
+{
+    if (n > order->capacity) {
+        uint64_t *grown = n <= UINT32_MAX ? realloc(order->rows, n * sizeof *grown) : NULL;
+        if (grown == NULL) {
+            perror("order of a commit");
+            return false;
+        }
+        order->rows = grown;
+        order->capacity = n;
+    }
+    for (uint64_t i = 0; i < n; i++)
+        order->rows[i] = (uint64_t)rows->partitions[first + i] << 32 | i;
+    qsort(order->rows, n, sizeof *order->rows, compare_u64);
+    for (uint64_t i = 0; i < n; i++)
+        order->rows[i] = first + (order->rows[i] & UINT32_MAX);
+    return true;
+}
+
+void peer_order_free(struct peer_order *order)
+{
+    free(order->rows);
+}

@@ -52,10 +52,22 @@ struct peer_rows {
     uint32_t n_slices;
 };
 
+/* The order in which the rows of a commit are handed over, for engines that are faster if rows of a
+ * partition follow each other. Zeroed is empty. */
+struct peer_order {
+    uint64_t *rows;
+    uint64_t capacity;
+};
+
 /* False: what is wrong has been written to stderr; peer_rows_close() is due either way. Mappings
  * live until the process ends. */
 bool peer_rows_open(struct peer_rows *rows, const char *folder);
 void peer_rows_close(struct peer_rows *rows); /* zeroed is fine */
+
+/* Order `n` rows from `first` on by partition, and in it as they arrive; false without memory. */
+bool peer_order_by_partition(struct peer_order *order, const struct peer_rows *rows, uint64_t first,
+                             uint64_t n);
+void peer_order_free(struct peer_order *order);
 
 /* The name numbered `i`, terminated. */
 static inline const char *peer_name(const struct peer_names *names, uint32_t i)

@@ -25,8 +25,20 @@ class Client:
             & (pl.col('ts') < pl.lit(end).cast(kind)))
 
     def slice(self, asked):
-        frame = self._slice(asked).collect()
-        return [frame.height, frame[self.rows.measured].sum()]
+        return self._whole(self._slice(asked).collect())
+
+    def _whole(self, frame):
+        """What shows that every column of these rows was read: peer.h, slice and scan."""
+        values = [(name, kind) for name, kind in self.rows.columns if name != self.rows.key]
+        numbers = [name for name, kind in values if kind != 'text']
+        texts = [name for name, kind in values if kind == 'text']
+        wide = [name for name, kind in values if kind == 'i32']  # sums keep a column's type
+        row = frame.select(pl.len().alias('rows'),
+                           pl.col([name for name in numbers if name not in wide]).sum(),
+                           pl.col(wide).cast(pl.Int64).sum(),
+                           pl.col(texts).str.len_bytes().sum()).row(0, named=True)
+        return [row['rows'], row[self.rows.measured], sum(row[name] for name in numbers),
+                sum(row[name] for name in texts)]
 
     def hour(self, asked):
         m = pl.col(self.rows.measured)
@@ -58,9 +70,7 @@ class Client:
 
     def scan(self):
         # Every column is read once; the frame itself would be handed over without any work.
-        names = [name for name, kind in self.rows.columns if kind != 'text']
-        total = self.frame.select(pl.len().alias('rows'), pl.col(names).sum())
-        return [total['rows'][0], total[self.rows.measured][0]]
+        return self._whole(self.frame)
 
 
 class PolarsPeer(peer_protocol.Peer):

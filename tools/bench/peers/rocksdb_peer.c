@@ -15,6 +15,7 @@
 #define BLOCK_BYTES (16u << 10)
 #define MEMTABLE_BYTES (UINT64_C(64) << 20) /* of which there are at most two */
 #define ROW_MAX 1024u
+#define NAME_MAX_BYTES 256u
 #define WRITERS_MAX 64u /* threads beyond these only wait for each other */
 
 struct peer {
@@ -25,7 +26,12 @@ struct peer {
     rocksdb_readoptions_t *read;
     rocksdb_block_based_table_options_t *table;
     rocksdb_cache_t *cache;
+};
+
+struct peer_writer {
+    struct peer *peer;
     rocksdb_writebatch_t *batch;
+    struct peer_order order;
 };
 
 struct peer_client {
@@ -135,8 +141,6 @@ static void peer_close(struct peer *peer)
 {
     if (peer == NULL)
         return;
-    if (peer->batch != NULL)
-        rocksdb_writebatch_destroy(peer->batch);
     if (peer->db != NULL)
         rocksdb_close(peer->db);
     if (peer->read != NULL)
@@ -173,7 +177,6 @@ static void set_options(struct peer *peer, const struct peer_settings *settings,
     peer->write = rocksdb_writeoptions_create();
     rocksdb_writeoptions_set_sync(peer->write, 1);
     peer->read = rocksdb_readoptions_create();
-    peer->batch = rocksdb_writebatch_create();
 }
 
 /* RocksDB counts its comparisons in each thread unless it is told not to: a sixth of a load's time. */
@@ -204,21 +207,47 @@ static bool peer_open(const struct peer_settings *settings, const struct peer_ro
 
 /* -------------------------------------------------------------------------------------- Load */
 
-static bool commit(struct peer *peer, uint64_t first, uint64_t n)
+static void writer_close(struct peer_writer *writer)
 {
+    if (writer == NULL)
+        return;
+    rocksdb_writebatch_destroy(writer->batch);
+    peer_order_free(&writer->order);
+    free(writer);
+}
+
+static bool writer_open(struct peer *peer, struct peer_writer **ret_writer)
+{
+    struct peer_writer *writer = calloc(1, sizeof *writer);
+
+    if (writer == NULL)
+        return false;
+    count_nothing();
+    writer->peer = peer;
+    writer->batch = rocksdb_writebatch_create();
+    *ret_writer = writer;
+    return true;
+}
+
+/* By partition, since a memtable finds the place of a key soonest next to the one before. */
+static bool commit(struct peer_writer *writer, uint64_t first, uint64_t n)
+{
+    struct peer *peer = writer->peer;
     struct bytes key, value;
     char *message = NULL;
 
-    rocksdb_writebatch_clear(peer->batch);
-    for (uint64_t i = first; i < first + n; i++) {
-        make_row(peer->rows, i, &key, &value);
-        rocksdb_writebatch_put(peer->batch, key.data, key.size, value.data, value.size);
+    if (!peer_order_by_partition(&writer->order, peer->rows, first, n))
+        return false;
+    rocksdb_writebatch_clear(writer->batch);
+    for (uint64_t i = 0; i < n; i++) {
+        make_row(peer->rows, writer->order.rows[i], &key, &value);
+        rocksdb_writebatch_put(writer->batch, key.data, key.size, value.data, value.size);
     }
-    rocksdb_write(peer->db, peer->write, peer->batch, &message);
+    rocksdb_write(peer->db, peer->write, writer->batch, &message);
     return message == NULL ? true : failed("write", message);
 }
 
-struct writer {
+struct single_writer {
     struct peer *peer;
     struct peer_feed *feed;
     bool ok;
@@ -226,7 +255,7 @@ struct writer {
 
 static void *write_single(void *argument)
 {
-    struct writer *writer = argument;
+    struct single_writer *writer = argument;
     struct bytes key, value;
     uint64_t row;
     char *message = NULL;
@@ -244,13 +273,13 @@ static void *write_single(void *argument)
 static bool commit_single(struct peer *peer, struct peer_feed *feed, uint32_t writers)
 {
     pthread_t threads[WRITERS_MAX];
-    struct writer each[WRITERS_MAX];
+    struct single_writer each[WRITERS_MAX];
     const uint32_t n = writers < WRITERS_MAX ? writers : WRITERS_MAX;
     uint32_t started = 0;
     bool ok = true;
 
     for (; started < n; started++) {
-        each[started] = (struct writer){.peer = peer, .feed = feed};
+        each[started] = (struct single_writer){.peer = peer, .feed = feed};
         if (pthread_create(&threads[started], NULL, write_single, &each[started]) != 0)
             break;
     }
@@ -302,6 +331,8 @@ struct row_view {
     const char *name; /* not terminated */
     size_t name_size;
     int64_t ts_ms;
+    const char *value;
+    size_t value_size;
     double measured;
 };
 
@@ -326,7 +357,10 @@ static bool read_range(const struct peer *peer, const struct bytes *from, const 
         size_t key_size, value_size;
         const char *key = rocksdb_iter_key(at, &key_size);
         const char *value = rocksdb_iter_value(at, &value_size);
-        struct row_view row = {.name = key, .name_size = strnlen(key, key_size)};
+        struct row_view row = {.name = key,
+                               .name_size = strnlen(key, key_size),
+                               .value = value,
+                               .value_size = value_size};
         row.ts_ms = get_big_endian(key + row.name_size + 1);
         memcpy(&row.measured, value + offset, sizeof row.measured);
         read(ctx, &row);
@@ -350,35 +384,72 @@ static void add_to_sum(void *ctx, const struct row_view *row)
     sum->sum += row->measured;
 }
 
-static bool read_slice(struct peer_client *client, const struct peer_slice *asked,
-                       struct sum *ret_sum)
-{
-    struct bytes from, to;
+/* A pass that reads every value of a row. */
+struct whole_rows {
+    const struct peer_rows *rows;
+    uint64_t n;
+    double measured, numbers;
+    uint64_t text_bytes;
+};
 
-    make_key(client->peer->rows, asked->partition, asked->from, &from);
-    make_key(client->peer->rows, asked->partition, asked->to, &to);
-    *ret_sum = (struct sum){.rows = 0};
-    return read_range(client->peer, &from, &to, add_to_sum, ret_sum);
+static void add_whole(void *ctx, const struct row_view *row)
+{
+    struct whole_rows *whole = ctx;
+    const struct peer_rows *rows = whole->rows;
+    const char *at = row->value;
+
+    for (uint32_t i = 0; i < rows->n_columns; i++) {
+        const struct peer_column *column = &rows->columns[i];
+        if (column->type == PEER_REAL) {
+            double value;
+            memcpy(&value, at, sizeof value);
+            whole->numbers += value;
+            at += sizeof value;
+        } else if (column->type == PEER_INT && !column->key) {
+            int32_t value;
+            memcpy(&value, at, sizeof value);
+            whole->numbers += value;
+            at += sizeof value;
+        }
+    }
+    whole->text_bytes += row->value_size - (size_t)(at - row->value);
+    whole->measured += row->measured;
+    whole->n++;
+}
+
+static bool read_whole(struct peer_client *client, const struct bytes *from, const struct bytes *to,
+                       struct peer_answer *answer)
+{
+    struct whole_rows whole = {.rows = client->peer->rows};
+
+    if (!read_range(client->peer, from, to, add_whole, &whole))
+        return false;
+    peer_answer_add(answer, 0, (double)whole.n);
+    peer_answer_add(answer, 1, whole.measured);
+    peer_answer_add(answer, 2, whole.numbers);
+    peer_answer_add(answer, 3, (double)whole.text_bytes);
+    return true;
 }
 
 static bool slice(struct peer_client *client, const struct peer_slice *asked,
                   struct peer_answer *answer)
 {
-    struct sum sum;
+    struct bytes from, to;
 
-    if (!read_slice(client, asked, &sum))
-        return false;
-    peer_answer_add(answer, 0, (double)sum.rows);
-    peer_answer_add(answer, 1, sum.sum);
-    return true;
+    make_key(client->peer->rows, asked->partition, asked->from, &from);
+    make_key(client->peer->rows, asked->partition, asked->to, &to);
+    return read_whole(client, &from, &to, answer);
 }
 
 static bool hour(struct peer_client *client, const struct peer_slice *asked,
                  struct peer_answer *answer)
 {
-    struct sum sum;
+    struct sum sum = {.rows = 0};
+    struct bytes from, to;
 
-    if (!read_slice(client, asked, &sum))
+    make_key(client->peer->rows, asked->partition, asked->from, &from);
+    make_key(client->peer->rows, asked->partition, asked->to, &to);
+    if (!read_range(client->peer, &from, &to, add_to_sum, &sum))
         return false;
     peer_answer_add(answer, 0, (double)sum.rows);
     peer_answer_add(answer, 1, sum.sum / (double)sum.rows);
@@ -390,7 +461,7 @@ struct grouping {
     struct peer_answer *answer;
     void (*finish)(struct grouping *grouping);
     int64_t width_ms; /* of a bucket; 0: one for all times */
-    char name[WRITERS_MAX];
+    char name[NAME_MAX_BYTES];
     size_t name_size;
     int64_t bucket;
     uint64_t rows; /* of the open group; 0: none is open */
@@ -510,22 +581,20 @@ static bool latest(struct peer_client *client, struct peer_answer *answer)
 
 static bool scan(struct peer_client *client, struct peer_answer *answer)
 {
-    struct sum sum = {.rows = 0};
-
-    if (!read_range(client->peer, NULL, NULL, add_to_sum, &sum))
-        return false;
-    peer_answer_add(answer, 0, (double)sum.rows);
-    peer_answer_add(answer, 1, sum.sum);
-    return true;
+    return read_whole(client, NULL, NULL, answer);
 }
 
 const struct peer_definition peer_definition = {
     .name = "rocksdb",
     .version = PEER_VERSION,
     .data_suffix = ".sst",
+    .bulk_commit = 10000,
+    .load_threads = 2,
     .describe = describe,
     .open = peer_open,
     .close = peer_close,
+    .writer_open = writer_open,
+    .writer_close = writer_close,
     .commit = commit,
     .commit_single = commit_single,
     .flush = flush,

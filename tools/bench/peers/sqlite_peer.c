@@ -18,6 +18,11 @@ struct peer {
     char path[PATH_MAX_BYTES];
     sqlite3 *db;
     sqlite3_stmt *insert, *begin, *end;
+    struct peer_order order;
+};
+
+struct peer_writer {
+    struct peer *peer;
 };
 
 struct peer_client {
@@ -119,6 +124,7 @@ static void peer_close(struct peer *peer)
     (void)sqlite3_finalize(peer->begin);
     (void)sqlite3_finalize(peer->end);
     (void)sqlite3_close(peer->db);
+    peer_order_free(&peer->order);
     free(peer);
 }
 
@@ -179,12 +185,32 @@ static bool insert_row(struct peer *peer, uint64_t row)
     return step_once(peer->db, peer->insert);
 }
 
-static bool commit(struct peer *peer, uint64_t first, uint64_t n)
+/* There is one writer: the peer's connection. */
+static bool writer_open(struct peer *peer, struct peer_writer **ret_writer)
 {
-    bool ok = step_once(peer->db, peer->begin);
+    struct peer_writer *writer = calloc(1, sizeof *writer);
 
-    for (uint64_t i = first; ok && i < first + n; i++)
-        ok = insert_row(peer, i);
+    if (writer == NULL)
+        return false;
+    writer->peer = peer;
+    *ret_writer = writer;
+    return true;
+}
+
+static void writer_close(struct peer_writer *writer)
+{
+    free(writer);
+}
+
+/* By partition, since rows of one page are then inserted one after the other. */
+static bool commit(struct peer_writer *writer, uint64_t first, uint64_t n)
+{
+    struct peer *peer = writer->peer;
+    bool ok = peer_order_by_partition(&peer->order, peer->rows, first, n) &&
+              step_once(peer->db, peer->begin);
+
+    for (uint64_t i = 0; ok && i < n; i++)
+        ok = insert_row(peer, peer->order.rows[i]);
     return ok && step_once(peer->db, peer->end);
 }
 
@@ -267,20 +293,27 @@ static bool add_rows(struct peer_client *client, sqlite3_stmt *statement, bool c
 static void add_row(const struct peer_rows *rows, sqlite3_stmt *statement,
                     struct peer_answer *answer)
 {
+    double numbers = 0, text_bytes = 0;
+
     (void)sqlite3_column_text(statement, 0);
     (void)sqlite3_column_int64(statement, 1);
     for (uint32_t i = 0; i < rows->n_columns; i++) {
         const int at = (int)i + 2;
-        if (rows->columns[i].type == PEER_TEXT)
+        if (rows->columns[i].type == PEER_TEXT) {
             (void)sqlite3_column_text(statement, at);
-        else if (rows->columns[i].type == PEER_INT)
+            text_bytes += sqlite3_column_bytes(statement, at);
+        } else if (rows->columns[i].key) {
             (void)sqlite3_column_int(statement, at);
-        else if (i == rows->measured)
-            peer_answer_add(answer, 1, sqlite3_column_double(statement, at));
-        else
-            (void)sqlite3_column_double(statement, at);
+        } else {
+            const double value = sqlite3_column_double(statement, at);
+            numbers += value;
+            if (i == rows->measured)
+                peer_answer_add(answer, 1, value);
+        }
     }
     peer_answer_add(answer, 0, 1);
+    peer_answer_add(answer, 2, numbers);
+    peer_answer_add(answer, 3, text_bytes);
 }
 
 static bool slice(struct peer_client *client, const struct peer_slice *asked,
@@ -388,9 +421,13 @@ const struct peer_definition peer_definition = {
     .name = "sqlite",
     .version = PEER_VERSION,
     .data_suffix = ".db",
+    .bulk_commit = 10000,
+    .load_threads = 1,
     .describe = describe,
     .open = peer_open,
     .close = peer_close,
+    .writer_open = writer_open,
+    .writer_close = writer_close,
     .commit = commit,
     .flush = flush,
     .merge = merge,

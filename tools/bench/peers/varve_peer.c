@@ -27,9 +27,14 @@ struct peer {
     const struct peer_rows *rows;
     varve_store *store;
     varve_table *table;
-    varve_batch *batch;
     uint32_t threads;
+    uint32_t aggregate_flags; /* of every aggregation, enum varve_scan_flags */
     bool by_rows;
+};
+
+struct peer_writer {
+    struct peer *peer;
+    varve_batch *batch;
     struct text_array names;
     struct text_array texts[PEER_COLUMNS_MAX];
 };
@@ -49,8 +54,9 @@ static void describe(FILE *out, const struct peer_settings *settings)
 {
     (void)fprintf(out,
                   "policy durable_group, memory_limit %" PRIu64 " MiB, otherwise default options, "
-                  "whole loads by columns, one key range a thread",
-                  settings->memory_bytes >> 20);
+                  "whole loads by columns, one key range a thread%s",
+                  settings->memory_bytes >> 20,
+                  settings->read_all_values ? ", aggregates without zone maps" : "");
 }
 
 /* -------------------------------------------------------------------------------------- Open */
@@ -82,21 +88,11 @@ static bool create_table(struct peer *peer)
     return rc < 0 ? failed("create table", &err) : true;
 }
 
-static void free_text_array(struct text_array *array)
-{
-    free(array->bytes);
-    free(array->offsets);
-}
-
 static void peer_close(struct peer *peer)
 {
     if (peer == NULL)
         return;
-    varve_batch_free(peer->batch);
     varve_close(peer->store);
-    free_text_array(&peer->names);
-    for (uint32_t i = 0; i < PEER_COLUMNS_MAX; i++)
-        free_text_array(&peer->texts[i]);
     free(peer);
 }
 
@@ -111,6 +107,7 @@ static bool peer_open(const struct peer_settings *settings, const struct peer_ro
         return false;
     peer->rows = rows;
     peer->by_rows = settings->by_rows;
+    peer->aggregate_flags = settings->read_all_values ? VARVE_SCAN_NO_ZONE_MAPS : 0;
     peer->threads = settings->threads < THREADS_MAX ? settings->threads : THREADS_MAX;
     varve_options_init(&options, sizeof options);
     options.flags = create ? VARVE_OPEN_CREATE : 0;
@@ -120,8 +117,6 @@ static bool peer_open(const struct peer_settings *settings, const struct peer_ro
     ok = ok && (!create || create_table(peer));
     ok = ok && (varve_table_open(peer->store, rows->set, &peer->table, &err) == VARVE_OK ||
                 failed("open table", &err));
-    ok = ok && (varve_batch_new(peer->store, &peer->batch, &err) == VARVE_OK ||
-                failed("new batch", &err));
     if (!ok) {
         peer_close(peer);
         return false;
@@ -131,6 +126,39 @@ static bool peer_open(const struct peer_settings *settings, const struct peer_ro
 }
 
 /* -------------------------------------------------------------------------------------- Load */
+
+static void free_text_array(struct text_array *array)
+{
+    free(array->bytes);
+    free(array->offsets);
+}
+
+static void writer_close(struct peer_writer *writer)
+{
+    if (writer == NULL)
+        return;
+    varve_batch_free(writer->batch);
+    free_text_array(&writer->names);
+    for (uint32_t i = 0; i < PEER_COLUMNS_MAX; i++)
+        free_text_array(&writer->texts[i]);
+    free(writer);
+}
+
+static bool writer_open(struct peer *peer, struct peer_writer **ret_writer)
+{
+    struct peer_writer *writer = calloc(1, sizeof *writer);
+    varve_error err;
+
+    if (writer == NULL)
+        return false;
+    writer->peer = peer;
+    if (varve_batch_new(peer->store, &writer->batch, &err) < 0) {
+        writer_close(writer);
+        return failed("new batch", &err);
+    }
+    *ret_writer = writer;
+    return true;
+}
 
 static bool add_text(struct text_array *array, const struct peer_names *names, uint32_t code)
 {
@@ -169,8 +197,9 @@ static bool fill_texts(struct text_array *array, const struct peer_names *names,
     return true;
 }
 
-static bool fill_batch(struct peer *peer, varve_batch *batch, uint64_t first, uint64_t n)
+static bool fill_columns(struct peer_writer *writer, uint64_t first, uint64_t n)
 {
+    const struct peer *peer = writer->peer;
     const struct peer_rows *rows = peer->rows;
     varve_array arrays[FIRST_COLUMN + PEER_COLUMNS_MAX] = {
         {.column = NAME_COLUMN},
@@ -178,10 +207,10 @@ static bool fill_batch(struct peer *peer, varve_batch *batch, uint64_t first, ui
     };
     varve_error err;
 
-    if (!fill_texts(&peer->names, &rows->names, rows->partitions + first, n))
+    if (!fill_texts(&writer->names, &rows->names, rows->partitions + first, n))
         return false;
-    arrays[NAME_COLUMN].values = peer->names.bytes;
-    arrays[NAME_COLUMN].offsets = peer->names.offsets;
+    arrays[NAME_COLUMN].values = writer->names.bytes;
+    arrays[NAME_COLUMN].offsets = writer->names.offsets;
     for (uint32_t i = 0; i < rows->n_columns; i++) {
         const struct peer_column *column = &rows->columns[i];
         varve_array *array = &arrays[FIRST_COLUMN + i];
@@ -191,14 +220,14 @@ static bool fill_batch(struct peer *peer, varve_batch *batch, uint64_t first, ui
         } else if (column->type == PEER_INT) {
             array->values = column->values.ints + first;
         } else {
-            if (!fill_texts(&peer->texts[i], &column->names, column->values.codes + first, n))
+            if (!fill_texts(&writer->texts[i], &column->names, column->values.codes + first, n))
                 return false;
-            array->values = peer->texts[i].bytes;
-            array->offsets = peer->texts[i].offsets;
+            array->values = writer->texts[i].bytes;
+            array->offsets = writer->texts[i].offsets;
         }
     }
-    if (varve_batch_put_columns(batch, peer->table, NULL, arrays, FIRST_COLUMN + rows->n_columns, n,
-                                NULL, &err) < 0)
+    if (varve_batch_put_columns(writer->batch, peer->table, NULL, arrays,
+                                FIRST_COLUMN + rows->n_columns, n, NULL, &err) < 0)
         return failed("put", &err);
     return true;
 }
@@ -244,22 +273,23 @@ static bool put_row(struct peer *peer, varve_batch *batch, uint64_t row)
     return true;
 }
 
-static bool fill_by_rows(struct peer *peer, uint64_t first, uint64_t n)
+static bool fill_by_rows(struct peer_writer *writer, uint64_t first, uint64_t n)
 {
     bool ok = true;
 
     for (uint64_t row = first; ok && row < first + n; row++)
-        ok = put_row(peer, peer->batch, row);
+        ok = put_row(writer->peer, writer->batch, row);
     return ok;
 }
 
-static bool commit(struct peer *peer, uint64_t first, uint64_t n)
+static bool commit(struct peer_writer *writer, uint64_t first, uint64_t n)
 {
+    struct peer *peer = writer->peer;
     varve_error err;
 
-    if (!(peer->by_rows ? fill_by_rows(peer, first, n) : fill_batch(peer, peer->batch, first, n)))
+    if (!(peer->by_rows ? fill_by_rows(writer, first, n) : fill_columns(writer, first, n)))
         return false;
-    if (varve_commit(peer->store, peer->batch, VARVE_POLICY_DURABLE_GROUP, NULL, &err) < 0)
+    if (varve_commit(peer->store, writer->batch, VARVE_POLICY_DURABLE_GROUP, NULL, &err) < 0)
         return failed("commit", &err);
     return true;
 }
@@ -446,15 +476,46 @@ static double integer_at(const varve_batch_view *view, uint32_t column, uint32_t
     return (double)((const int64_t *)view->columns[column].values)[row];
 }
 
-static void read_rows(const struct peer *peer, const varve_batch_view *view,
-                      struct peer_answer *answer)
+static double sum_of(const struct peer_column *column, const varve_column_view *view, uint32_t rows)
 {
     double sum = 0;
 
-    for (uint32_t i = 0; i < view->rows; i++)
-        sum += real_at(view, FIRST_COLUMN + peer->rows->measured, i);
+    if (column->type == PEER_REAL) {
+        const double *values = view->values;
+        for (uint32_t i = 0; i < rows; i++)
+            sum += values[i];
+    } else {
+        const int32_t *values = view->values;
+        int64_t whole = 0;
+        for (uint32_t i = 0; i < rows; i++)
+            whole += values[i];
+        sum = (double)whole;
+    }
+    return sum;
+}
+
+/* Every value of every column is added up, but those of texts: their bytes are counted. */
+static void read_rows(const struct peer *peer, const varve_batch_view *view,
+                      struct peer_answer *answer)
+{
+    const uint32_t measured = peer->rows->measured;
+    double sums = 0, texts = 0;
+
+    for (uint32_t i = 0; i < peer->rows->n_columns; i++) {
+        const struct peer_column *column = &peer->rows->columns[i];
+        const varve_column_view *values = &view->columns[FIRST_COLUMN + i];
+        if (column->type == PEER_TEXT) {
+            texts += values->offsets[view->rows] - values->offsets[0];
+        } else if (!column->key) {
+            const double sum = sum_of(column, values, view->rows);
+            sums += sum;
+            if (i == measured)
+                peer_answer_add(answer, 1, sum);
+        }
+    }
     peer_answer_add(answer, 0, view->rows);
-    peer_answer_add(answer, 1, sum);
+    peer_answer_add(answer, 2, sums);
+    peer_answer_add(answer, 3, texts);
 }
 
 static bool slice(struct peer_client *client, const struct peer_slice *asked,
@@ -524,7 +585,7 @@ static bool hourly(struct peer_client *client, uint32_t partition, struct peer_a
     varve_scan scan;
 
     varve_scan_init(&scan, sizeof scan);
-    scan.flags = VARVE_SCAN_BY_PARTITION;
+    scan.flags = VARVE_SCAN_BY_PARTITION | peer->aggregate_flags;
     scan.every = PEER_HOUR_MS;
     scan.aggregates = aggregates;
     scan.n_aggregates = 4;
@@ -556,7 +617,7 @@ static bool by_partition(struct peer_client *client, struct peer_answer *answer)
     varve_scan scan;
 
     varve_scan_init(&scan, sizeof scan);
-    scan.flags = VARVE_SCAN_BY_PARTITION;
+    scan.flags = VARVE_SCAN_BY_PARTITION | peer->aggregate_flags;
     scan.aggregates = aggregates;
     scan.n_aggregates = 2;
     return read_all(peer, varve_aggregate_open, &scan, read_by_partition, answer);
@@ -576,6 +637,7 @@ static bool total(struct peer_client *client, struct peer_answer *answer)
     varve_scan scan;
 
     varve_scan_init(&scan, sizeof scan);
+    scan.flags = peer->aggregate_flags;
     scan.aggregates = &sum;
     scan.n_aggregates = 1;
     return read_all(peer, varve_aggregate_open, &scan, read_total, answer);
@@ -621,9 +683,14 @@ const struct peer_definition peer_definition = {
     .data_suffix = ".sst",
     .parallel = true,
     .columns = true,
+    .zone_maps = true,
+    .bulk_commit = 10000,
+    .load_threads = 2,
     .describe = describe,
     .open = peer_open,
     .close = peer_close,
+    .writer_open = writer_open,
+    .writer_close = writer_close,
     .commit = commit,
     .commit_single = commit_single,
     .flush = flush,

@@ -12,22 +12,46 @@ def differs(answer, reference):
         for a, b in zip(answer, reference))
 
 
-def disagreements(lines):
-    """The first engine's answer to a question is what the others' are held against. Each question
-    once for each configuration, set and size: also after late rows, a merge or a kill."""
-    first, found = {}, {}
+def question_of(line):
+    """Which answers must be equal: also after late rows, a merge or a kill."""
+    return (line['set'], line['rows_total'],
+            SAME_QUESTION.get(line['measure'], line['measure']))
+
+
+def _references(lines):
+    """For each question the answer that most engines gave; of two that as many gave, SQLite's, or
+    else the first. Several configurations of one engine are one voice."""
+    voices = {}
     for line in lines:
-        if 'answer' not in line or line.get('phase') is None:
-            continue
-        question = SAME_QUESTION.get(line['measure'], line['measure'])
-        where = (line['set'], line['rows_total'], question)
-        label, expected = first.setdefault(where, (line['configuration'], line['answer']))
-        if differs(line['answer'], expected):
-            found.setdefault((line['configuration'], *where), dict(
-                configuration=line['configuration'], set=line['set'],
-                rows_total=line['rows_total'], measure='disagreement', question=question,
-                answer=line['answer'], reference=expected, reference_of=label))
-    return list(found.values())
+        groups = voices.setdefault(question_of(line), [])
+        group = next((g for g in groups if not differs(line['answer'], g[0])), None)
+        if group is None:
+            group = (line['answer'], set())
+            groups.append(group)
+        group[1].add(line['configuration'].split()[0])
+    return {question: max(groups, key=lambda group: (len(group[1]), 'sqlite' in group[1]))[0]
+            for question, groups in voices.items()}
+
+
+def separate(lines):
+    """The lines whose times count, and for each configuration and question that was answered
+    wrongly one description. Without a right answer to slices the crowd's do not count either."""
+    answered = [line for line in lines if 'answer' in line]
+    references = _references(answered)
+    wrong = {}
+    for line in answered:
+        question = question_of(line)
+        if differs(line['answer'], references[question]):
+            wrong.setdefault((line['configuration'], *question), dict(
+                configuration=line['configuration'], set=question[0], rows_total=question[1],
+                question=question[2], answer=line['answer'], reference=references[question]))
+
+    def counts(line):
+        if line['measure'] == 'slice_crowd':
+            return (line['configuration'], line['set'], line['rows_total'], 'slice') not in wrong
+        return 'answer' not in line or (line['configuration'], *question_of(line)) not in wrong
+
+    return [line for line in lines if counts(line)], list(wrong.values())
 
 
 def lost_rows(lines):
@@ -35,7 +59,7 @@ def lost_rows(lines):
     for line in lines:
         if line['measure'] == 'reopen' and line['rows'] != line['acknowledged']:
             yield dict(configuration=line['configuration'], set=line['set'],
-                       rows_total=line['rows_total'], measure='failure',
+                       rows_total=line['rows_total'],
                        promised='periodic' not in line['configuration'],
                        reason=f"{line['acknowledged']} rows were acknowledged, {line['rows']} are "
                               'there after kill -9')

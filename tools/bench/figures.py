@@ -1,4 +1,5 @@
-"""From the lines of results.jsonl to figures: for each set, size, configuration and measure the
+"""From the lines of results.jsonl to figures: for each set and size a table, of which a row is a
+configuration (with its threads, or its share of late rows) and a column a measure; a figure is the
 values of all runs."""
 
 import dataclasses
@@ -11,8 +12,10 @@ LEAST_SAMPLES = {'p50': 1, 'p99': 100, 'p999': 3000}  # fewer say nothing about 
 class Measure:
     key: str
     title: str
-    unit: str             # 'rows/s', '/s', 's', 'B/row', 'x', 'B'
+    unit: str              # in tables and charts
+    scale: float           # what one of it is, in the unit of the results
     higher_is_better: bool = False
+    compared: bool = True  # False: a ratio would say nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,84 +23,90 @@ class Group:
     title: str
     note: str
     measures: tuple
+    chart: bool = False
 
 
-def _late(percent):
-    return (Measure(f'late_ingest_{percent}', f'ingest, {percent} % late', 'rows/s', True),
-            Measure(f'late_size_{percent}', f'size, {percent} % late', 'B/row'),
-            Measure(f'late_slice_{percent}', f'slice p50, {percent} % late', 's'),
-            Measure(f'late_hourly_{percent}', f'hourly, all, {percent} % late', 's'))
+def rate(key, title):
+    return Measure(key, title, 'k rows/s', 1e3, True)
+
+
+def micro(key, title):
+    return Measure(key, title, 'us', 1e-6)
+
+
+def milli(key, title):
+    return Measure(key, title, 'ms', 1e-3)
+
+
+def mega(key, title, compared=True):
+    return Measure(key, title, 'MiB', 1 << 20, compared=compared)
 
 
 GROUPS = (
-    Group('Ingest', 'Rows a second, every commit on disk before it counts (`periodic` Cassandra '
-          'alone is not: it acknowledges up to ten seconds of rows that a power cut loses). *Whole '
-          'set* is the fastest way of each peer. Cassandra has 1,024 requests in flight where '
-          'varve and RocksDB have as many writers; its batches hold 100 rows of one partition. varve '
-          'takes rows one by one up to *by columns*, and columns in *whole set*.', (
-              Measure('ingest_1_one', '1 row a commit, one writer', 'rows/s', True),
-              Measure('ingest_1_many', '1 row a commit, many writers', 'rows/s', True),
-              Measure('ingest_100', '100 rows', 'rows/s', True),
-              Measure('ingest_1000', '1,000 rows', 'rows/s', True),
-              Measure('ingest_10000', '10,000 rows', 'rows/s', True),
-              Measure('ingest_columns', '10,000 rows by columns', 'rows/s', True),
-              Measure('ingest_whole', 'whole set', 'rows/s', True),
-              Measure('ingest_flushed', 'whole set, then flushed', 'rows/s', True),
-              Measure('first_answer', 'first answer after it', 's'))),
-    Group('Size and work', 'Bytes a row of the data files after a flush and after merging (beside '
-          'an engine that does not merge: its flushed ones); bytes '
-          'that the process wrote to the disk over bytes given; the greatest anonymous memory of the '
-          'process that loads, and the greatest resident size of the one that answers.', (
-              Measure('size_flushed', 'flushed', 'B/row'),
-              Measure('size_merged', 'merged', 'B/row'),
-              Measure('size_other', 'logs and other files', 'B'),
-              Measure('amplification', 'written / given, flushed', 'x'),
-              Measure('amplification_merged', 'written / given, merged', 'x'),
-              Measure('memory_load', 'peak memory, load', 'B'),
-              Measure('memory_ask', 'peak memory, questions', 'B'))),
-    Group('Processor time', 'Seconds of one core: for a million rows, for one answer. Of the process '
-          'that holds the store, with all its threads: Cassandra\'s node alone, without its client, '
-          'so this says what the work costs whatever the way to it.', (
-              Measure('cpu_1_many', 'a million single rows', 's'),
-              Measure('cpu_100', 'in commits of 100', 's'),
-              Measure('load_cpu', 'whole set', 's'),
-              Measure('flush_cpu', 'flushing it', 's'),
-              Measure('cpu_slice', 'a slice', 's'),
-              Measure('cpu_hour', 'an aggregate of an hour', 's'),
-              Measure('cpu_hourly_all', 'hourly, all', 's'),
-              Measure('cpu_total', 'sum of a column', 's'),
-              Measure('cpu_scan', 'all rows', 's'))),
+    Group('Ingest', 'Every commit is on disk before it counts; `periodic` Cassandra alone is not '
+          'durable (it acknowledges up to ten seconds of rows that a power cut loses). *One writer* '
+          'waits for each row; *many* are 1,024 requests in flight of Cassandra and varve, and '
+          'threads of RocksDB (settings below). Cassandra\'s batches hold 100 rows of one partition. '
+          'varve takes rows one by one, except *by columns* and in *whole set*. *Whole set* is a '
+          'load of all rows with the commits that suit the engine (settings below); where those are '
+          'of a size in this table it is the same measurement.', (
+              rate('ingest_1_one', '1 row, one writer'), rate('ingest_1_many', '1 row, many'),
+              rate('ingest_100', '100 rows'), rate('ingest_1000', '1,000 rows'),
+              rate('ingest_10000', '10,000 rows'), rate('ingest_columns', '10,000 by columns'),
+              rate('ingest_whole', 'whole set'), rate('ingest_flushed', 'whole set and flush')), True),
+    Group('Size on disk', 'Data files after a flush, and after merging everything (an engine that '
+          'does not merge: its flushed ones). *Logs and others* is what lies beside them once '
+          'everything is flushed: for varve nearly all of it is log files that are kept for the next '
+          'rows, of a fixed size however many rows there are, so that no ratio is given.', (
+              Measure('size_flushed', 'flushed', 'B/row', 1), Measure('size_merged', 'merged', 'B/row', 1),
+              mega('size_other', 'logs and others', False), mega('size_total', 'all files', False))),
+    Group('Work and memory', 'Bytes that the process wrote to the disk over bytes given (8 a double or '
+          'time, 4 an integer, text as it is). Processor seconds for a million rows: of the process '
+          'that holds the store with all its threads, Cassandra\'s node without its client. Memory: '
+          'the most at any time; of embedded engines the anonymous memory of the process, which for '
+          'those in Python includes that of Python; of Cassandra the whole node, which reserves its '
+          'heap at the start.', (
+              Measure('amplification', 'written / given, flushed', 'x', 1),
+              Measure('amplification_merged', 'written / given, merged', 'x', 1),
+              Measure('cpu_1_many', 'CPU, single rows', 's', 1), Measure('cpu_100', 'CPU, 100 a commit', 's', 1),
+              Measure('load_cpu', 'CPU, whole set', 's', 1), Measure('flush_cpu', 'CPU, flush', 's', 1),
+              mega('memory_load', 'memory, load'), mega('memory_slices', 'memory, slices'),
+              mega('memory_questions', 'memory, questions')), True),
     Group('One hour of one partition', 'All columns of its rows (*slice*), and count and average '
-          'of one column (*aggregate*); one client, then 64. *Cold* is the mean of the first 200 '
-          'slices after the store was opened without a page of it cached. Cassandra\'s figures have a network '
-          'hop over loopback and a client in Java in them.', (
-              Measure('slice_p50', 'slice p50', 's'), Measure('slice_p99', 'slice p99', 's'),
-              Measure('slice_p999', 'slice p99.9', 's'),
-              Measure('slice_crowd', 'slices, 64 clients', '/s', True),
-              Measure('hour_p50', 'aggregate p50', 's'), Measure('hour_p99', 'aggregate p99', 's'),
-              Measure('cold_slice', 'slice, cold', 's'))),
-    Group('Questions to many rows', 'Seconds for one answer, page cache warm; cold ones after the '
-          'store\'s pages were dropped from the page cache and the store was opened anew.', (
-              Measure('hourly_one', 'hourly, one partition', 's'),
-              Measure('hourly_all', 'hourly, all', 's'),
-              Measure('by_partition', 'average by partition', 's'),
-              Measure('total', 'sum of a column', 's'), Measure('latest', 'latest rows', 's'),
-              Measure('scan', 'all rows', 's'), Measure('cold_hourly_all', 'hourly, all, cold', 's'),
-              Measure('cold_total', 'sum, cold', 's'))),
-    Group('After kill -9', 'Seconds from opening the store, or starting the server, to the first '
-          'answer. Every acknowledged row must be there.', (Measure('reopen', 'reopen', 's'),)),
-    Group('Late rows', 'A part of the rows arrives up to a tenth of the set later; 1,000 rows a '
-          'commit (Cassandra: batches of 100).',
-          tuple(m for percent in (0, 1, 10, 50) for m in _late(percent))),
+          'of one column (*aggregate*): one client, then 64. Everything was asked once before the '
+          'clock started. Cassandra is asked over loopback by a client in Java; DuckDB, ClickHouse '
+          '(chdb), Parquet and polars from Python.', (
+              micro('slice_p50', 'slice p50'), micro('slice_p99', 'slice p99'),
+              micro('slice_p999', 'slice p99.9'),
+              Measure('slice_crowd', 'slices, 64 clients', 'k/s', 1e3, True),
+              micro('hour_p50', 'aggregate p50'), micro('hour_p99', 'aggregate p99'),
+              micro('cpu_slice', 'CPU, a slice'), micro('cpu_hour', 'CPU, an aggregate')), True),
+    Group('Questions to many rows', 'The time of one answer; page cache and engine are warm. *Hourly* '
+          'is count, min, max and sum of one column by partition and hour. varve keeps statistics of '
+          'each block and answers *sum*, *by partition* and parts of *hourly* from them; the rows '
+          '*every value read* say what they take without.', (
+              milli('hourly_one', 'hourly, one partition'), milli('hourly_all', 'hourly, all'),
+              milli('by_partition', 'average by partition'), milli('total', 'sum of a column'),
+              milli('latest', 'latest rows'), milli('scan', 'all rows, all columns'),
+              milli('cpu_hourly_all', 'CPU, hourly, all'), milli('cpu_total', 'CPU, sum'),
+              milli('cpu_scan', 'CPU, all rows')), True),
+    Group('First answers', '*After a load*: one slice, before a flush. *After kill -9*: from opening '
+          'the store, or starting the server, to the first answer; every acknowledged row must be '
+          'there. *Just started*: a store or server that was opened with no page of it cached; of '
+          'slices the median of the first 200.', (
+              milli('first_answer', 'after a load'), milli('reopen', 'after kill -9'),
+              milli('cold_slice', 'just started, slice p50'),
+              milli('cold_hourly_all', 'just started, hourly, all'),
+              milli('cold_total', 'just started, sum')), True),
+    Group('Late rows', 'A part of the rows arrives up to a tenth of the set later; 10,000 rows a '
+          'commit (Cassandra: batches of 100). Size after a flush.', (
+              rate('late_ingest', 'ingest'), Measure('late_size', 'size', 'B/row', 1),
+              micro('late_slice', 'slice p50'), milli('late_hourly', 'hourly, all')), True),
 )
 # Where varve has no such figure, its figure of another measure says what a user of it has instead.
 INSTEAD = {'size_merged': 'size_flushed', 'amplification_merged': 'amplification'}
 MEASURES = {measure.key: measure for group in GROUPS for measure in group.measures}
-
-
-def full_title(measure):
-    group = next(group for group in GROUPS if measure in group.measures)
-    return f'{group.title}: {measure.title}'
+GROUP_OF = {measure.key: group for group in GROUPS for measure in group.measures}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,85 +118,127 @@ class Goal:
     beside: str           # what the other configuration's label begins with
     keys: tuple           # the other's measures; the best counts
     least: float          # times better
-    ending: str = ''      # what the label ends with
+    endings: tuple = ('',)  # what the label ends with
+    every_value: bool = False  # varve without block statistics
 
 
+DURABLE = (', batch', ', group')
 GOALS = (
     Goal('durable ingest, 50x Cassandra\'s best durable', 'ingest_whole', 'cassandra',
-         ('ingest_1_many', 'ingest_100', 'ingest_whole'), 50, ', batch'),
+         ('ingest_1_many', 'ingest_100', 'ingest_whole'), 50, DURABLE),
     *(Goal(f'durable ingest, 2x RocksDB, {size:,} rows a commit', f'ingest_{size}', 'rocksdb',
            (f'ingest_{size}',), 2) for size in (100, 1000, 10000)),
     Goal('bytes a row at most 0.7 of Cassandra\'s with zstd', 'size_flushed', 'cassandra',
-         ('size_merged',), 1 / 0.7, ', zstd'),
+         ('size_merged',), 1 / 0.7, (', zstd',)),
     Goal('slice p50 at most 1.5x RocksDB\'s', 'slice_p50', 'rocksdb', ('slice_p50',), 1 / 1.5),
     Goal('slice p50, 25x sooner than Cassandra', 'slice_p50', 'cassandra', ('slice_p50',), 25),
     Goal('hourly aggregates over all, 500x Cassandra', 'hourly_all', 'cassandra', ('hourly_all',),
          500),
-    Goal('hourly aggregates over all, 5x DuckDB', 'hourly_all', 'duckdb', ('hourly_all',), 5),
+    Goal('hourly aggregates over all, 5x DuckDB, same threads', 'hourly_all', 'duckdb',
+         ('hourly_all',), 5),
+    Goal('the same, varve reading every value', 'hourly_all', 'duckdb', ('hourly_all',), 5,
+         every_value=True),
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
     values: tuple
+    disturbed: bool  # others used the machine while some of them were measured
 
     @property
     def median(self):
         return statistics.median(self.values)
 
     @property
-    def spread(self):
-        """Half of what lies between the extremes, as a part of the median."""
-        low, high = min(self.values), max(self.values)
-        return (high - low) / 2 / self.median if self.median else 0.0
+    def n(self):
+        return len(self.values)
+
+    def overlaps(self, other):
+        return max(self.values) >= min(other.values) and max(other.values) >= min(self.values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What a figure is of."""
+
+    label: str
+    threads: int = 1
+    late: int = None           # per cent
+    every_value: bool = False  # varve was told not to use block statistics
+
+    def __str__(self):
+        more = [f'{self.threads} threads'] if self.threads > 1 else []
+        more += ['every value read'] if self.every_value else []
+        more += [f'{self.late} % late'] if self.late is not None else []
+        return ', '.join([self.label, *more])
+
+
+@dataclasses.dataclass(frozen=True)
+class Reached:
+    """How far a goal is."""
+
+    ratio: float
+    mine: Figure
+    theirs: Figure
+    row: Row
+    key: str  # the other's measure
 
 
 class Table:
-    """Figures of one set at one size: by configuration, then by measure."""
+    """Figures of one set at one size: by row, then by measure."""
 
     def __init__(self, name, rows):
         self.name, self.rows = name, rows
-        self.raw = {}      # label -> key -> values
-        self.threads = {}  # label -> how many
+        self.raw = {}  # Row -> key -> [(value, disturbed)]
 
-    def add(self, label, threads, key, value):
-        self.threads[label] = threads
-        self.raw.setdefault(label, {}).setdefault(key, []).append(value)
+    @property
+    def title(self):
+        return f'{self.name}, {self.rows:,} rows'
 
-    def figure(self, label, key):
-        values = self.raw.get(label, {}).get(key)
-        return Figure(tuple(values)) if values else None
+    def add(self, row, key, value, disturbed):
+        self.raw.setdefault(row, {}).setdefault(key, []).append((value, disturbed))
 
-    def base(self, label):
-        """varve with as many threads, if it was measured."""
-        return next((candidate for candidate in self.raw if candidate.startswith('varve')
-                     and self.threads[candidate] == self.threads[label]), None)
+    def figure(self, row, key):
+        found = self.raw.get(row, {}).get(key)
+        return Figure(tuple(value for value, _ in found), any(bad for _, bad in found)) \
+            if found else None
+
+    def mine(self, row, key, every_value=False):
+        """varve's figure to hold one of `row` against: as many threads, as many late rows."""
+        base = dataclasses.replace(row, label='varve', every_value=every_value)
+        return self.figure(base, key) or self.figure(base, INSTEAD.get(key))
+
+    def ratio(self, row, key):
+        """How many times better varve is than another engine, or None."""
+        theirs, mine = self.figure(row, key), self.mine(row, key)
+        if row.label == 'varve' or not MEASURES[key].compared or mine is None or theirs is None:
+            return None
+        return times_better(MEASURES[key], mine.median, theirs.median)
 
     def reached(self, goal):
-        """How many times better than the best of the goal's configurations, or None."""
-        ratios = []
-        for label in self.raw:
-            if not label.startswith(goal.beside) or not label.endswith(goal.ending):
+        """Beside the one of the goal's configurations that comes closest, or None."""
+        found = []
+        for row in self.raw:
+            if not row.label.startswith(goal.beside) or not row.label.endswith(goal.endings):
                 continue
-            mine = self.figure(self.base(label), goal.key)
-            theirs = [f.median for f in (self.figure(label, key) for key in goal.keys) if f]
-            if mine is None or not theirs:
-                continue
-            ratios.append(mine.median / max(theirs) if MEASURES[goal.key].higher_is_better
-                          else min(theirs) / mine.median)
-        return min(ratios, default=None)
+            mine = self.mine(row, goal.key, goal.every_value)
+            for key in goal.keys:
+                theirs = self.figure(row, key)
+                ratio = mine and theirs and times_better(MEASURES[goal.key], mine.median,
+                                                         theirs.median)
+                if ratio:
+                    found.append(Reached(ratio, mine, theirs, row, key))
+        return min(found, key=lambda reached: reached.ratio, default=None)
 
-    def ratio(self, label, key):
-        """How many times better varve is, or None."""
-        base = self.base(label)
-        mine = self.figure(base, key) or self.figure(base, INSTEAD.get(key))
-        theirs = self.figure(label, key)
-        if mine is None or theirs is None or mine.median <= 0 or theirs.median <= 0:
-            return None
-        if MEASURES[key].higher_is_better:
-            return mine.median / theirs.median
-        return theirs.median / mine.median
 
+def times_better(measure, mine, theirs):
+    if mine <= 0 or theirs <= 0:
+        return None
+    return mine / theirs if measure.higher_is_better else theirs / mine
+
+
+# --------------------------------------------------------------------------- From lines to values
 
 def _percentiles(line, measure):
     for key, least in LEAST_SAMPLES.items():
@@ -195,155 +246,156 @@ def _percentiles(line, measure):
             yield f'{measure}_{key}', line[key]
 
 
-def _of_load(line):
-    if line['measure'] == 'ingest':
-        rate = line['rows'] / line['seconds']
-        if line['phase'] == 'ingest':
-            size, writers = line['commit'], line['writers']
-            many = ('_many' if writers > 1 else '_one') if size == 1 else ''
-            yield ('ingest_columns' if line.get('form') == 'columns' else
-                   f'ingest_{size}{many}'), rate
-            if f'cpu_{size}{many}' in MEASURES and line['rows'] > 0:
-                yield f'cpu_{size}{many}', line['cpu'] / line['rows'] * 1e6
-        elif line['phase'] == 'main':
-            yield 'ingest_whole', rate
-            yield 'load_cpu', line['cpu'] / line['rows'] * 1e6
-        elif line['phase'] == 'late':
-            yield f"late_ingest_{line['late']}", rate
-    elif line['measure'] == 'flush' and line['phase'] == 'main':
+def _of_commits(line):
+    size, writers = line['commit'], line['writers']
+    many = ('_many' if writers > 1 else '_one') if size == 1 else ''
+    key = f'{size}{many}'
+    name = f'ingest_{key}' if line.get('form') != 'columns' else 'ingest_columns' * (size == 10000)
+    if name in MEASURES:
+        yield name, line['rows'] / line['seconds']
+    if f'cpu_{key}' in MEASURES and line['rows'] > 0:
+        yield f'cpu_{key}', line['cpu'] / line['rows'] * 1e6
+
+
+def _of_load(line, facts):
+    phase = line['phase']
+    if line['measure'] == 'ingest' and phase == 'ingest':
+        yield from _of_commits(line)
+    elif line['measure'] == 'ingest' and phase == 'load':
+        yield 'ingest_whole', line['rows'] / line['seconds']
+        yield 'load_cpu', line['cpu'] / line['rows'] * 1e6
+        if facts.get('commits', True) and line.get('threads', 1) == 1:
+            form = {'form': 'columns'} if facts.get('columns') else {}
+            yield from _of_commits({**line, **form})
+    elif line['measure'] == 'ingest' and phase == 'late':
+        yield 'late_ingest', line['rows'] / line['seconds']
+    elif line['measure'] == 'flush' and phase == 'load':
         yield 'flush_cpu', line['cpu'] / line['rows_total'] * 1e6
-    elif line['measure'] == 'first_answer' and line['phase'] == 'main':
+    elif line['measure'] == 'first_answer' and phase == 'load':
         yield 'first_answer', line['seconds']
 
 
-def _of_store(line):
-    if line['measure'] == 'size':
-        key = {'main': 'size_flushed', 'merge': 'size_merged',
-               'late': f"late_size_{line.get('late')}"}[line['phase']]
-        yield key, line['bytes'] / line['rows_total']
-        if line['phase'] == 'main':
-            yield 'size_other', line['other_bytes']
-    elif line['measure'] == 'reopen':
+def _of_store(line, facts):
+    measure, phase = line['measure'], line['phase']
+    if measure == 'size' and phase == 'load':
+        yield 'size_flushed', line['bytes'] / line['rows_total']
+        yield 'size_other', line['other_bytes']
+        yield 'size_total', line['bytes'] + line['other_bytes']
+    elif measure == 'size' and phase == 'merge' and facts['merges']:
+        yield 'size_merged', line['bytes'] / line['rows_total']
+    elif measure == 'size' and phase == 'late':
+        yield 'late_size', line['bytes'] / line['rows_total']
+    elif measure == 'reopen':
         yield 'reopen', line['start_seconds'] + line['seconds']
-    elif line['measure'] == 'memory' and line['phase'] == 'ask' and line['threads'] == 1:
-        yield 'memory_ask', line['peak_bytes']
-    elif line['measure'] == 'anonymous_memory' and line['phase'] == 'main' \
-            and line['command'] == 'load':
-        yield 'memory_load', line['peak_bytes']
+    elif measure == ('memory' if facts.get('server') else 'anonymous_memory') and (
+            phase in ('load', 'slices', 'questions') and line.get('zone_maps') != 0
+            and line.get('command') in (None, phase, 'ask')):
+        yield f'memory_{phase}', line['peak_bytes']
 
 
 def _of_answer(line):
     measure, phase = line['measure'], line['phase']
-    if phase == 'ask':
-        if measure in ('slice', 'hour'):
-            yield from _percentiles(line, measure)
-            yield f'cpu_{measure}', line['cpu'] / line['n']
-        elif measure == 'slice_crowd' and 'n' in line:
-            yield measure, line['n'] / line['seconds']
-        elif measure in MEASURES and 'seconds' in line:
-            yield measure, line['seconds']
-            if f'cpu_{measure}' in MEASURES:
-                yield f'cpu_{measure}', line['cpu']
+    if phase == 'slices' and measure in ('slice', 'hour'):
+        yield from _percentiles(line, measure)
+        yield f'cpu_{measure}', line['cpu'] / line['n']
+    elif phase == 'crowd' and measure == 'slice_crowd' and 'n' in line:
+        yield measure, line['n'] / line['seconds']
+    elif phase == 'questions' and measure in MEASURES and 'seconds' in line:
+        yield measure, line['seconds']
+        if f'cpu_{measure}' in MEASURES:
+            yield f'cpu_{measure}', line['cpu']
     elif phase == 'cold' and f'cold_{measure}' in MEASURES:
-        yield f'cold_{measure}', line['seconds'] / line.get('n', 1)
+        yield f'cold_{measure}', line['p50'] if 'p50' in line else line['seconds']
     elif phase == 'late' and measure == 'slice':
-        yield f"late_slice_{line['late']}", line['p50']
+        yield 'late_slice', line['p50']
     elif phase == 'late' and measure == 'hourly_all':
-        yield f"late_hourly_{line['late']}", line['seconds']
+        yield 'late_hourly', line['seconds']
 
 
-def _amplification(lines):
-    """Bytes written by a load, its flush and its merge, run by run."""
-    written = {}
+def _by_run(lines, measures, field):
+    """Of each whole load with one thread what its steps gave: the context, and by step `field`."""
+    runs = {}
     for line in lines:
-        if line.get('phase') in ('main', 'merge') and line['measure'] in ('ingest', 'flush', 'merge'):
-            key = (line['set'], line['rows_total'], line['configuration'], line['run'])
-            written.setdefault(key, {'given': line['given']})[line['measure']] = line.get('written')
-    for (name, rows, label, _), by in written.items():
-        flushed = (by.get('ingest') or 0) + (by.get('flush') or 0)
-        yield name, rows, label, 'amplification', flushed / by['given']
-        if by.get('merge') is not None:
-            yield name, rows, label, 'amplification_merged', (flushed + by['merge']) / by['given']
+        if line['phase'] in ('load', 'merge') and line['measure'] in measures:
+            key = (line['configuration'], line['set'], line['rows_total'], line['run'],
+                   line.get('threads', 1))
+            runs.setdefault(key, (line, {}))[1][line['measure']] = line.get(field)
+    return runs.values()
 
 
-def _flushed(lines):
-    """Rows a second of a whole load with its flush, run by run."""
-    parts = {}
-    for line in lines:
-        if line.get('phase') == 'main' and line['measure'] in ('ingest', 'flush'):
-            key = (line['set'], line['rows_total'], line['configuration'], line['run'])
-            parts.setdefault(key, {})[line['measure']] = line['seconds']
-    for (name, rows, label, _), by in parts.items():
+def _of_runs(lines):
+    """Measures that several lines make together: bytes written over bytes given, and rows a second
+    of a load with its flush."""
+    for line, by in _by_run(lines, ('ingest', 'flush', 'merge'), 'written'):
+        if 'ingest' in by:
+            flushed = (by['ingest'] or 0) + (by.get('flush') or 0)
+            yield line, 'amplification', flushed / line['given']
+            if by.get('merge') is not None:
+                yield line, 'amplification_merged', (flushed + by['merge']) / line['given']
+    for line, by in _by_run(lines, ('ingest', 'flush'), 'seconds'):
         if len(by) == 2:
-            yield name, rows, label, 'ingest_flushed', rows / sum(by.values())
+            yield line, 'ingest_flushed', line['rows_total'] / sum(by.values())
 
 
-def _unmerged(lines):
-    """Configurations that do not merge; their size after it is no figure."""
-    return {line['configuration'] for line in lines
-            if line.get('measure') == 'merge' and 'not' in line}
+MAXIMA = ('memory_load', 'memory_slices', 'memory_questions')
 
 
-def tables(lines):
-    """One Table for each set and size that was measured, smallest first."""
+def row_of(line):
+    return Row(line['configuration'], int(line.get('threads', 1)), line.get('late'),
+               line.get('zone_maps') == 0)
+
+
+def tables(lines, peers, disturbed):
+    """One Table for each set and size that was measured, smallest first. `peers` has the facts of
+    each configuration, `disturbed` the units that others disturbed."""
     found = {}
 
-    def table(name, rows):
-        return found.setdefault((name, rows), Table(name, rows))
+    def add(line, key, value):
+        where = (line['set'], line['rows_total'])
+        table = found.setdefault(where, Table(*where))
+        row, bad = row_of(line), line['unit'] in disturbed
+        if key in MAXIMA:  # the greatest of all runs
+            before = table.figure(row, key)
+            table.raw.get(row, {}).pop(key, None)
+            value = max(value, before.median if before else 0)
+        table.add(row, key, value, bad)
 
-    unmerged = _unmerged(lines)
-    servers = {line['configuration'] for line in lines
-               if line.get('measure') == 'peer' and line.get('server')}
+    lines = [line for line in lines if line.get('phase') not in (
+        None, 'agreement', 'drift', 'prepare')]
     for line in lines:
-        if line.get('phase') in (None, 'agreement'):
-            continue
-        threads, label = line.get('threads', 1), line['configuration']
-        for key, value in (*_of_load(line), *_of_store(line), *_of_answer(line)):
-            if (key == 'size_merged' and label in unmerged) or (
-                    key == 'memory_load' and label in servers):
-                continue
-            full = label if threads == 1 else f'{label}, {threads} threads'
-            table(line['set'], line['rows_total']).add(full, threads, key, value)
-    for name, rows, label, key, value in (*_amplification(lines), *_flushed(lines)):
-        table(name, rows).add(label, 1, key, value)
-    return [found[key] for key in sorted(found, key=lambda key: (key[1], key[0]))]
+        facts = peers[line['configuration']]
+        for key, value in (*_of_load(line, facts), *_of_store(line, facts), *_of_answer(line)):
+            add(line, key, value)
+    for line, key, value in _of_runs(lines):
+        add(line, key, value)
+    return [found[key] for key in sorted(found, key=lambda key: (key[1] > 3e6, key[1] > 3e7, key[0]))]
 
 
-def _part_of(key):
-    """The part of a measurement (plan.py) that gives it."""
-    if key.startswith('late_'):
-        return 'late'
-    if key == 'reopen':
-        return 'kill'
-    one_size = key.startswith(('ingest_1', 'cpu_1')) or key == 'ingest_columns'
-    return 'ingest' if one_size else 'main'
+# ------------------------------------------------------------------------------- What must be there
+
+PART_GIVES = {
+    'load': {'ingest_whole', 'ingest_flushed', 'first_answer', 'size_flushed', 'size_merged',
+             'size_other', 'size_total', 'amplification', 'amplification_merged', 'load_cpu',
+             'flush_cpu', 'memory_load'},
+    'slices': {'slice_p50', 'hour_p50', 'cpu_slice', 'cpu_hour', 'memory_slices'},
+    'crowd': {'slice_crowd'},
+    'questions': {'hourly_one', 'hourly_all', 'by_partition', 'total', 'latest', 'scan',
+                  'cpu_hourly_all', 'cpu_total', 'cpu_scan', 'memory_questions'},
+    'cold': {'cold_slice', 'cold_hourly_all', 'cold_total'},
+    'ingest': {'ingest_1_one', 'ingest_1_many', 'ingest_100', 'ingest_1000', 'cpu_1_many', 'cpu_100'},
+    'kill': {'reopen'},
+    'late': {'late_ingest', 'late_size', 'late_slice', 'late_hourly'},
+}
 
 
-OF_A_LOAD = {'ingest_whole', 'ingest_flushed', 'first_answer', 'size_flushed', 'size_merged',
-             'size_other', 'amplification', 'amplification_merged', 'load_cpu', 'flush_cpu',
-             'memory_load'}
-
-
-def required(facts, late, part):
-    """The measures that this part of a peer with these facts must have produced."""
-    keys = {key for key in MEASURES if _part_of(key) == part and key not in
-            ('slice_p99', 'slice_p999', 'hour_p99')}
-    if part == 'late':
-        return {m.key for percent in late for m in _late(percent)}
-    if facts.get('size_only'):
-        keys &= OF_A_LOAD
-    if not facts.get('columns'):
-        keys -= {'ingest_columns'}
+def required(part, facts):
+    """The measures that this part of a peer with these facts must have produced. ingest_10000 comes
+    from either of two parts, and percentiles need their samples."""
+    keys = set(PART_GIVES.get(part, ()))
     if not facts['merges']:
         keys -= {'size_merged', 'amplification_merged'}
     if not facts['many_writers']:
         keys -= {'ingest_1_many', 'cpu_1_many'}
-    if not facts.get('crowd', True):
-        keys -= {'slice_crowd'}
-    if not facts.get('commits', True):
-        keys -= {'cpu_100'}
-    if facts.get('in_memory'):
-        keys -= {'cold_slice', 'cold_hourly_all', 'cold_total'}
     if facts.get('server'):
-        keys -= {'ingest_1000', 'ingest_10000', 'memory_load'}
+        keys -= {'ingest_100', 'ingest_1000', 'cpu_100', 'memory_load'}
     return keys

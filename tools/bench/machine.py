@@ -1,9 +1,17 @@
-"""Facts about the machine that a reader of figures needs, and its page cache."""
+"""The machine: facts that a reader of figures needs, its page cache, and who else uses it."""
 
+import json
 import os
 import platform
+import resource
 import shutil
+import statistics
 import subprocess
+import tempfile
+import time
+
+TICKS = os.sysconf('SC_CLK_TCK')
+SYNCS = 200
 
 
 def _read(path):
@@ -31,9 +39,22 @@ def _file_system(folder):
     return ' '.join(output.split())
 
 
+def _sync_seconds(folder):
+    """What one small durable write costs here, again and again at a file's end."""
+    times = []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for _ in range(SYNCS):
+            started = time.perf_counter()
+            os.write(file.fileno(), b'x' * 4096)
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - started)
+    return sorted(times)
+
+
 def facts(folder):
     """Name and value; nothing that tells one machine of a kind from another."""
     memory = int(_field(_read('/proc/meminfo'), 'MemTotal', ':').split()[0]) / (1 << 20)
+    syncs = _sync_seconds(folder)
     return {
         'processor': _field(_read('/proc/cpuinfo'), 'model name', ':'),
         'cores': len(os.sched_getaffinity(0)),
@@ -42,8 +63,23 @@ def facts(folder):
         'system': _field(_read('/etc/os-release'), 'PRETTY_NAME', '='),
         'file system': _file_system(folder),
         'free disk': f'{shutil.disk_usage(folder).free / (1 << 30):.0f} GiB',
-        'load before': _read('/proc/loadavg').split()[0],
+        'append and sync of 4 KiB': f'{1e6 * statistics.median(syncs):.0f} us (p99 '
+                                    f'{1e6 * syncs[int(0.99 * SYNCS)]:.0f} us)',
+        'python': platform.python_version(),
     }
+
+
+def build_facts(build):
+    """How the embedded peers in C and varve itself were compiled."""
+    def load(name):
+        text = _read(os.path.join(build, 'meson-info', name))
+        return json.loads(text) if text else None
+
+    options = {option['name']: option['value'] for option in load('intro-buildoptions.json') or []}
+    compiler = ((load('intro-compilers.json') or {}).get('host') or {}).get('c') or {}
+    return (f"{compiler.get('id', 'unknown')} {compiler.get('version', '')}, buildtype "
+            f"{options.get('buildtype', 'unknown')}, sanitizers {options.get('b_sanitize', 'none')}, "
+            f"flags {' '.join(options.get('c_args', [])) or 'none'}")
 
 
 def evict(folder):
@@ -59,3 +95,46 @@ def evict(folder):
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
             finally:
                 os.close(fd)
+
+
+# -------------------------------------------------------------------------- Who else uses it
+
+def _machine_seconds():
+    """Processor seconds of everything on this machine, and seconds that its host took away.
+    Interrupts are left out: they belong to the disk."""
+    user, nice, system, _, _, _, _, steal = (int(n) for n in _read('/proc/stat').split()[1:9])
+    return (user + nice + system) / TICKS, steal / TICKS
+
+
+def _kernel_seconds():
+    """Processor seconds of the kernel's own threads, which write what the peers have written."""
+    ticks = 0
+    for name in os.listdir('/proc'):
+        if name.isdigit():
+            fields = _read(f'/proc/{name}/stat').rpartition(')')[2].split()
+            if len(fields) > 12 and fields[1] == '2':
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / TICKS
+
+
+def _own_seconds():
+    """Processor seconds of this program and of all that it started and that have ended."""
+    uses = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(use.ru_utime + use.ru_stime for use in uses)
+
+
+class Watch:
+    """How much of the machine others used since it was made; the program's children must have
+    ended when it is asked."""
+
+    def __init__(self):
+        self.started = time.monotonic()
+        self.before = (*_machine_seconds(), _kernel_seconds(), _own_seconds())
+
+    def shares(self):
+        """Parts of all that the machine's cores could have done."""
+        now = (*_machine_seconds(), _kernel_seconds(), _own_seconds())
+        machine, steal, kernel, own = (a - b for a, b in zip(now, self.before))
+        could = (time.monotonic() - self.started) * (os.cpu_count() or 1)
+        foreign = max(machine - max(kernel, 0) - own, 0)
+        return {'foreign': foreign / could, 'steal': steal / could, 'foreign_seconds': foreign}

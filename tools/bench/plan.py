@@ -1,68 +1,244 @@
-"""What there is to measure, how long that may take, and how far it is."""
+"""What there is to measure, in the order in which it matters, how long that may take, and how far
+it is.
+
+A *unit* is what is measured at one go: one part of one configuration on one set of rows. It takes
+some minutes at most, and is measured again if it was interrupted.
+"""
 
 import contextlib
 import dataclasses
+import math
 import time
 
-PARTS = ('main', 'ingest', 'kill', 'late')
-# Rows a second of a whole load, roughly, on an ordinary machine; only the estimate depends on it.
-RATES = {'varve': 3e6, 'rocksdb': 6e5, 'sqlite': 2.5e5, 'duckdb': 4e5, 'chdb': 8e5, 'parquet': 2e6,
-         'polars': 2e6, 'cassandra': 3e4}
-START_SECONDS, SERVER_START_SECONDS = 1.5, 20
-QUESTION_SHARE = 0.25  # of its time box that a question to many rows takes, all runs together
+SETS = ('bars', 'listens', 'real_bars')
+# Parts that ask the store which `load` leaves; they follow it, so that it is loaded once.
+STORED = ('slices', 'crowd', 'questions', 'cold')
+PARTS = ('load', *STORED, 'ingest', 'kill', 'late')
+MANY_ROWS, MOST_ROWS = 3_000_000, 30_000_000  # beyond: fewer configurations, runs and parts
+AGREEMENT_ROWS = 20_000
+LATE_PERCENT = (0, 1, 10, 50)
+
+
+@dataclasses.dataclass(frozen=True)
+class Configuration:
+    """`role` is 'best': measured in every stage; 'main': in those with a set of ordinary size;
+    'size': for its bytes a row, and its reads at one size."""
+
+    label: str
+    peer: str
+    options: dict = dataclasses.field(default_factory=dict)
+    threads: tuple = (1,)
+    role: str = 'best'
+
+
+def cassandra(kind, sync, compression='lz4', role='main'):
+    label = f'cassandra {kind}, {sync}' + (', zstd' if compression == 'zstd' else '')
+    return Configuration(label, 'cassandra',
+                         {'kind': kind, 'sync': sync, 'compression': compression}, role=role)
+
+
+CONFIGURATIONS = (
+    Configuration('varve', 'varve', threads=(1, 2)),
+    Configuration('rocksdb lz4', 'rocksdb', {'compression': 'lz4'}),
+    Configuration('rocksdb zstd', 'rocksdb', {'compression': 'zstd'}),
+    Configuration('sqlite', 'sqlite'),
+    Configuration('duckdb', 'duckdb', threads=(1, 2)),
+    Configuration('chdb', 'chdb', threads=(1, 2)),
+    Configuration('parquet', 'parquet', threads=(1, 2)),
+    Configuration('polars', 'polars', threads=(1, 2)),
+    cassandra('latest', 'group', role='best'),
+    cassandra('latest', 'batch'),
+    cassandra('latest', 'periodic'),
+    cassandra('default', 'batch'),
+    cassandra('default', 'periodic'),
+    cassandra('latest', 'batch', 'zstd', role='size'),
+)
+# Engines that one would look for in a report.
+NO_PEER = {'questdb': 'no peer is written for it', 'kafka': 'no peer is written for it'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """Parts of one set for the sizes of one kind: 'small', 'many' or 'most'."""
+
+    set: str
+    size: str
+    parts: tuple
+    roles: tuple = ('best',)
+    without: tuple = ()  # peers
+
+
+EVERYONE, SERVED = ('best', 'main', 'size'), ('best', 'main')
+STAGES = (
+    Stage('bars', 'small', ('load', *STORED), EVERYONE),
+    Stage('bars', 'small', ('ingest',), SERVED),
+    Stage('bars', 'small', ('kill',), SERVED),
+    Stage('real_bars', 'small', ('load', 'slices', 'questions')),
+    Stage('real_bars', 'small', ('load',), ('size',)),
+    Stage('listens', 'small', ('load', *STORED, 'ingest', 'kill')),
+    Stage('bars', 'small', ('late',)),
+    Stage('bars', 'many', ('load', 'slices', 'crowd', 'questions')),
+    Stage('bars', 'many', ('load',), ('size',)),
+    Stage('listens', 'many', ('load', 'slices', 'questions'), without=('cassandra',)),
+    Stage('bars', 'most', ('load', 'slices', 'crowd', 'questions'),
+          without=('cassandra', 'polars')),
+)
+
+
+def size_of(rows):
+    return 'small' if rows <= MANY_ROWS else 'many' if rows <= MOST_ROWS else 'most'
 
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """What is measured at one go, and measured again if it was interrupted."""
-
     label: str
     set: str
-    rows: int
-    part: str  # 'agreement' or one of PARTS
+    rows: int   # of real_bars 0: as many as there are
+    part: str   # 'agreement', 'drift' or one of PARTS, with which percentage or run
 
     @property
     def key(self):
         return (self.label, self.set, self.rows, self.part)
 
     def __str__(self):
-        where = f'{self.set}, {self.rows:,} rows: ' if self.set else ''
-        return f'{where}{self.label}: {self.part}'
+        rows = f', {self.rows:,} rows' if self.rows else ''
+        return f'{self.set}{rows}: {self.label}: {self.part}'
 
 
-def _main_seconds(configuration, start, load, runs, arguments):
-    seconds = runs * 1.5 * load  # with its flush and its merge
-    if not configuration.size_only:
-        seconds += runs * 0.75 * arguments.seconds
-        seconds += len(configuration.threads) * 6 * QUESTION_SHARE * arguments.seconds
-        seconds += 3 * min(runs, 3) * start  # cold
-    return seconds
+def runs_of(facts, rows, most):
+    """How often a figure is measured."""
+    if size_of(rows) != 'small' or facts.get('server'):
+        return min(most, 3)
+    return most
+
+
+def _subparts(part, facts, rows, arguments):
+    """A part that would take long is several units."""
+    if part == 'late':
+        return [f'late {percent}' for percent in arguments.late]
+    if part == 'load' and rows > MANY_ROWS:
+        runs = 1 if rows > MOST_ROWS else runs_of(facts, rows, arguments.runs)
+        return [f'load {run}' for run in range(1, runs + 1)]
+    return [part]
+
+
+def _possible(part, facts):
+    """Whether there is such a thing: a store that takes only whole sets has no commits to measure."""
+    if part == 'cold':
+        return not facts.get('in_memory')
+    if part == 'crowd':
+        return facts.get('crowd', True)
+    return part not in ('ingest', 'kill', 'late') or facts.get('commits', True)
+
+
+def _of_stage(stage, known, arguments):
+    sizes = [n for n in arguments.rows if size_of(n) == stage.size]
+    if stage.set == 'real_bars':
+        sizes = [0] if arguments.real and arguments.rows else []
+    for rows in sizes:
+        for configuration, facts in known:
+            if configuration.role not in stage.roles or configuration.peer in stage.without:
+                continue
+            for part in stage.parts:
+                if part in arguments.parts and _possible(part, facts):
+                    yield from (Unit(configuration.label, stage.set, rows, subpart)
+                                for subpart in _subparts(part, facts, rows, arguments))
+
+
+def units(known, arguments):
+    """Everything that the arguments name, in order, for (configuration, facts) pairs."""
+    found = [Unit(configuration.label, name, AGREEMENT_ROWS, 'agreement')
+             for name in arguments.sets for configuration, _ in known]
+    for stage in STAGES:
+        if stage.set in arguments.sets:
+            found += _of_stage(stage, known, arguments)
+    return found
+
+
+# ------------------------------------------------------------------------------------ Estimates
+
+# On an ordinary machine with two cores. Only the estimate of how long it takes depends on them.
+RATES = {'varve': 3e6, 'rocksdb': 6e5, 'sqlite': 2.5e5, 'duckdb': 1e6, 'chdb': 1e6, 'parquet': 2e6,
+         'polars': 2e6, 'cassandra': 6e4}       # rows a second of a whole load
+SLICE = {'duckdb': 2e-3, 'chdb': 5e-3, 'parquet': 6e-3, 'polars': 3e-3}  # seconds of a slice
+QUESTIONS = {'varve': 0.05, 'rocksdb': 1.5, 'sqlite': 1.8, 'chdb': 0.6, 'cassandra': 9}
+REAL_ROWS = 1_000_000                          # of real_bars, about
+START_SECONDS, SERVER_START_SECONDS = 1.0, 25  # of a process; of a server, with its end
+LEAST_SAMPLES, MOST_OF_BOX = 3000, 4           # of slices: so many, within so many time boxes
+WARM_SECONDS, SERVER_WARM_SECONDS = 5, 10
+
+
+def _estimate_ask(unit, configuration, facts, runs, arguments):
+    """What the questions to a loaded store take, without the start of a server."""
+    peer, rows, server = configuration.peer, unit.rows or REAL_ROWS, facts.get('server')
+    warm = SERVER_WARM_SECONDS if server else min(WARM_SECONDS, arguments.slices * SLICE.get(peer, 1e-5))
+    if unit.part == 'slices':
+        box = arguments.seconds
+        slow = min(LEAST_SAMPLES * SLICE.get(peer, 0), MOST_OF_BOX * box)
+        return runs * (START_SECONDS + 2 * (max(box, slow) + warm))
+    if unit.part == 'crowd':
+        return runs * (START_SECONDS + max(5, arguments.seconds) + warm)
+    if unit.part == 'questions':
+        once = rows / 1e6 * QUESTIONS.get(peer, 0.3)
+        ways = len(configuration.threads) + bool(facts.get('zone_maps'))
+        return ways * (START_SECONDS + (runs + 1) * once) + (6 * SERVER_WARM_SECONDS if server else 0)
+    return 3 * runs * (START_SECONDS + (SERVER_START_SECONDS if server else 0)
+                       + rows / 1e6 * QUESTIONS.get(peer, 0.3) / 3)  # cold
 
 
 def estimate(unit, configuration, facts, arguments):
     """Seconds, before anything like it was measured."""
-    server = bool(facts.get('server'))
-    start = SERVER_START_SECONDS if server else START_SECONDS
-    runs = min(arguments.runs, 3) if server else arguments.runs
-    load = min(unit.rows / RATES.get(configuration.peer, 5e5), arguments.load_seconds) + START_SECONDS
-    if unit.part == 'agreement':
-        return start + len(arguments.sets) * (load + 3 * START_SECONDS)
-    if unit.part == 'main':
-        return start + _main_seconds(configuration, start, load, runs, arguments)
-    if unit.part == 'ingest':  # single rows fill their time box, most others do not
-        ways = 3 if server else 5
-        return start + runs * ways * (0.5 * min(arguments.seconds, 20 * load) + START_SECONDS)
-    repeats = min(runs, 3)
-    if unit.part == 'kill':
-        return repeats * (start + load + START_SECONDS)
-    return start + len(arguments.late) * repeats * (2 * load + 0.6 * arguments.seconds)
+    rows = unit.rows or REAL_ROWS
+    start = SERVER_START_SECONDS if facts.get('server') else START_SECONDS
+    runs = runs_of(facts, rows, arguments.runs)
+    load = min(rows / RATES.get(configuration.peer, 1e6), arguments.load_seconds) + START_SECONDS
+    if facts.get('server'):
+        load += SERVER_WARM_SECONDS
+    part = unit.part.split()[0]
+    if part == 'agreement':
+        return start + 2 * load + START_SECONDS
+    if part == 'load':
+        ways = len(facts.get('load_threads', (1,)))
+        return start + (1 if ' ' in unit.part else runs) * ways * 1.6 * load  # flush, merge
+    if part == 'ingest':  # single rows fill their time box, most others do not
+        ways = 2 if facts.get('server') else 5
+        return start + runs * ways * (0.6 * arguments.seconds + start / 3)
+    if part == 'kill':
+        return runs * (2 * start + load)
+    if part == 'late':
+        return start + runs * (1.5 * load + 2 * START_SECONDS + 4)
+    return start + _estimate_ask(unit, configuration, facts, runs, arguments)
 
 
 def duration(seconds):
     minutes = round(seconds / 60)
     if minutes < 1:
         return f'{max(round(seconds), 1)} s'
-    return f'{minutes} min' if minutes < 90 else f'{minutes // 60} h {minutes % 60} min'
+    return f'{minutes} min' if minutes < 90 else f'{minutes // 60} h {minutes % 60:02} min'
+
+
+def _summed(estimates, name_of):
+    total = {}
+    for unit, seconds in estimates:
+        name = name_of(unit)
+        count, before = total.get(name, (0, 0))
+        total[name] = (count + 1, before + seconds)
+    return [f'    {name}: {count} units, about {duration(seconds)}'
+            for name, (count, seconds) in total.items()]
+
+
+def summary(estimates, minutes):
+    """What is planned: in the order in which it is measured, and by configuration."""
+    if not estimates:
+        return ['nothing to measure']
+    whole = sum(seconds for _, seconds in estimates)
+    lines = [f'plan: {len(estimates)} units, about {duration(whole)}']
+    if minutes:
+        lines[0] += f', {math.ceil(whole / 60 / minutes)} sittings of {duration(60 * minutes)}'
+    lines += ['  in this order:'] + _summed(estimates, lambda unit: (
+        f'{unit.set}, ' + (f'{unit.rows:,} rows' if unit.rows else 'all rows')
+        + f', {unit.part.split()[0]}'))
+    return lines + ['  by configuration:'] + _summed(estimates, lambda unit: unit.label)
 
 
 class Progress:
@@ -73,25 +249,13 @@ class Progress:
         self.n, self.done = len(self.left), 0
         self.expected = self.took = 0.0
 
-    def lines(self):
-        """The plan, by configuration."""
-        if not self.left:
-            return ['nothing to measure']
-        total = {}
-        for unit, seconds in self.left.items():
-            count, before = total.get(unit.label, (0, 0))
-            total[unit.label] = (count + 1, before + seconds)
-        return [f'plan: {self.n} units, about {duration(sum(self.left.values()))}'] + [
-            f'    {label}: {count} units, about {duration(seconds)}'
-            for label, (count, seconds) in total.items()]
-
-    def _remaining(self):
-        """As fast as before, once enough was seen to tell."""
-        pace = min(max(self.took / self.expected, 0.2), 5) if self.expected > 60 else 1
-        return pace * sum(self.left.values())
+    def pace(self):
+        """How long a unit takes beside its estimate, once enough was seen to tell."""
+        return min(max(self.took / self.expected, 0.2), 5) if self.expected > 60 else 1
 
     def head(self, unit):
-        return f'[{self.done + 1}/{self.n}, about {duration(self._remaining())} left] {unit}'
+        left = self.pace() * sum(self.left.values())
+        return f'[{self.done + 1}/{self.n}, about {duration(left)} left] {unit}'
 
     def skip(self, unit):
         del self.left[unit]

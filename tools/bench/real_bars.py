@@ -1,7 +1,8 @@
 """Real minute bars as a set of rows, in the files that row_writer.c writes.
 
-    real_bars.py FOLDER OUT SLICES
+    real_bars.py FOLDER OUT SLICES ROWS
 
+Writes the first ROWS rows, or all if that is 0.
 FOLDER is searched for *-1m-*.csv.zst and *-1m-*.csv files in the layout of the Binance exchange:
 open_time, open, high, low, close, volume, close_time, quote_volume, count, ... with or without a
 header line, milliseconds. A symbol is what stands before "-1m" in a file's name. Rows are merged by
@@ -12,6 +13,7 @@ import array
 import csv
 import glob
 import heapq
+import itertools
 import os
 import random
 import subprocess
@@ -89,10 +91,11 @@ def choose_slices(columns, n):
 
 
 def main():
-    folder, out, slices = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    folder, out, slices, most = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     columns = Columns()
-    for row in heapq.merge(*(rows_of(path, symbol) for path, symbol in find(folder)),
-                           key=lambda row: row[0]):
+    rows = heapq.merge(*(rows_of(path, symbol) for path, symbol in find(folder)),
+                       key=lambda row: row[0])
+    for row in itertools.islice(rows, most or None):
         columns.add(*row)
     write_lines(out, 'slices.txt', choose_slices(columns, slices))
     columns.write(out)

@@ -5,10 +5,13 @@
 
 import dataclasses
 import os
+import statistics
 import sys
 
 import answers
+import behind
 import figures
+import plan
 import results
 
 try:
@@ -16,199 +19,307 @@ try:
 except ImportError:  # no matplotlib: the report says so
     charts = None
 
-SCALES = ((1e9, 'G'), (1e6, 'M'), (1e3, 'k'), (1, ''))
+MARK = '†'  # of figures that others disturbed
+ABSENT = '-'
+ORDER = {configuration.label: at for at, configuration in enumerate(plan.CONFIGURATIONS)}
 
 
-def scaled(value):
-    for size, letter in SCALES:
-        if value >= size:
-            return f'{value / size:.3g} {letter}'.strip()
-    return f'{value:.3g}'
+# ------------------------------------------------------------------------------------- Text
 
-
-def amount(value, unit):
-    if unit == 's':
-        if value >= 1000:
-            return f'{value:,.0f} s'
-        for size, name in ((1, 's'), (1e-3, 'ms'), (1e-6, 'us')):
-            if value >= size:
-                return f'{value / size:.3g} {name}'
-        return f'{value * 1e9:.3g} ns'
-    if unit == 'B':
-        return f'{value / (1 << 20):.3g} MiB'
-    return scaled(value)
+def number(value):
+    """Three digits, or all before the point."""
+    if value >= 100 or value == 0:
+        return f'{value:,.0f}'
+    if value >= 10:
+        return f'{value:.1f}'
+    return f'{value:.2f}' if value >= 1 else f'{value:.3g}'
 
 
 def times(ratio):
-    return f'{ratio:.2f}x' if ratio < 10 else f'{ratio:.0f}x'
+    return f'{number(ratio)}x'
 
 
-def cell(table, label, measure):
-    figure = table.figure(label, measure.key)
+def table_lines(head, rows):
+    return ['', '| ' + ' | '.join(head) + ' |', '|---' * len(head) + '|',
+            *('| ' + ' | '.join(str(cell) for cell in row) + ' |' for row in rows), '']
+
+
+def with_range(figure, scale):
+    text = number(figure.median / scale)
+    if figure.n > 1:
+        text += f' ({number(min(figure.values) / scale)} - {number(max(figure.values) / scale)})'
+    return text + (MARK if figure.disturbed else '')
+
+
+def cell(table, row, measure):
+    figure = table.figure(row, measure.key)
     if figure is None:
-        return '-'
-    text = amount(figure.median, measure.unit)
-    if len(figure.values) > 1:
-        text += f' ±{100 * figure.spread:.0f} %'
-    ratio = table.ratio(label, measure.key)
-    return text if ratio is None or label == table.base(label) else f'{text}, **{times(ratio)}**'
+        return ABSENT
+    ratio = table.ratio(row, measure.key)
+    return with_range(figure, measure.scale) + (f' **{times(ratio)}**' if ratio else '')
 
 
-def rows_text(rows):
-    return f'{rows:,}'
+def runs_text(counts):
+    return str(counts[0]) if len(set(counts)) == 1 else f'{min(counts)} - {max(counts)}'
 
 
-def group_lines(table, group):
-    """A table of one group, without the measures that nobody has."""
-    measures = [m for m in group.measures
-                if any(table.figure(label, m.key) for label in table.raw)]
-    labels = [label for label in table.raw if any(table.figure(label, m.key) for m in measures)]
-    if not labels:
-        return []
-    lines = ['', f'### {group.title}: {table.name}, {rows_text(table.rows)} rows', '', group.note,
-             '', '| | ' + ' | '.join(m.title for m in measures) + ' |',
-             '|---|' + '---|' * len(measures)]
-    for label in labels:
-        lines.append(f'| {label} | ' + ' | '.join(cell(table, label, m) for m in measures) + ' |')
-    return lines
+def rows_in_order(table):
+    return sorted(table.raw, key=lambda row: (ORDER.get(row.label, 99), row.late or 0,
+                                              row.every_value, row.threads))
 
+
+def head_of(measure):
+    return f'{measure.title}, {measure.unit}'
+
+
+# ----------------------------------------------------------------------------- The beginning
 
 def goal_lines(tables):
-    """The goals whose peers were measured, set by set."""
-    lines = ['', '## Goals', '', '| goal | set | reached | |', '|---|---|---|---|']
+    """Each goal, set by set; also those whose peers were not measured."""
+    rows = []
     for goal in figures.GOALS:
+        measure = figures.MEASURES[goal.key]
+        before = len(rows)
         for table in tables:
-            ratio = table.reached(goal)
-            if ratio is not None:
-                verdict = 'yes' if ratio >= goal.least else f'**no**, {times(goal.least)} wanted'
-                lines.append(f'| {goal.text} | {table.name}, {rows_text(table.rows)} | '
-                             f'{times(ratio)} | {verdict} |')
+            reached = table.reached(goal)
+            if reached is None:
+                continue
+            verdict = 'met' if reached.ratio >= goal.least else '**not met**'
+            mark = MARK if reached.mine.disturbed or reached.theirs.disturbed else ''
+            rows.append([goal.text, table.title,
+                         f'{number(reached.mine.median / measure.scale)} {measure.unit}',
+                         f'{number(reached.theirs.median / measure.scale)} {measure.unit} '
+                         f'({reached.row})', times(reached.ratio) + mark, times(goal.least), verdict])
+        if len(rows) == before:
+            rows.append([goal.text, ABSENT, ABSENT, ABSENT, ABSENT, times(goal.least), 'not measured'])
+    return ['## Goals', '',
+            'How many times better varve is than the best of the engines that a goal is about, by '
+            'medians. More of everything, and where varve is behind, below.',
+            *table_lines(['goal', 'rows', 'varve', 'the other', 'reached', 'wanted', ''], rows)]
+
+
+def head_lines():
+    return ['# Benchmarks', '',
+            'varve beside Cassandra, and beside what one would pick instead: the same rows, the same '
+            'durability, the same questions, the same machine, one engine at a time. Made by '
+            '`sh tools/bench/run.sh`; `tools/bench/README.md` says how to repeat it.', '']
+
+
+def method_lines(chosen):
+    machine = chosen.sittings[-1]['machine']
+    n_disturbed = len(chosen.disturbed)
+    lines = ['## How it was measured', '',
+             '- One program wrote the rows that all engines read. An engine\'s answers were compared '
+             'with all others\' before its first time counted, and again with every time: slices and '
+             'whole scans by the number of rows and sums over every column.',
+             '- Each figure is the median of n runs, with the least and the greatest in brackets; '
+             'of latencies each run gives a percentile of at least 3,000 samples (p99.9) or 100 '
+             '(p99). **Bold** says how many times better varve did with as many threads; below 1 '
+             'varve is behind. A dash: there is no such operation, or it was not measured (*What is '
+             'not here* says why).',
+             '- Five runs of embedded engines, three of Cassandra; three of everything beyond '
+             'three million rows, and one load beyond thirty million.',
+             '- Questions were asked once before the clock started: for 5 seconds, Cassandra\'s for '
+             '10, so that caches are full and both Java machines have compiled what runs.',
+             '- varve, RocksDB and SQLite may use 512 MiB (SQLite: each connection) for caches and '
+             'rows that are not in files yet; the others keep the limits they come with.',
+             '- Cassandra ran on loopback, client and server on the same cores. Its processor time '
+             'is that of the node alone. All its configurations were measured for bars; other sets '
+             'and sizes with the durable configuration named in their tables.',
+             f'- For each unit of work the processor time used by anything else on the machine was '
+             f'recorded. Beyond {results.MOST_FOREIGN:.0%} of all cores its figures are marked {MARK}'
+             + (f': {n_disturbed} of {len(chosen.units)} units.' if n_disturbed else
+                '; none was.'),
+             *table_lines(['machine', ''], machine.items())]
     return lines
 
 
-def behind(tables):
-    """Where another engine does better than varve with as many threads, worst first."""
-    found = []
+# ------------------------------------------------------------------------------------ Figures
+
+def group_lines(table, group):
+    """A table of one group, without the measures that nobody has and the columns of nobody."""
+    rows = [row for row in rows_in_order(table)
+            if any(table.figure(row, m.key) for m in group.measures)]
+    measures = [m for m in group.measures if any(table.figure(row, m.key) for row in rows)]
+    if not rows:
+        return []
+    body = []
+    for row in rows:
+        counts = [table.figure(row, m.key).n for m in measures
+                  if table.figure(row, m.key) and m.key not in figures.MAXIMA]
+        body.append([row, runs_text(counts) if counts else 1,
+                     *(cell(table, row, m) for m in measures)])
+    return ['', f'### {group.title}: {table.title}', '', group.note,
+            *table_lines(['', 'n', *map(head_of, measures)], body)]
+
+
+def figure_lines(tables, out):
+    folder = os.path.join(out, 'charts')
+    if charts is not None:
+        charts.begin(folder)
+    lines = []
     for table in tables:
-        for label in table.raw:
-            if label == table.base(label):
-                continue
+        lines += ['', f'## {table.title[0].upper()}{table.title[1:]}']
+        for group in figures.GROUPS:
+            lines += group_lines(table, group)
+            if charts is not None and group.chart and charts.wanted(table, group):
+                path = charts.draw_group(table, group, rows_in_order(table), folder)
+                lines += [f'![{group.title}: {table.title}]({path})', '']
+    if charts is None:
+        return lines + ['', 'No charts: matplotlib is not installed.', '']
+    for title, path in charts.draw_across(tables, rows_in_order, folder):
+        lines += ['', f'## {title}', '', f'![{title}]({path})', '']
+    return lines
+
+
+def behind_rows(tables):
+    """By measure: where and by whom varve is beaten, the greatest difference first."""
+    found = {}
+    for table in tables:
+        for row in rows_in_order(table):
             for key, measure in figures.MEASURES.items():
-                ratio = table.ratio(label, key)
+                ratio = table.ratio(row, key)
                 if ratio is not None and ratio < 1:
-                    found.append((ratio, table, label, measure))
-    return sorted(found, key=lambda item: item[0])
+                    found.setdefault(key, []).append((ratio, table, row))
+    return {key: sorted(found[key], key=lambda item: item[0])
+            for key in sorted(found, key=lambda key: min(item[0] for item in found[key]))}
 
 
 def behind_lines(tables):
-    lines = ['', '## Where varve is behind', '',
-             'Every figure of this run in which another engine did better, the greatest '
-             'difference first.', '']
-    found = behind(tables)
+    lines = ['## Where varve is behind', '',
+             'Every measure in which another engine did better by its median, the greatest '
+             'difference first; *about equal* if the ranges of both overlap.', '']
+    found = behind_rows(tables)
     if not found:
-        return lines + ['In none of the measures above; what was not run may differ.']
-    lines += ['| measure | set | engine | its figure | varve | times better |',
-              '|---|---|---|---|---|---|']
-    for ratio, table, label, measure in found:
-        mine = (table.figure(table.base(label), measure.key)
-                or table.figure(table.base(label), figures.INSTEAD[measure.key]))
-        theirs = table.figure(label, measure.key)
-        lines.append(f'| {figures.full_title(measure)} | {table.name}, {rows_text(table.rows)} | {label} | '
-                     f'{amount(theirs.median, measure.unit)} | '
-                     f'{amount(mine.median, measure.unit)} | {times(1 / ratio)} |')
+        return lines + ['Nowhere in what was measured; what was not measured may differ.', '']
+    for key, items in found.items():
+        measure = figures.MEASURES[key]
+        why = behind.reason(key)
+        lines += [f'### {figures.GROUP_OF[key].title}: {measure.title}', '',
+                  f'{why[0]} What it would take: {why[1][0].lower()}{why[1][1:]}' if why else
+                  'Not looked into yet.']
+        body = []
+        for ratio, table, row in items:
+            mine, theirs = table.mine(row, key), table.figure(row, key)
+            body.append([table.title, row, with_range(theirs, measure.scale),
+                         with_range(mine, measure.scale), times(1 / ratio)
+                         + (', about equal' if mine.overlaps(theirs) else '')])
+        lines += table_lines(['rows', 'engine', f'its figure, {measure.unit}',
+                              f'varve, {measure.unit}', 'better by'], body)
     return lines
 
 
-def of_measure(lines, measure):
-    return [line for line in lines if line.get('measure') == measure]
+# ----------------------------------------------------------------------- What stands behind it
+
+def answer_lines(wrong, lost):
+    lines = ['## Answers', '']
+    if wrong:
+        lines += ['**These differ from what most engines answer; their times were left out:**', '',
+                  *(f"- {line['configuration']}, {line['set']}, {line['rows_total']:,} rows, "
+                    f"{line['question']}: {line['answer']}, but {line['reference']}"
+                    for line in wrong), '']
+    else:
+        lines += ['All engines gave the same answers to every question; sums of doubles to nine '
+                  'digits.', '']
+    return lines + [*(f"- {line['configuration']}, {line['set']}: {line['reason']}"
+                      + ('' if line['promised'] else ' (it promises no more)')
+                      for line in lost), '']
 
 
-def setting_lines(lines):
-    out = ['', '## Engines and settings', '', '| configuration | version | settings |',
-           '|---|---|---|']
-    for line in of_measure(lines, 'peer'):
-        out.append(f"| {line['configuration']} | {line['version']} | {line['settings']} |")
-    absent = of_measure(lines, 'not_run') + of_measure(lines, 'failure')
-    if absent:
-        out += ['', '**Not run or not finished:**', '']
-        for line in absent:
-            where = f" ({line['set']}, {rows_text(line['rows_total'])} rows)" if 'set' in line else ''
-            out.append(f"- {line['configuration']}{where}: {line['reason']}")
-    return out
+def setting_lines(chosen):
+    facts = {label: peer for label, peer in chosen.peers.items()}
+    return ['## Engines and settings',
+            *table_lines(['configuration', 'version', 'settings'],
+                         [[label, peer['version'], peer['settings']]
+                          for label, peer in facts.items()])]
 
 
-def disagreement_lines(lines):
-    found = of_measure(lines, 'disagreement')
-    if not found:
-        return ['', 'All engines gave the same answers to every question; sums of doubles to nine '
-                'digits.']
-    return ['', '**These answers differ, and their times do not count:**', ''] + [
-        f"- {line['configuration']}, {line['set']}, {line['question']}: {line['answer']}, but "
-        f"{line['reference_of']} {line['reference']}" for line in found]
+def missing_lines(chosen, lines):
+    """What was planned and has no figures, and what an engine said that it cannot do."""
+    by_reason = {}
+    for key in chosen.missing:
+        rows = f'{key[2]:,} rows' if key[2] else 'all rows'
+        by_reason.setdefault((key[0], f'{key[1]}, {rows}', chosen.reason(key)), []).append(key[3])
+    body = [[label, where, ', '.join(parts), reason]
+            for (label, where, reason), parts in by_reason.items()]
+    body += [[label, '', 'everything', reason] for label, reason in chosen.absent.items()
+             if label not in chosen.peers]
+    cannot = {(line['configuration'], line['measure'], line['not']): None
+              for line in lines if 'not' in line}
+    body += [[label, '', question, reason] for label, question, reason in cannot]
+    body += [[label, '', 'everything', reason] for label, reason in plan.NO_PEER.items()]
+    return ['## What is not here', '', 'Planned without figures, or not possible. Beyond that, only '
+            'the sets and sizes in the tables above were planned: Cassandra\'s other configurations '
+            'for bars of ordinary size, its largest size ten million rows.',
+            *table_lines(['configuration', 'rows', 'parts', 'why'], body)]
 
 
-def head_lines(lines):
-    sittings = of_measure(lines, 'sitting')
-    facts = [f'| {name} | {value} |' for name, value in sittings[-1]['machine'].items()]
-    commands = [f"| {line['at']} | {line['commit']} | {line['machine']['load before']} | "
-                f"`{' '.join(line['words'])}` |" for line in sittings]
-    return ['# Benchmarks', '',
-            'Made by `sh tools/bench/run.sh`; every line of it can be measured again with the '
-            'same command. One engine runs at a time. Each figure is the median of its runs, with '
-            'half the distance between the extremes after ±; **bold** says how many times better '
-            'varve did with as many threads (below 1: how far it is behind). A dash was not '
-            'measured: the engine has no such operation, or too few samples for the percentile.',
-            '', '| machine | |', '|---|---|', *facts,
-            '', '| sitting | varve | load before it | arguments |', '|---|---|---|---|', *commands]
+def drift_lines(chosen):
+    """varve once more at the end of each sitting, beside its figures above."""
+    def medians(phases):
+        found = {}
+        for line in chosen.lines:
+            if line.get('configuration') != 'varve' or line.get('phase') not in phases or (
+                    line['set'], line['rows_total']) != where or line.get('threads', 1) != 1:
+                continue
+            kinds = {'ingest': lambda: line['rows'] / line['seconds'] / 1e3,
+                     'slice': lambda: line['p50'] * 1e6, 'scan': lambda: line['seconds'] * 1e3}
+            if line['measure'] in kinds:
+                found.setdefault((line['unit'].split('.')[0], line['measure']), []).append(
+                    kinds[line['measure']]())
+        return {key: number(statistics.median(values)) for key, values in found.items()}
+
+    drift = [key for key in chosen.units if key[3].startswith('drift')]
+    if not drift:
+        return []
+    where = (drift[0][1], drift[0][2])
+    rows = [[f'{name}, sitting {sitting}', *(found.get((sitting, measure), ABSENT)
+                                             for measure in ('ingest', 'slice', 'scan'))]
+            for name, phases in (('in the tables', ('load', 'slices', 'questions')),
+                                 ('at the end', ('drift',)))
+            for found in [medians(phases)] for sitting in sorted({key[0] for key in found})]
+    return ['## Drift of the machine', '',
+            f'varve once more at the end of each sitting ({where[0]}, {where[1]:,} rows).',
+            *table_lines(['', 'whole set, k rows/s', 'slice p50, us', 'all rows, ms'], rows)]
 
 
-def origin_lines(lines):
-    """When and at which commit each figure was measured."""
+def origin_lines(chosen):
+    """When and at which commit each figure was measured, and what else ran."""
     found = {}
-    for line in of_measure(lines, 'unit'):
-        label, name, rows, part = line['key']
-        entry = found.setdefault((label, name, rows), ([], set(), set()))
-        entry[0].append(part)
-        entry[1].add(line['at'])
-        entry[2].add(line['commit'])
-    out = ['', '## When it was measured', '',
-           'Of each part the last run that came to its end on this machine. A peer is measured again '
-           'when it, its settings or what drives it has changed; varve also when its own sources '
-           'have.', '', '| configuration | rows | parts | when | commit of varve |',
-           '|---|---|---|---|---|']
-    for (label, name, rows), (parts, when, commits) in found.items():
-        span = min(when) if len(when) == 1 else f'{min(when)} to {max(when)}'
-        where = f'{name}, {rows_text(rows)}' if name else f'{rows_text(rows)} of each set'
-        out.append(f"| {label} | {where} | {', '.join(parts)} | {span} | "
-                   f"{', '.join(sorted(commits))} |")
-    return out
-
-
-def chart_lines(tables, out):
-    if charts is None:
-        return ['', 'No charts: matplotlib is not installed.']
-    lines = ['', '## Charts']
-    for table in tables:
-        for name, title in charts.draw_all(table, os.path.join(out, 'charts')):
-            lines += ['', f'![{title}](charts/{name})']
-    return lines
-
-
-def missing_measures(lines, tables):
-    """Of every part that was measured, what it should have given and did not."""
-    late = sorted({line['late'] for line in lines if 'late' in line})
-    peers = {line['configuration']: line for line in of_measure(lines, 'peer')}
-    by_place = {(table.name, table.rows): table for table in tables}
-    for line in of_measure(lines, 'unit'):
-        label, name, rows, part = line['key']
-        table = by_place.get((name, rows))
-        if part == 'agreement' or label not in peers or table is None:
+    for (label, name, rows, part), line in chosen.units.items():
+        if part == 'agreement' or part.startswith('drift'):
             continue
-        have = set(table.raw.get(label, {}))
-        for key in sorted(figures.required(peers[label], late, part) - have):
-            yield f'{label}, {name}, {rows_text(rows)} rows: {key}'
-    for line in of_measure(lines, 'not_run') + of_measure(lines, 'failure'):
-        yield f"{line['configuration']}: {line['reason']}"
+        entry = found.setdefault((label, name, rows), ([], [], []))
+        entry[0].append(part + (MARK if results.disturbed(line) else ''))
+        entry[1].append(line)
+        entry[2].append(line['commit'])
+    rows = [[label, name + (f', {n:,}' if n else ''), ', '.join(parts),
+             ' to '.join(sorted({min(line['at'] for line in lines), max(line['at'] for line in lines)})),
+             ', '.join(dict.fromkeys(commits)), f"{max(line['foreign'] for line in lines):.1%}",
+             f"{max(line['steal'] for line in lines):.1%}"]
+            for (label, name, n), (parts, lines, commits) in found.items()]
+    sittings = [[line['sitting'], line['at'], line['commit'], f"`{' '.join(line['words'])}`"]
+                for line in chosen.sittings]
+    return ['## When it was measured', '',
+            'An engine is measured again when it, its settings or what drives it have changed, varve '
+            'also when its own sources have. *Others* is the processor time that anything else used, '
+            '*host* what the machine\'s own host took away: the worst of the parts.',
+            *table_lines(['configuration', 'rows', 'parts', 'when', 'commit of varve', 'others',
+                          'host'], rows),
+            *table_lines(['sitting', 'began', 'commit of varve', 'arguments'], sittings)]
+
+
+def missing_measures(chosen, tables):
+    """Of every part that was measured, what it should have given and did not."""
+    for (label, name, rows, part), line in chosen.units.items():
+        table = next((t for t in tables if t.name == name and (t.rows == rows or rows == 0)), None)
+        base, _, percent = part.partition(' ')
+        row = figures.Row(label, late=int(percent) if base == 'late' else None)
+        have = set(table.raw.get(row, {})) if table else set()
+        for key in sorted(figures.required(base, chosen.peers[label]) - have):
+            yield f'{label}, {name}, {rows:,} rows: {key}'
+    yield from (f'{key[0]}, {key[1]}: {key[3]}: {chosen.reason(key)}' for key in chosen.missing)
+    yield from (f'{label}: {reason}' for label, reason in chosen.absent.items())
 
 
 @dataclasses.dataclass
@@ -219,23 +330,18 @@ class Verdict:
 
 def write(everything, out):
     """Write the report of all lines of results.jsonl."""
-    lines = results.selected(everything)
-    differing = answers.disagreements(lines)
+    chosen = results.Selection(everything)
+    lines, wrong = answers.separate(chosen.lines)
     lost = list(answers.lost_rows(lines))
-    lines += differing + lost
-    tables = figures.tables(lines)
-    text = head_lines(lines) + disagreement_lines(lines) + setting_lines(lines)
-    text += ['', '## Figures']
-    for table in tables:
-        for group in figures.GROUPS:
-            text += group_lines(table, group)
-    text += goal_lines(tables) + behind_lines(tables) + chart_lines(tables, out)
-    text += origin_lines(lines)
+    tables = figures.tables(lines, chosen.peers, chosen.disturbed)
+    text = head_lines() + goal_lines(tables) + method_lines(chosen) + figure_lines(tables, out)
+    text += behind_lines(tables) + answer_lines(wrong, lost) + missing_lines(chosen, lines)
+    text += setting_lines(chosen) + drift_lines(chosen) + origin_lines(chosen)
     with open(os.path.join(out, 'BENCHMARKS.md'), 'w', encoding='utf-8') as file:
         file.write('\n'.join(text) + '\n')
-    wrong = [f"{line['configuration']}, {line['question']}" for line in differing]
-    wrong += [f"{line['configuration']}: {line['reason']}" for line in lost if line['promised']]
-    return Verdict(list(missing_measures(lines, tables)), wrong)
+    failed = [f"{line['configuration']}, {line['question']}" for line in wrong]
+    failed += [f"{line['configuration']}: {line['reason']}" for line in lost if line['promised']]
+    return Verdict(list(missing_measures(chosen, tables)), failed)
 
 
 def main():

@@ -1,9 +1,10 @@
 """results.jsonl: what was measured, in one sitting or in several.
 
-Every line is an object. A *sitting* is one run of the program; a *unit* is what is measured at one
-go: one part of one configuration on one set of rows. Lines of a unit carry its id; the line that ends
-it has its key and its fingerprint (program, machine, settings), by which a later sitting knows that
-there is nothing to do. A unit without that line was interrupted, and does not count.
+Every line is an object. A *sitting* is one run of the program; a *unit* (plan.py) is what is measured
+at one go. Lines of a unit carry its id; the line that ends it has its key, its fingerprint (program,
+machine, settings), by which a later sitting knows that there is nothing to do, how much of the machine
+others used meanwhile, and why it failed if it did. A unit without that line was interrupted, and does
+not count.
 """
 
 import contextlib
@@ -14,11 +15,19 @@ import os
 import subprocess
 import time
 
+import machine
+
+METHOD = 2  # of measuring: figures of another one are measured again
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 LIBRARY = ('include', 'storage', 'index', 'compaction')
-DRIVERS = ('peer_main.c', 'peer_rows.c', 'peer_rows.h', 'peer.h', 'peer_protocol.py', 'row_writer.c')
+DRIVERS = ('peer_main.c', 'peer_rows.c', 'peer_rows.h', 'peer.h', 'peer_protocol.py', 'row_writer.c',
+           'meson.build')
+NATIVE = ('varve', 'rocksdb', 'sqlite')
 SAME_MACHINE = ('processor', 'cores', 'memory', 'kernel', 'system', 'file system')
+# Of all the machine's cores could do. A unit beyond it is marked, and measured again. The ticks in
+# which the kernel counts are too coarse to say so of a unit that takes no more than moments.
+MOST_FOREIGN, LEAST_FOREIGN_SECONDS = 0.03, 0.3
 
 
 def read(path):
@@ -47,15 +56,18 @@ def _below(folder):
         yield from (os.path.join(top, name) for name in names if name.endswith(('.c', '.h')))
 
 
-def program_of(facts):
+def program_of(facts, build):
     """What makes a peer's figures those of another program: its version, the sources of what drives
-    it, and of varve itself."""
+    it and of the rows, and of varve itself; how that was compiled."""
     peers = os.path.join(HERE, 'peers')
-    mine = [os.path.join(peers, name) for name in os.listdir(peers)
-            if name in DRIVERS or name.lower().startswith(facts['peer'])
-            and name.endswith(('.c', '.py', '.java'))]
-    paths = [path for folder in LIBRARY for path in _below(folder)] if facts['peer'] == 'varve' else []
-    return f"{facts['version']} {_digest(mine + paths)}"
+    paths = [os.path.join(peers, name) for name in os.listdir(peers)
+             if name in DRIVERS or name.lower().startswith(facts['peer'])
+             and name.endswith(('.c', '.py', '.java'))]
+    paths += [*_below('tools/generate'), os.path.join(HERE, 'real_bars.py')]
+    if facts['peer'] == 'varve':
+        paths += [path for folder in LIBRARY for path in _below(folder)]
+    compiled = f', {build}' if facts['peer'] in NATIVE else ''
+    return f"{facts['version']} {_digest(paths)}{compiled}"
 
 
 def commit():
@@ -75,16 +87,23 @@ def machine_of(facts):
     return ', '.join(str(facts.get(name)) for name in SAME_MACHINE)
 
 
+def disturbed(unit):
+    """Whether others used so much of the machine that the unit's figures may be too bad."""
+    return (unit['foreign'] > MOST_FOREIGN and unit['foreign_seconds'] > LEAST_FOREIGN_SECONDS
+            or unit['steal'] > MOST_FOREIGN)
+
+
 class Results:
     """Written line by line, so that a run that is cut short keeps what it has."""
 
-    def __init__(self, path, resume):
+    def __init__(self, path, resume, target):
         self.lines = read(path) if resume and os.path.exists(path) else []
-        self.file = open(path, 'w', encoding='utf-8')
+        self.file = open(target, 'w', encoding='utf-8')
         for line in self.lines:  # without one that was cut off
             self.file.write(json.dumps(line) + '\n')
         self.file.flush()
-        self.sitting = 1 + sum(line['measure'] == 'sitting' for line in self.lines)
+        self.sitting = 1 + max((line['sitting'] for line in of_measure(self.lines, 'sitting')),
+                               default=0)
         self.units, self.context = 0, {}
         self.machine = self.commit = None
 
@@ -99,44 +118,79 @@ class Results:
         self.file.write(json.dumps(line) + '\n')
         self.file.flush()
 
-    def fingerprint(self, facts, settings):
-        return {'program': program_of(facts), 'machine': self.machine,
+    def fingerprint(self, facts, build, settings):
+        return {'method': METHOD, 'program': program_of(facts, build), 'machine': self.machine,
                 'peer_settings': facts['settings'], **settings}
 
     def past(self, key, fingerprint=None):
-        """The line that ended a unit, in the last sitting that had it."""
-        found = [line for line in self.lines if line['measure'] == 'unit'
-                 and line['key'] == list(key) and fingerprint in (None, line['fingerprint'])]
-        return found[-1] if found else None
+        """The line that ended a unit without failure, the last one or the last undisturbed one."""
+        found = [line for line in of_measure(self.lines, 'unit')
+                 if line['key'] == list(key) and 'failed' not in line
+                 and fingerprint in (None, line['fingerprint'])]
+        return next((line for line in reversed(found) if not disturbed(line)),
+                    found[-1] if found else None)
 
     @contextlib.contextmanager
     def unit(self, key, fingerprint):
-        """Lines that are added inside belong to the unit, which counts if it comes to its end."""
+        """Lines that are added inside belong to the unit, which counts if it comes to its end.
+        The caller may put why it failed into what it is given."""
         self.units += 1
         number = f'{self.sitting}.{self.units}'
-        started = time.monotonic()
+        started, watch, outcome = time.monotonic(), machine.Watch(), {}
         self.context = {'unit': number}
         try:
-            yield
+            yield outcome
             self.add(measure='unit', key=list(key), fingerprint=fingerprint, at=now(),
-                     commit=self.commit, seconds=time.monotonic() - started)
+                     commit=self.commit, sitting=self.sitting, seconds=time.monotonic() - started,
+                     **watch.shares(), **outcome)
         finally:
             self.context = {}
 
 
-def selected(lines):
-    """What a report is made of: of each unit the last that was completed on the machine of the last
-    sitting, and of each configuration the last word about whether it is there."""
-    sittings = [line for line in lines if line['measure'] == 'sitting']
-    machine = machine_of(sittings[-1]['machine']) if sittings else None
-    last, there = {}, {}
-    for line in lines:
-        if line['measure'] == 'unit' and line['fingerprint']['machine'] == machine:
-            last[tuple(line['key'])] = line['unit']
-        elif line['measure'] in ('peer', 'not_run'):
-            there[line['configuration']] = line
-    chosen = set(last.values())
-    measured = {key[0] for key in last}
-    return [line for line in lines if line.get('unit') in chosen or line['measure'] == 'sitting'
-            or line is there.get(line.get('configuration'))
-            and (line['measure'] == 'peer' or line['configuration'] not in measured)]
+def of_measure(lines, measure):
+    return [line for line in lines if line['measure'] == measure]
+
+
+class Selection:
+    """What a report is made of: of each unit the last that was completed, undisturbed if there is one,
+    by the program, with the settings and on the machine of the last sitting that had its
+    configuration; and what became of all the others that were planned."""
+
+    def __init__(self, lines):
+        self.sittings = of_measure(lines, 'sitting')
+        self.peers, self.absent, planned = {}, {}, {}
+        for line in lines:
+            if line['measure'] == 'peer':
+                self.peers[line['configuration']] = line
+                self.absent.pop(line['configuration'], None)
+            elif line['measure'] == 'not_run':
+                self.absent[line['configuration']] = line['reason']
+            elif line['measure'] == 'plan':
+                planned.update((tuple(key), None) for key in line['keys'])
+        self.units, self.failed, self.stale = {}, {}, set()
+        self._choose(of_measure(lines, 'unit'))
+        numbers = {line['unit'] for line in self.units.values()}
+        self.disturbed = {line['unit'] for line in self.units.values() if disturbed(line)}
+        self.lines = [line for line in lines if line.get('unit') in numbers]
+        self.missing = [key for key in planned if key not in self.units]
+
+    def _choose(self, units):
+        for line in units:
+            key = tuple(line['key'])
+            peer = self.peers.get(key[0])
+            if peer is None or line['fingerprint'] != peer['fingerprint']:
+                self.stale.add(key)
+            elif 'failed' in line:
+                self.failed[key] = line['failed']
+            elif key not in self.units or not disturbed(line) or disturbed(self.units[key]):
+                self.units[key] = line
+
+    def reason(self, key):
+        """Why a planned unit has no figures."""
+        if key in self.failed:
+            return self.failed[key]
+        if key[0] in self.absent and key[0] not in self.peers:
+            return self.absent[key[0]]
+        if key in self.stale:
+            return 'measured with an older program or other settings only'
+        return 'not measured yet'

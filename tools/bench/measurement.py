@@ -1,0 +1,339 @@
+"""Measures one configuration of one peer: one unit (plan.py) at a time, through the peer's commands
+(peers/README.md). What a command prints becomes lines of results.jsonl.
+
+The store of a `load` stays until a unit needs another one, so that the parts after it ask the same.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import machine
+import peer_run
+import plan
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+NATIVE = ('varve', 'rocksdb', 'sqlite')
+SLICES = ('slice', 'hour')
+WHOLE = ('hourly_one', 'hourly_all', 'by_partition', 'total', 'latest', 'scan')
+WITH_ZONE_MAPS = ('hourly_one', 'hourly_all', 'by_partition', 'total')
+COLD = ('slice', 'hourly_all', 'total')
+COMMITS = ((1, 1), (1, 1024), (100, 1), (1000, 1), (10000, 1))  # rows a commit, writers at once
+LATE_COMMIT = 10000
+IN_FLIGHT = 1024
+PARTITIONS = {'bars': 20, 'listens': 20000}
+DRIFT_LOADS = 3
+
+
+class NotRun(Exception):
+    """A peer is not there."""
+
+
+class DataSets:
+    """Folders of rows, made when they are first asked for. One at a time may be tens of gigabytes, so
+    only the last size stays."""
+
+    def __init__(self, arguments):
+        self.folder = os.path.join(arguments.work, 'rows')
+        self.writer = os.path.join(arguments.build, 'tools/bench/peers/row_writer')
+        self.real, self.slices = arguments.real, arguments.slices
+        self.size = None
+
+    def get(self, name, rows, late=0):
+        """Of `real_bars` as many as there are, if `rows` is 0."""
+        folder = os.path.join(self.folder, f'{name}-{rows}-{late}')
+        if os.path.exists(os.path.join(folder, 'meta.txt')):
+            return folder
+        if self.size not in (None, rows):
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.size = rows
+        os.makedirs(folder, exist_ok=True)
+        if name == 'real_bars':
+            words = [sys.executable, '-B', os.path.join(HERE, 'real_bars.py'), self.real, folder,
+                     self.slices, rows]
+        else:
+            words = [self.writer, name, folder, rows, PARTITIONS[name], late, self.slices]
+        subprocess.run([str(word) for word in words], check=True)
+        return folder
+
+
+def facts_of(rows_folder):
+    with open(os.path.join(rows_folder, 'meta.txt'), encoding='ascii') as file:
+        return dict(line.split()[:2] for line in file)
+
+
+class Store:
+    """The folder in which every peer in its turn keeps its rows."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.holds = None  # (label, set, rows) of the last whole load, merged
+
+    def renew(self):
+        self.remove()
+        os.makedirs(self.folder)
+
+    def remove(self):
+        self.holds = None
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Measurement:
+    def __init__(self, arguments, sink, configuration, data_sets, store, log, status):
+        self.arguments, self.results, self.log, self.status = arguments, sink, log, status
+        self.configuration, self.data_sets, self.store = configuration, data_sets, store
+        self.context, self.runs = {}, 1
+        self.server = None
+        self.facts = self._describe()
+        self.mended = 'bulk_commit' in self.facts  # it knows the later options
+
+    # -------------------------------------------------------------------------- Commands
+
+    def _program(self):
+        peer = self.configuration.peer
+        if peer in NATIVE:
+            path = os.path.join(self.arguments.build, 'tools/bench/peers', f'{peer}_peer')
+            if not os.path.exists(path):
+                raise NotRun('not built: its library is not installed')
+            return [path]
+        return [sys.executable, '-B', os.path.join(HERE, 'peers', f'{peer}_peer.py')]
+
+    def _options(self, extra):
+        return [f'{key}={value}' for key, value in {**self.configuration.options, **extra}.items()
+                if key not in ('kind', 'sync')]
+
+    def _describe(self):
+        words = [*self._program(), 'describe']
+        words += [f'{key}={value}' for key, value in self.configuration.options.items()]
+        try:
+            lines, _ = peer_run.run(words, self.log, 120)
+        except peer_run.PeerFailure as failure:
+            raise NotRun(f'not installed, or broken: {failure}') from None
+        return lines[0]
+
+    def _words(self, command, rows, extra):
+        return [*self._program(), command, self.store.folder, rows, *self._options(extra)]
+
+    def _command(self, command, rows, context, limit=None, **options):
+        """Run a command and record what it prints, with `context`; returns the lines."""
+        self.status(' '.join([command, *(f'{key}={value}' for key, value in options.items()),
+                              *(f'run {context[key]}' for key in ('run',) if key in context)]))
+        lines, peak = peer_run.run(self._words(command, rows, options), self.log,
+                                   limit or self.arguments.limit)
+        known = {key: options[key] for key in ('commit', 'writers', 'threads', 'form', 'zone_maps')
+                 if key in options}
+        for line in lines:
+            self._record(line, {**context, **known})
+        self._record({'measure': 'anonymous_memory', 'command': command, 'peak_bytes': peak},
+                     {**context, **known})
+        return lines
+
+    def _record(self, line, context):
+        self.results.add(**{**self.context, **context, **line})
+
+    def _ask(self, rows, context, questions, seconds, **options):
+        """Warm, unless it says otherwise."""
+        if self.mended and 'warm' not in options and self.arguments.warm_seconds is None:
+            options['warm_seconds'] = (plan.SERVER_WARM_SECONDS if self.facts.get('server')
+                                       else plan.WARM_SECONDS)
+        elif self.mended and 'warm' not in options:
+            options['warm_seconds'] = self.arguments.warm_seconds
+        self._command('ask', rows, context, questions=','.join(questions), seconds=seconds,
+                      limit=self.arguments.limit * len(questions), **options)
+
+    # ------------------------------------------------------------------- Store and server
+
+    def _serve(self):
+        options = [f'{key}={self.configuration.options[key]}' for key in ('kind', 'sync')]
+        self.server = peer_run.Server([*self._program(), 'serve', self.store.folder, *options],
+                                      self.log)
+
+    def _open(self, fresh):
+        """An empty folder, or the one that is there; a server on it if the peer has one, which
+        drops what it has itself when a load begins."""
+        if fresh and self.server is None:
+            self.store.renew()
+        if self.facts.get('server') and self.server is None:
+            self._serve()
+
+    def _end_server(self):
+        if self.server is not None:
+            self.server.stop()
+            self.server = None
+
+    # ----------------------------------------------------------------------------- Loads
+
+    def bulk(self):
+        """Rows a commit, and requests at once, with which the peer loads fastest, every commit on
+        disk."""
+        sizes = self.facts.get('commit_sizes')
+        if sizes is not None:  # a server: requests are in flight at any size
+            return sizes[-1], IN_FLIGHT
+        return self.facts.get('bulk_commit', 10000), 1
+
+    def _load_whole(self, rows, context, **options):
+        """Load every row; refuses a load that the time box cut short."""
+        self._open(fresh=True)
+        size, writers = self.bulk()
+        lines = self._command('load', rows, context, limit=3 * self.arguments.load_seconds + 120,
+                              **{'commit': size, 'writers': writers,
+                                 'seconds': self.arguments.load_seconds, **options})
+        if not all(line['complete'] for line in lines if line['measure'] == 'ingest'):
+            raise peer_run.PeerFailure('its load did not finish within the time box')
+
+    def _merge(self, rows, context):
+        self._command('merge', rows, context, limit=3 * self.arguments.load_seconds)
+
+    def _loads(self, unit, rows):
+        """Load everything, again and again for the spread; what is loaded last stays, merged."""
+        number = unit.part.partition(' ')[2]
+        runs = [int(number) - 1] if number else range(self.runs)
+        threads = self.facts.get('load_threads', [1])
+        for run in runs:
+            for n in sorted(threads, reverse=True):
+                self._load_whole(rows, {'phase': 'load', 'run': run},
+                                 **({'threads': n} if n > 1 else {}))
+                self._command('size', rows, {'phase': 'load', 'run': run, 'threads': n})
+            self._merge(rows, {'phase': 'merge', 'run': run})
+            self._command('size', rows, {'phase': 'merge', 'run': run})
+
+    def _stored(self, unit, rows):
+        """The merged store of a load, which is loaded now if another one took its place."""
+        wanted = (unit.label, unit.set, unit.rows)
+        if self.store.holds == wanted:
+            self._open(fresh=False)
+            return
+        self._load_whole(rows, {'phase': 'prepare'})
+        self._merge(rows, {'phase': 'prepare'})
+        self.store.holds = wanted
+
+    def _forms(self, size):
+        """Row by row, as most peers take them; of the greatest commits also by columns."""
+        if not self.facts.get('columns'):
+            return [{}]
+        return [{'form': 'rows'}] + ([{'form': 'columns'}] if size == COMMITS[-1][0] else [])
+
+    def _commits(self):
+        """Size of a commit, writers and form: without those that a whole load has already."""
+        sizes, many = self.facts.get('commit_sizes'), self.facts['many_writers']
+        ways = COMMITS if sizes is None else [(1, 1), *((size, IN_FLIGHT) for size in sizes)]
+        for size, writers in ways:
+            if writers > 1 and not many:
+                continue
+            for form in self._forms(size):
+                if (size, writers) != self.bulk() or form == {'form': 'rows'}:
+                    yield size, writers, form
+
+    def _ingest(self, rows):
+        """Rows a second for each size of a commit, each run in an empty store."""
+        for size, writers, form in self._commits():
+            for run in range(self.runs):
+                self._open(fresh=True)
+                self._command('load', rows, {'phase': 'ingest', 'run': run}, commit=size,
+                              writers=writers, seconds=self.arguments.seconds, **form)
+
+    # ------------------------------------------------------------------------- Questions
+
+    def _slices(self, rows):
+        for run in range(self.runs):  # the store is opened for each
+            self._ask(rows, {'phase': 'slices', 'run': run}, SLICES, self.arguments.seconds)
+
+    def _crowd(self, rows):
+        for run in range(self.runs):
+            self._ask(rows, {'phase': 'crowd', 'run': run}, ['slice_crowd'], self.arguments.seconds)
+
+    def _questions(self, rows):
+        for threads in self.configuration.threads:
+            self._ask(rows, {'phase': 'questions'}, WHOLE, self.arguments.seconds, runs=self.runs,
+                      threads=threads)
+            if self.facts.get('zone_maps'):
+                self._ask(rows, {'phase': 'questions'}, WITH_ZONE_MAPS, self.arguments.seconds,
+                          runs=self.runs, threads=threads, zone_maps=0)
+
+    def _cold(self, rows):
+        """The first answer to a question when no page of the store is cached."""
+        for question in COLD:
+            for run in range(self.runs):
+                self._end_server()
+                machine.evict(self.store.folder)
+                self._open(fresh=False)
+                self._ask(rows, {'phase': 'cold', 'run': run}, [question], 0, runs=1, warm=0)
+
+    def _kill(self, rows):
+        """Reopen after kill -9: how long until the first answer, and whether all rows are there."""
+        for run in range(self.runs):
+            acknowledged = self._load_and_kill(rows)
+            context = {'phase': 'kill', 'run': run, 'acknowledged': acknowledged,
+                       'start_seconds': self.server.seconds if self.server else 0}
+            self._command('reopen', rows, context)
+
+    def _load_and_kill(self, rows):
+        """Returns how many rows were acknowledged."""
+        self._open(fresh=True)
+        size, writers = self.bulk()
+        extra = {'commit': size, 'writers': writers, 'seconds': self.arguments.load_seconds}
+        limit = self.arguments.load_seconds * 3 + 120
+        if self.server is None:
+            lines = peer_run.run_until_held(self._words('load', rows, {**extra, 'hold': 1}),
+                                            self.log, limit)
+        else:
+            lines, _ = peer_run.run(self._words('load', rows, extra), self.log, limit)
+            self.server.kill()
+            self.server = None
+            self._open(fresh=False)
+        return next(line['rows'] for line in lines if line['measure'] == 'ingest')
+
+    def _late(self, unit, rows):
+        """The same rows, a part of them late. Slices for a fifth of the time: what it does to them
+        is what counts here."""
+        size, writers = self.bulk() if self.facts.get('server') else (LATE_COMMIT, 1)
+        for run in range(self.runs):
+            context = {'phase': 'late', 'run': run, 'late': int(unit.part.split()[1])}
+            self._load_whole(rows, context, commit=size, writers=writers)
+            self._command('size', rows, context)
+            self._ask(rows, context, ('slice', 'hourly_all'), self.arguments.seconds / 5, runs=1)
+
+    def _drift(self, rows):
+        """A little of everything, at the end of each sitting: whether the machine is still the one
+        that it was."""
+        for run in range(DRIFT_LOADS):
+            self._load_whole(rows, {'phase': 'drift', 'run': run})
+        self._ask(rows, {'phase': 'drift'}, ('slice', 'scan'), self.arguments.seconds,
+                  runs=self.runs)
+
+    def _agreement(self, rows):
+        """Answers to every question over a small set."""
+        self._load_whole(rows, {'phase': 'agreement'})
+        self._command('ask', rows, {'phase': 'agreement'}, runs=1, seconds=0, warm=0,
+                      questions=','.join((*SLICES, *WHOLE)))
+
+    # ------------------------------------------------------------------------------ All
+
+    def measure(self, unit):
+        """One unit. Raises PeerFailure; leaves nothing running, and the store only if it is of use
+        to the next one."""
+        part = unit.part.split()[0]
+        rows = self.data_sets.get(unit.set, unit.rows,
+                                  int(unit.part.split()[1]) if part == 'late' else 0)
+        facts = facts_of(rows)
+        self.context = {'configuration': self.configuration.label, 'set': unit.set,
+                        'rows_total': int(facts['rows']), 'given': int(facts['given'])}
+        self.runs = plan.runs_of(self.facts, int(facts['rows']), self.arguments.runs)
+        kept = (unit.label, unit.set, unit.rows) if part == 'load' or part in plan.STORED else None
+        try:
+            if part in plan.STORED:
+                self._stored(unit, rows)
+            {'agreement': lambda: self._agreement(rows), 'load': lambda: self._loads(unit, rows),
+             'slices': lambda: self._slices(rows), 'crowd': lambda: self._crowd(rows),
+             'questions': lambda: self._questions(rows), 'cold': lambda: self._cold(rows),
+             'ingest': lambda: self._ingest(rows), 'kill': lambda: self._kill(rows),
+             'late': lambda: self._late(unit, rows), 'drift': lambda: self._drift(rows)}[part]()
+        except BaseException:
+            kept = None
+            raise
+        finally:
+            self._end_server()
+            self.store.holds = kept
+            if kept is None:
+                self.store.remove()

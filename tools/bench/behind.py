@@ -14,10 +14,6 @@ REASONS = {
     'memory_load': (
         'Rows stay in memory until a share of the memory limit is full, however small the set is.',
         'A smaller `memory_limit`, if that counts more than fewer files.'),
-    'flush_cpu': (
-        'Rows that are in memory are sorted, encoded and written at the flush; an engine that has '
-        'done so during the load has little left to do.',
-        'Nothing: held against *CPU, whole set* it moves from one column to the other.'),
     'first_answer': (
         'A slice of rows in memory merges what each writer left there.',
         'Nothing that would be worth its price: it is microseconds once.'),

@@ -32,9 +32,9 @@ def plain(value, _=None):
     return f'{value:.3g}'
 
 
-def title_of(measure):
+def unit_of(measure):
     better = 'more is better' if measure.higher_is_better else 'less is better'
-    return f'{measure.title}, {measure.unit}' + (f' ({better})' if measure.compared else '')
+    return measure.unit + (f', {better}' if measure.compared else '')
 
 
 def wanted(table, group):
@@ -62,7 +62,7 @@ def _value_axis(axes, axis, lows, highs):
         span = greatest / least
         set_scale('log')
         set_limits(least / span ** 0.06, greatest * span ** (0.28 if axis == 'x' else 0.06))
-        which.set_major_locator(LogLocator(numticks=6))
+        which.set_major_locator(LogLocator(numticks=5))
         which.set_minor_locator(NullLocator())
     else:
         set_limits(0, greatest * (1.3 if axis == 'x' else 1.1))
@@ -87,11 +87,12 @@ def _dots(axes, table, measure, rows):
     axes.yaxis.set_major_locator(FixedLocator(range(len(rows))))
     axes.set_yticklabels([str(row) for row in rows])
     axes.tick_params(axis='y', length=0)
-    axes.set_title(title_of(measure), loc='left')
+    axes.set_title(measure.title, loc='left')
+    axes.set_xlabel(unit_of(measure), fontsize=8)
 
 
 def _panels(n, height, share_labels):
-    columns = min(n, COLUMNS)
+    columns = 2 if n == 4 else min(n, COLUMNS)
     lines = -(-n // columns)
     drawing, grid = pyplot.subplots(lines, columns, squeeze=False, layout='constrained',
                                     sharey=share_labels,
@@ -126,7 +127,8 @@ def _lines(axes, series, measure, ticks):
     _value_axis(axes, 'y', lows, highs)
     axes.set_xticks(range(len(ticks)), ticks)
     axes.set_xlim(-0.3, len(ticks) - 0.7)
-    axes.set_title(title_of(measure), loc='left')
+    axes.set_title(measure.title, loc='left')
+    axes.set_ylabel(unit_of(measure), fontsize=8)
 
 
 def _draw_lines(panels_of, ticks, folder, name):
@@ -168,7 +170,7 @@ def draw_group(table, group, rows, folder):
         return _draw_late(table, group, folder, name)
     measures = _measures(table, group, rows)
     rows = [row for row in rows if any(table.figure(row, m.key) for m in measures)]
-    drawing, panels = _panels(len(measures), 0.75 + ROW_INCHES * len(rows), True)
+    drawing, panels = _panels(len(measures), 0.95 + ROW_INCHES * len(rows), True)
     for axes, measure in zip(panels, measures):
         _dots(axes, table, measure, rows)
     return _save(drawing, folder, name)
@@ -182,7 +184,7 @@ def _draw_sizes(tables, rows_in_order, folder):
             if tables[0].figure(row, flushed.key) and row.threads == 1]
     if len(rows) < 2:
         return None
-    drawing, panels = _panels(len(tables), 0.75 + ROW_INCHES * len(rows), True)
+    drawing, panels = _panels(len(tables), 0.95 + ROW_INCHES * len(rows), True)
     for axes, table in zip(panels, tables):
         best = figures.Table(table.name, table.rows)
         for row in rows:
@@ -190,7 +192,7 @@ def _draw_sizes(tables, rows_in_order, folder):
                           or figures.Figure((), False)).values:
                 best.add(row, flushed.key, value, False)
         _dots(axes, best, flushed, rows)
-        axes.set_title(f'{table.title}: bytes a row', loc='left')
+        axes.set_title(table.title, loc='left')
     return _save(drawing, folder, 'sizes')
 
 
@@ -210,7 +212,7 @@ def _draw_growth(tables, folder):
         return {label: points for label, points in found.items() if len(points) > 1}
 
     return _draw_lines([(figures.MEASURES[key], series(key)) for key in ACROSS],
-                       [f'{table.rows:,} rows' for table in tables], folder, 'growth')
+                       [f'{table.rows // 1000000} M rows' for table in tables], folder, 'growth')
 
 
 def draw_across(tables, rows_in_order, folder):

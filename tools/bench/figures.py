@@ -69,7 +69,7 @@ GROUPS = (
               Measure('amplification', 'written / given, flushed', 'x', 1),
               Measure('amplification_merged', 'written / given, merged', 'x', 1),
               Measure('cpu_1_many', 'CPU, single rows', 's', 1), Measure('cpu_100', 'CPU, 100 a commit', 's', 1),
-              Measure('load_cpu', 'CPU, whole set', 's', 1), Measure('flush_cpu', 'CPU, flush', 's', 1),
+              Measure('load_cpu', 'CPU, whole set and flush', 's', 1),
               mega('memory_load', 'memory, load'), mega('memory_slices', 'memory, slices'),
               mega('memory_questions', 'memory, questions')), True),
     Group('One hour of one partition', 'All columns of its rows (*slice*), and count and average '
@@ -263,14 +263,11 @@ def _of_load(line, facts):
         yield from _of_commits(line)
     elif line['measure'] == 'ingest' and phase == 'load':
         yield 'ingest_whole', line['rows'] / line['seconds']
-        yield 'load_cpu', line['cpu'] / line['rows'] * 1e6
         if facts.get('commits', True) and line.get('threads', 1) == 1:
             form = {'form': 'columns'} if facts.get('columns') else {}
             yield from _of_commits({**line, **form})
     elif line['measure'] == 'ingest' and phase == 'late':
         yield 'late_ingest', line['rows'] / line['seconds']
-    elif line['measure'] == 'flush' and phase == 'load':
-        yield 'flush_cpu', line['cpu'] / line['rows_total'] * 1e6
     elif line['measure'] == 'first_answer' and phase == 'load':
         yield 'first_answer', line['seconds']
 
@@ -324,8 +321,8 @@ def _by_run(lines, measures, field):
 
 
 def _of_runs(lines):
-    """Measures that several lines make together: bytes written over bytes given, and rows a second
-    of a load with its flush."""
+    """Measures that several lines make together: bytes written over bytes given, rows a second and
+    processor seconds of a load with its flush."""
     for line, by in _by_run(lines, ('ingest', 'flush', 'merge'), 'written'):
         if 'ingest' in by:
             flushed = (by['ingest'] or 0) + (by.get('flush') or 0)
@@ -335,6 +332,9 @@ def _of_runs(lines):
     for line, by in _by_run(lines, ('ingest', 'flush'), 'seconds'):
         if len(by) == 2:
             yield line, 'ingest_flushed', line['rows_total'] / sum(by.values())
+    for line, by in _by_run(lines, ('ingest', 'flush'), 'cpu'):
+        if len(by) == 2:
+            yield line, 'load_cpu', sum(by.values()) / line['rows_total'] * 1e6
 
 
 MAXIMA = ('memory_load', 'memory_slices', 'memory_questions')
@@ -376,7 +376,7 @@ def tables(lines, peers, disturbed):
 PART_GIVES = {
     'load': {'ingest_whole', 'ingest_flushed', 'first_answer', 'size_flushed', 'size_merged',
              'size_other', 'size_total', 'amplification', 'amplification_merged', 'load_cpu',
-             'flush_cpu', 'memory_load'},
+             'memory_load'},
     'slices': {'slice_p50', 'hour_p50', 'cpu_slice', 'cpu_hour', 'memory_slices'},
     'crowd': {'slice_crowd'},
     'questions': {'hourly_one', 'hourly_all', 'by_partition', 'total', 'latest', 'scan',

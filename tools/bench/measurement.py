@@ -14,7 +14,6 @@ import peer_run
 import plan
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-NATIVE = ('varve', 'rocksdb', 'sqlite')
 SLICES = ('slice', 'hour')
 WHOLE = ('hourly_one', 'hourly_all', 'by_partition', 'total', 'latest', 'scan')
 WITH_ZONE_MAPS = ('hourly_one', 'hourly_all', 'by_partition', 'total')
@@ -92,7 +91,7 @@ class Measurement:
 
     def _program(self):
         peer = self.configuration.peer
-        if peer in NATIVE:
+        if peer in plan.NATIVE:
             path = os.path.join(self.arguments.build, 'tools/bench/peers', f'{peer}_peer')
             if not os.path.exists(path):
                 raise NotRun('not built: its library is not installed')
@@ -170,7 +169,7 @@ class Measurement:
         sizes = self.facts.get('commit_sizes')
         if sizes is not None:  # a server: requests are in flight at any size
             return sizes[-1], IN_FLIGHT
-        return self.facts.get('bulk_commit', 10000), 1
+        return self.facts.get('bulk_commit') or 10000, 1
 
     def _load_whole(self, rows, context, **options):
         """Load every row; refuses a load that the time box cut short."""

@@ -14,6 +14,7 @@ SETS = ('bars', 'listens', 'real_bars')
 # Parts that ask the store which `load` leaves; they follow it, so that it is loaded once.
 STORED = ('slices', 'crowd', 'questions', 'cold')
 PARTS = ('load', *STORED, 'ingest', 'kill', 'late')
+NATIVE = ('varve', 'rocksdb', 'sqlite')  # peers in C
 MANY_ROWS, MOST_ROWS = 3_000_000, 30_000_000  # beyond: fewer configurations, runs and parts
 AGREEMENT_ROWS = 20_000
 LATE_PERCENT = (0, 1, 10, 50)
@@ -146,13 +147,17 @@ def _of_stage(stage, known, arguments):
 
 
 def units(known, arguments):
-    """Everything that the arguments name, in order, for (configuration, facts) pairs."""
-    found = [Unit(configuration.label, name, AGREEMENT_ROWS, 'agreement')
-             for name in arguments.sets for configuration, _ in known]
-    for stage in STAGES:
-        if stage.set in arguments.sets:
-            found += _of_stage(stage, known, arguments)
-    return found
+    """Everything that the arguments name, in order, for (configuration, facts) pairs. Answers to a
+    set are compared of all that will be measured with it; of all, if nothing will."""
+    found = [unit for stage in STAGES if stage.set in arguments.sets
+             for unit in _of_stage(stage, known, arguments)]
+    if arguments.quick:  # a second set, and peers that take seconds to start, only for their answers
+        found = [unit for unit in found if unit.set == 'bars' and unit.label.startswith(NATIVE)]
+    pairs = {(unit.label, unit.set) for unit in found}
+    agreement = [Unit(configuration.label, name, AGREEMENT_ROWS, 'agreement')
+                 for name in arguments.sets for configuration, _ in known
+                 if arguments.quick or not pairs or (configuration.label, name) in pairs]
+    return agreement + found
 
 
 # ------------------------------------------------------------------------------------ Estimates

@@ -177,7 +177,7 @@ def behind_rows(tables):
     found = {}
     for table in tables:
         for row in rows_in_order(table):
-            for key, measure in figures.MEASURES.items():
+            for key in figures.MEASURES:
                 ratio = table.ratio(row, key)
                 if ratio is not None and ratio < 1:
                     found.setdefault(key, []).append((ratio, table, row))
@@ -185,27 +185,34 @@ def behind_rows(tables):
             for key in sorted(found, key=lambda key: min(item[0] for item in found[key]))}
 
 
+def ahead_lines(key, items):
+    """A line for each figure of varve, with the engines that are ahead of it and those that are so
+    little ahead that their runs overlap with varve's."""
+    measure, by_base = figures.MEASURES[key], {}
+    for ratio, table, row in items:
+        mine, theirs = table.mine(row, key), table.figure(row, key)
+        base = dataclasses.replace(row, label='varve')
+        entry = by_base.setdefault((table.title, base), (with_range(mine, measure.scale), [], []))
+        entry[2 if mine.overlaps(theirs) else 1].append(
+            f'{row.label} {number(theirs.median / measure.scale)} ({times(1 / ratio)})')
+    return table_lines(['rows', '', f'{measure.title}, {measure.unit}', 'ahead', 'about equal'],
+                       [[title, base, mine, ', '.join(ahead) or ABSENT, ', '.join(equal) or ABSENT]
+                        for (title, base), (mine, ahead, equal) in by_base.items()])
+
+
 def behind_lines(tables):
     lines = ['## Where varve is behind', '',
              'Every measure in which another engine did better by its median, the greatest '
-             'difference first; *about equal* if the ranges of both overlap.', '']
+             'difference first, in brackets how many times better; *about equal* if the ranges of '
+             'both overlap.', '']
     found = behind_rows(tables)
     if not found:
         return lines + ['Nowhere in what was measured; what was not measured may differ.', '']
     for key, items in found.items():
-        measure = figures.MEASURES[key]
         why = behind.reason(key)
-        lines += [f'### {figures.GROUP_OF[key].title}: {measure.title}', '',
-                  f'{why[0]} What it would take: {why[1][0].lower()}{why[1][1:]}' if why else
-                  'Not looked into yet.']
-        body = []
-        for ratio, table, row in items:
-            mine, theirs = table.mine(row, key), table.figure(row, key)
-            body.append([table.title, row, with_range(theirs, measure.scale),
-                         with_range(mine, measure.scale), times(1 / ratio)
-                         + (', about equal' if mine.overlaps(theirs) else '')])
-        lines += table_lines(['rows', 'engine', f'its figure, {measure.unit}',
-                              f'varve, {measure.unit}', 'better by'], body)
+        lines += [f'### {figures.GROUP_OF[key].title}: {figures.MEASURES[key].title}', '',
+                  f'{why[0]} *What it would take:* {why[1]}' if why else 'Not looked into yet.']
+        lines += ahead_lines(key, items)
     return lines
 
 

@@ -16,6 +16,7 @@ import subprocess
 import time
 
 import machine
+import plan
 
 METHOD = 2  # of measuring: figures of another one are measured again
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -23,7 +24,6 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 LIBRARY = ('include', 'storage', 'index', 'compaction')
 DRIVERS = ('peer_main.c', 'peer_rows.c', 'peer_rows.h', 'peer.h', 'peer_protocol.py', 'row_writer.c',
            'meson.build')
-NATIVE = ('varve', 'rocksdb', 'sqlite')
 SAME_MACHINE = ('processor', 'cores', 'memory', 'kernel', 'system', 'file system')
 # Of all the machine's cores could do. A unit beyond it is marked, and measured again. The ticks in
 # which the kernel counts are too coarse to say so of a unit that takes no more than moments.
@@ -66,7 +66,7 @@ def program_of(facts, build):
     paths += [*_below('tools/generate'), os.path.join(HERE, 'real_bars.py')]
     if facts['peer'] == 'varve':
         paths += [path for folder in LIBRARY for path in _below(folder)]
-    compiled = f', {build}' if facts['peer'] in NATIVE else ''
+    compiled = f', {build}' if facts['peer'] in plan.NATIVE else ''
     return f"{facts['version']} {_digest(paths)}{compiled}"
 
 

@@ -1,40 +1,45 @@
 """Why varve is behind where it is, and what it would take: written by hand, by measure (figures.py).
-The report puts it beside the figures; a measure that is behind without an entry says so."""
+The report puts it beside the figures; a measure that is behind without an entry says so. Read it again
+whenever the figures change."""
 
 REASONS = {
     'size_flushed': (
-        'A block is compressed by itself so that a slice reads one block: doubles keep their value '
-        'order, without a pass of a general compressor over them.',
-        'A better code for the digits of doubles; zstd over what is left, for columns that are read '
-        'rarely.'),
+        'varve encodes each column of up to 1,024 rows by itself and has no general compressor: '
+        'doubles with many digits stay eight bytes, where zstd still finds repeated bytes.',
+        'A code for doubles that stem from decimal numbers; a general compressor for columns of '
+        'other doubles and for text, where they are read rarely.'),
     'amplification': (
-        'Rows are written to the log as they come and once more to files; log files are written '
-        'whole when they are made, and half of a small set is that.',
-        'Compressed log records; log files that grow with what is written to them.'),
+        'Segments of the log are written full of zeros before they are used, so that a record is '
+        'never the one that makes a file grow; with the record itself and the flush that makes '
+        'three writes of a row. A file that keeps room for a full disk is written besides.',
+        'Using a segment again that is no longer needed, instead of making another one.'),
     'memory_load': (
         'Rows stay in memory until a share of the memory limit is full, however small the set is.',
         'A smaller `memory_limit`, if that counts more than fewer files.'),
     'first_answer': (
-        'A slice of rows in memory merges what each writer left there.',
-        'Nothing that would be worth its price: it is microseconds once.'),
+        'A slice of rows in memory merges what each commit left there.',
+        'Nothing that would be worth its price: it is a fraction of a millisecond, once.'),
     'slice_p99': (
-        'The slowest of a hundred slices find a block that is not decoded yet.',
-        'A larger cache of decoded blocks beside the one of pages.'),
+        'The slowest of a hundred slices find vectors that are not decoded yet: of every column '
+        'another one, where a store by rows reads one block.',
+        'Decoding only the rows that are asked for.'),
     'reopen': (
-        'varve reads back its whole log, checks it, and builds the rows in memory anew; an engine '
-        'that reads its log page by page on demand, or wrote the rows to its files at each '
-        'commit, has nothing to do before the first answer.',
-        'A flush of what lies in memory before that much log has come together, or reading the log '
-        'back in several threads.'),
+        'varve reads back its log since the last flush, checks every page and record, and makes the '
+        'rows in memory anew; an engine that reads its log page by page on demand, or has rows in '
+        'its own files after each commit, has less to do before the first answer.',
+        'A flush after less log (`memtable_bytes`), or reading it back in several threads.'),
     'cold_slice': (
-        'The first slice in a file reads the file\'s index, its statistics and the block: several '
-        'dependent reads, where a B-tree or a block index that is pinned needs fewer.',
-        'Footer, index and statistics in one read when the store is opened.'),
+        'A slice reads a vector of up to 1,024 values of each column: with eight columns that is '
+        'eight reads, some 50 KiB, where an engine that stores by rows reads one block.',
+        'Asking for the columns\' vectors at once instead of one after the other; smaller vectors.'),
     'cold_total': (
-        'A store that is opened reads its log\'s end and every file\'s index before the first '
-        'answer.', 'The same as for slices.'),
+        'The first question reads the end of the log and the directory of every file.',
+        'Fewer and larger files: merging.'),
+    'latest': (
+        'Of each partition the last vectors of the columns are decoded for one row.',
+        'Keeping the last row of each partition in the file\'s directory.'),
     'late_size': (
-        'As for the size on disk; and late rows lie in files of their own until files are merged.',
+        'As for the size on disk; and late rows lie in files of their own, with smaller vectors.',
         'Merging of files that overlap in time.'),
 }
 # Measures that are behind for another one's reason.

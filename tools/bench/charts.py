@@ -34,7 +34,7 @@ def plain(value, _=None):
 
 def unit_of(measure):
     better = 'more is better' if measure.higher_is_better else 'less is better'
-    return measure.unit + (f', {better}' if measure.compared else '')
+    return f'{measure.unit}, {better}'
 
 
 def wanted(table, group):
@@ -45,7 +45,8 @@ def wanted(table, group):
 
 
 def _measures(table, group, rows):
-    return [m for m in group.measures if sum(table.figure(row, m.key) is not None for row in rows) > 1]
+    return [m for m in group.measures if m.compared
+            and sum(table.figure(row, m.key) is not None for row in rows) > 1]
 
 
 def _scaled(figure, measure):

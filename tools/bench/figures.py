@@ -56,8 +56,9 @@ GROUPS = (
               rate('ingest_whole', 'whole set'), rate('ingest_flushed', 'whole set and flush')), True),
     Group('Size on disk', 'Data files after a flush, and after merging everything (an engine that '
           'does not merge: its flushed ones). *Logs and others* is what lies beside them once '
-          'everything is flushed: for varve nearly all of it is log files that are kept for the next '
-          'rows, of a fixed size however many rows there are, so that no ratio is given.', (
+          'everything is flushed. For varve that is segments of the log in use and made ahead, and a '
+          'file that keeps room for a full disk: it grows up to some `wal_segment_bytes`, not with '
+          'the rows, so that no ratio is given.', (
               Measure('size_flushed', 'flushed', 'B/row', 1), Measure('size_merged', 'merged', 'B/row', 1),
               mega('size_other', 'logs and others', False), mega('size_total', 'all files', False))),
     Group('Work and memory', 'Bytes that the process wrote to the disk over bytes given (8 a double or '
@@ -70,6 +71,7 @@ GROUPS = (
               Measure('amplification_merged', 'written / given, merged', 'x', 1),
               Measure('cpu_1_many', 'CPU, single rows', 's', 1), Measure('cpu_100', 'CPU, 100 a commit', 's', 1),
               Measure('load_cpu', 'CPU, whole set and flush', 's', 1),
+              Measure('client_cpu_load', 'CPU of a client, whole set', 's', 1, compared=False),
               mega('memory_load', 'memory, load'), mega('memory_slices', 'memory, slices'),
               mega('memory_questions', 'memory, questions')), True),
     Group('One hour of one partition', 'All columns of its rows (*slice*), and count and average '
@@ -80,7 +82,9 @@ GROUPS = (
               micro('slice_p999', 'slice p99.9'),
               Measure('slice_crowd', 'slices, 64 clients', 'k/s', 1e3, True),
               micro('hour_p50', 'aggregate p50'), micro('hour_p99', 'aggregate p99'),
-              micro('cpu_slice', 'CPU, a slice'), micro('cpu_hour', 'CPU, an aggregate')), True),
+              micro('cpu_slice', 'CPU, a slice'), micro('cpu_hour', 'CPU, an aggregate'),
+              Measure('client_cpu_slice', 'CPU of a client, a slice', 'us', 1e-6, compared=False)),
+          True),
     Group('Questions to many rows', 'The time of one answer; page cache and engine are warm. *Hourly* '
           'is count, min, max and sum of one column by partition and hour. varve keeps statistics of '
           'each block and answers *sum*, *by partition* and parts of *hourly* from them; the rows '
@@ -92,8 +96,9 @@ GROUPS = (
               milli('cpu_scan', 'CPU, all rows')), True),
     Group('First answers', '*After a load*: one slice, before a flush. *After kill -9*: from opening '
           'the store, or starting the server, to the first answer; every acknowledged row must be '
-          'there. *Just started*: a store or server that was opened with no page of it cached; of '
-          'slices the median of the first 200.', (
+          'there. *Just started*: a store or server that was opened with no page of it cached, of '
+          'Cassandra with both Java machines warm from another table; of slices the median of the '
+          'first 200.', (
               milli('first_answer', 'after a load'), milli('reopen', 'after kill -9'),
               milli('cold_slice', 'just started, slice p50'),
               milli('cold_hourly_all', 'just started, hourly, all'),
@@ -263,6 +268,8 @@ def _of_load(line, facts):
         yield from _of_commits(line)
     elif line['measure'] == 'ingest' and phase == 'load':
         yield 'ingest_whole', line['rows'] / line['seconds']
+        if 'client_cpu' in line:
+            yield 'client_cpu_load', line['client_cpu'] / line['rows'] * 1e6
         if facts.get('commits', True) and line.get('threads', 1) == 1:
             form = {'form': 'columns'} if facts.get('columns') else {}
             yield from _of_commits({**line, **form})
@@ -295,6 +302,8 @@ def _of_answer(line):
     if phase == 'slices' and measure in ('slice', 'hour'):
         yield from _percentiles(line, measure)
         yield f'cpu_{measure}', line['cpu'] / line['n']
+        if measure == 'slice' and 'client_cpu' in line:
+            yield 'client_cpu_slice', line['client_cpu'] / line['n']
     elif phase == 'crowd' and measure == 'slice_crowd' and 'n' in line:
         yield measure, line['n'] / line['seconds']
     elif phase == 'questions' and measure in MEASURES and 'seconds' in line:

@@ -69,17 +69,26 @@ def facts(folder):
     }
 
 
+def _version_of(compiler):
+    """What a compiler, the command line of one, calls itself."""
+    try:
+        return subprocess.run([*compiler, '--version'], check=True, capture_output=True,
+                              text=True).stdout.splitlines()[0]
+    except (OSError, IndexError, subprocess.CalledProcessError):
+        return 'unknown'
+
+
 def build_facts(build):
     """How the embedded peers in C and varve itself were compiled."""
     def load(name):
         text = _read(os.path.join(build, 'meson-info', name))
-        return json.loads(text) if text else None
+        return json.loads(text) if text else []
 
-    options = {option['name']: option['value'] for option in load('intro-buildoptions.json') or []}
-    compiler = ((load('intro-compilers.json') or {}).get('host') or {}).get('c') or {}
-    return (f"{compiler.get('id', 'unknown')} {compiler.get('version', '')}, buildtype "
-            f"{options.get('buildtype', 'unknown')}, sanitizers {options.get('b_sanitize', 'none')}, "
-            f"flags {' '.join(options.get('c_args', [])) or 'none'}")
+    options = {option['name']: option['value'] for option in load('intro-buildoptions.json')}
+    compiler = next((source['compiler'] for target in load('intro-targets.json')
+                     for source in target['target_sources'] if source.get('language') == 'c'), [])
+    return (f"{_version_of(compiler)}, buildtype {options.get('buildtype', 'unknown')}, sanitizers "
+            f"{options.get('b_sanitize', 'unknown')}, flags {' '.join(options.get('c_args', [])) or 'none'}")
 
 
 def evict(folder):

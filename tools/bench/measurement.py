@@ -85,7 +85,6 @@ class Measurement:
         self.context, self.runs = {}, 1
         self.server = None
         self.facts = self._describe()
-        self.mended = 'bulk_commit' in self.facts  # it knows the later options
 
     # -------------------------------------------------------------------------- Commands
 
@@ -133,13 +132,11 @@ class Measurement:
 
     def _ask(self, rows, context, questions, seconds, **options):
         """Warm, unless it says otherwise."""
-        if self.mended and 'warm' not in options and self.arguments.warm_seconds is None:
-            options['warm_seconds'] = (plan.SERVER_WARM_SECONDS if self.facts.get('server')
-                                       else plan.WARM_SECONDS)
-        elif self.mended and 'warm' not in options:
-            options['warm_seconds'] = self.arguments.warm_seconds
+        warm = self.arguments.warm_seconds
+        if warm is None:
+            warm = plan.SERVER_WARM_SECONDS if self.facts.get('server') else plan.WARM_SECONDS
         self._command('ask', rows, context, questions=','.join(questions), seconds=seconds,
-                      limit=self.arguments.limit * len(questions), **options)
+                      limit=self.arguments.limit * len(questions), **{'warm_seconds': warm, **options})
 
     # ------------------------------------------------------------------- Store and server
 
@@ -304,8 +301,7 @@ class Measurement:
     def _agreement(self, rows):
         """Answers to every question over a small set."""
         self._load_whole(rows, {'phase': 'agreement'})
-        self._command('ask', rows, {'phase': 'agreement'}, runs=1, seconds=0, warm=0,
-                      questions=','.join((*SLICES, *WHOLE)))
+        self._ask(rows, {'phase': 'agreement'}, (*SLICES, *WHOLE), 0, runs=1, warm_seconds=0)
 
     # ------------------------------------------------------------------------------ All
 

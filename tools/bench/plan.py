@@ -123,13 +123,24 @@ def _subparts(part, facts, rows, arguments):
     return [part]
 
 
+# What an engine cannot do says a fact about it: the fact, its default, parts, and why.
+IMPOSSIBLE = (
+    ('in_memory', False, True, ('cold',), 'it reads all rows when it is opened'),
+    ('crowd', True, False, ('crowd',), 'one client at a time in one process'),
+    ('commits', True, False, ('ingest', 'kill', 'late'), 'it takes only whole sets'),
+    ('many_writers', False, False, ('single rows by many',), 'one writer at a time'),
+    ('merges', False, False, ('merged size',), 'it does not merge'),
+)
+
+
+def impossible(facts):
+    """Parts, or measures of one, that there are not with an engine, and why."""
+    return [(what, why) for fact, default, value, what, why in IMPOSSIBLE
+            if facts.get(fact, default) is value]
+
+
 def _possible(part, facts):
-    """Whether there is such a thing: a store that takes only whole sets has no commits to measure."""
-    if part == 'cold':
-        return not facts.get('in_memory')
-    if part == 'crowd':
-        return facts.get('crowd', True)
-    return part not in ('ingest', 'kill', 'late') or facts.get('commits', True)
+    return not any(part in parts for parts, _ in impossible(facts))
 
 
 def _of_stage(stage, known, arguments):

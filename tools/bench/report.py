@@ -233,32 +233,43 @@ def answer_lines(wrong, lost):
                       for line in lost), '']
 
 
+RUN_BY = ('java', 'jvm_flags', 'driver', 'client_flags')
+
+
 def setting_lines(chosen):
-    facts = {label: peer for label, peer in chosen.peers.items()}
+    """Each engine as it was set; what runs it, once for all that have the same."""
+    run_by = {}
+    for facts in chosen.peers.values():
+        said = '; '.join(f"{name.replace('_', ' ')}: {facts[name]}" for name in RUN_BY if name in facts)
+        if said:
+            run_by.setdefault(said, facts['peer'])
     return ['## Engines and settings',
             *table_lines(['configuration', 'version', 'settings'],
-                         [[label, peer['version'], peer['settings']]
-                          for label, peer in facts.items()])]
+                         [[label, facts['version'], facts['settings']]
+                          for label, facts in chosen.peers.items()]),
+            *(f'{peer}: {said}.' for said, peer in run_by.items()), '']
 
 
-def missing_lines(chosen, lines):
-    """What was planned and has no figures, and what an engine said that it cannot do."""
+def missing_lines(chosen):
+    """What was planned and has no figures, and what an engine cannot do."""
     by_reason = {}
     for key in chosen.missing:
         rows = f'{key[2]:,} rows' if key[2] else 'all rows'
         by_reason.setdefault((key[0], f'{key[1]}, {rows}', chosen.reason(key)), []).append(key[3])
     body = [[label, where, ', '.join(parts), reason]
             for (label, where, reason), parts in by_reason.items()]
-    body += [[label, '', 'everything', reason] for label, reason in chosen.absent.items()
+    body += [[label, 'all', 'everything', reason] for label, reason in chosen.absent.items()
              if label not in chosen.peers]
-    cannot = {(line['configuration'], line['measure'], line['not']): None
-              for line in lines if 'not' in line}
-    body += [[label, '', question, reason] for label, question, reason in cannot]
-    body += [[label, '', 'everything', reason] for label, reason in plan.NO_PEER.items()]
-    return ['## What is not here', '', 'Planned without figures, or not possible. Beyond that, only '
-            'the sets and sizes in the tables above were planned: Cassandra\'s other configurations '
-            'for bars of ordinary size, its largest size ten million rows.',
-            *table_lines(['configuration', 'rows', 'parts', 'why'], body)]
+    cannot = {}  # once for all configurations of an engine
+    for label, facts in chosen.peers.items():
+        for parts, why in plan.impossible(facts):
+            cannot.setdefault((facts['peer'], ', '.join(parts), why), label)
+    body += [[peer, 'all', parts, why] for peer, parts, why in cannot]
+    body += [[name, 'all', 'everything', why] for name, why in plan.NO_PEER.items()]
+    return ['## What is not here', '', 'Planned and without figures, or not possible. Beyond that, '
+            'only the sets and sizes in the tables above were planned: of Cassandra\'s other '
+            'configurations bars of ordinary size, and of the best one ten million rows.',
+            *table_lines(['engine', 'rows', 'what', 'why'], body)]
 
 
 def drift_lines(chosen):
@@ -342,7 +353,7 @@ def write(everything, out):
     lost = list(answers.lost_rows(lines))
     tables = figures.tables(lines, chosen.peers, chosen.disturbed)
     text = head_lines() + goal_lines(tables) + method_lines(chosen) + figure_lines(tables, out)
-    text += behind_lines(tables) + answer_lines(wrong, lost) + missing_lines(chosen, lines)
+    text += behind_lines(tables) + answer_lines(wrong, lost) + missing_lines(chosen)
     text += setting_lines(chosen) + drift_lines(chosen) + origin_lines(chosen)
     with open(os.path.join(out, 'BENCHMARKS.md'), 'w', encoding='utf-8') as file:
         file.write('\n'.join(text) + '\n')

@@ -57,8 +57,8 @@ def _below(folder):
 
 
 def program_of(facts, build):
-    """What makes a peer's figures those of another program: its version, the sources of what drives
-    it and of the rows, and of varve itself; how that was compiled."""
+    """What makes a peer's figures those of another program: what it says of itself, the sources of
+    what drives it and of the rows, and of varve itself; how that was compiled."""
     peers = os.path.join(HERE, 'peers')
     paths = [os.path.join(peers, name) for name in os.listdir(peers)
              if name in DRIVERS or name.lower().startswith(facts['peer'])
@@ -67,7 +67,8 @@ def program_of(facts, build):
     if facts['peer'] == 'varve':
         paths += [path for folder in LIBRARY for path in _below(folder)]
     compiled = f', {build}' if facts['peer'] in plan.NATIVE else ''
-    return f"{facts['version']} {_digest(paths)}{compiled}"
+    said = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+    return f"{facts['version']} {said} {_digest(paths)}{compiled}"
 
 
 def commit():
@@ -120,7 +121,7 @@ class Results:
 
     def fingerprint(self, facts, build, settings):
         return {'method': METHOD, 'program': program_of(facts, build), 'machine': self.machine,
-                'peer_settings': facts['settings'], **settings}
+                **settings}
 
     def past(self, key, fingerprint=None):
         """The line that ended a unit without failure, the last one or the last undisturbed one."""

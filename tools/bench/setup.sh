@@ -11,6 +11,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 folder=${VARVE_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/varve-peers}
 wanted=${*:-rocksdb sqlite duckdb chdb parquet polars cassandra charts}
 missing=
+arrow=pyarrow==26.0.1
 
 # as_root COMMAND...
 as_root() {
@@ -22,13 +23,10 @@ debian() {
     [ -e "/usr/include/$2" ] || as_root apt-get install -y -q "$1"
 }
 
-# python MODULE PACKAGE...
+# python PACKAGE==VERSION...: in the versions that the peers were written for.
 python() {
-    module=$1
-    shift
     [ -x "$folder/venv/bin/python" ] || python3 -m venv "$folder/venv" || return 1
-    "$folder/venv/bin/python" -c "import $module" 2>/dev/null ||
-        "$folder/venv/bin/pip" install -q "$@"
+    "$folder/venv/bin/pip" install -q --disable-pip-version-check "$@"
 }
 
 cassandra() {
@@ -45,11 +43,11 @@ obtain() {
     case $1 in
     rocksdb) debian librocksdb-dev rocksdb/c.h ;;
     sqlite) debian libsqlite3-dev sqlite3.h ;;
-    duckdb) python duckdb duckdb pyarrow ;;
-    chdb) python chdb chdb pyarrow ;;
-    parquet) python pyarrow pyarrow ;;
-    polars) python polars polars pyarrow ;;
-    charts) python matplotlib matplotlib ;;
+    duckdb) python duckdb==2.0.0 $arrow ;;
+    chdb) python chdb==4.4.0 $arrow ;;
+    parquet) python $arrow ;;
+    polars) python polars==2.1.0 $arrow ;;
+    charts) python matplotlib==3.11.2 ;;
     cassandra) cassandra ;;
     *) echo "$1: no such peer" >&2; return 1 ;;
     esac

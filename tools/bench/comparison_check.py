@@ -1,0 +1,164 @@
+"""Whether the comparison judges rightly: which answers count, which measurements a report is made of,
+what becomes of them, and what is planned. Measures nothing."""
+
+import types
+import unittest
+
+import answers
+import figures
+import plan
+import report
+import results
+
+FACTS = {
+    'varve': {'merges': False, 'many_writers': True, 'columns': True, 'zone_maps': True,
+              'bulk_commit': 10000, 'load_threads': [1, 2]},
+    'rocksdb': {'merges': True, 'many_writers': True, 'bulk_commit': 10000, 'load_threads': [1, 2]},
+    'sqlite': {'merges': True, 'many_writers': False, 'bulk_commit': 10000},
+    'duckdb': {'merges': False, 'many_writers': False, 'bulk_commit': 1000000, 'load_threads': [1, 2]},
+    'chdb': {'merges': True, 'many_writers': False, 'crowd': False, 'load_threads': [1, 2]},
+    'parquet': {'merges': False, 'many_writers': False, 'commits': False},
+    'polars': {'merges': False, 'many_writers': False, 'commits': False, 'in_memory': True},
+    'cassandra': {'merges': True, 'many_writers': True, 'server': True, 'commit_sizes': [1, 100]},
+}
+CALM, BUSY = {'foreign': 0.001, 'foreign_seconds': 0.1, 'steal': 0.0}, \
+    {'foreign': 0.2, 'foreign_seconds': 20.0, 'steal': 0.0}
+
+
+def answer(label, values, measure='total', **more):
+    return {'configuration': label, 'set': 'bars', 'rows_total': 10, 'measure': measure,
+            'answer': values, 'phase': 'questions', 'unit': '1.1', **more}
+
+
+def unit(number, part='load', use=CALM, fingerprint=1, **more):
+    return {'measure': 'unit', 'unit': number, 'key': ['varve', 'bars', 10, part],
+            'fingerprint': fingerprint, **use, **more}
+
+
+PEER = {'measure': 'peer', 'configuration': 'varve', 'fingerprint': 1}
+
+
+class Answers(unittest.TestCase):
+    def wrong(self, *lines):
+        return [line['configuration'] for line in answers.separate(list(lines))[1]]
+
+    def test_most_engines_are_right(self):
+        self.assertEqual(self.wrong(answer('varve', [2.0]), answer('sqlite', [1.0]),
+                                    answer('duckdb', [1.0 + 1e-12])), ['varve'])
+
+    def test_configurations_of_one_engine_are_one_voice(self):
+        self.assertEqual(self.wrong(answer('cassandra a', [2.0]), answer('cassandra b', [2.0]),
+                                    answer('cassandra c', [2.0]), answer('sqlite', [1.0]),
+                                    answer('varve', [1.0])),
+                         ['cassandra a', 'cassandra b', 'cassandra c'])
+
+    def test_of_two_sqlite_is_right(self):
+        self.assertEqual(self.wrong(answer('varve', [2.0]), answer('sqlite', [1.0])), ['varve'])
+
+    def test_an_answer_that_lacks_a_number_is_wrong(self):
+        self.assertEqual(self.wrong(answer('varve', [1.0]), answer('sqlite', [1.0, 2.0])), ['varve'])
+
+    def test_times_of_wrong_answers_do_not_count(self):
+        crowd = {'configuration': 'varve', 'set': 'bars', 'rows_total': 10, 'measure': 'slice_crowd'}
+        kept, _ = answers.separate([answer('varve', [2.0], 'slice'), crowd,
+                                    answer('sqlite', [1.0], 'slice')])
+        self.assertEqual([line['configuration'] for line in kept], ['sqlite'])
+
+
+class Selection(unittest.TestCase):
+    def chosen(self, *units):
+        return results.Selection([{'measure': 'sitting', 'sitting': 1}, PEER, *units])
+
+    def test_the_last_of_a_unit_counts(self):
+        self.assertEqual(self.chosen(unit('1.1'), unit('2.1')).units[
+            'varve', 'bars', 10, 'load']['unit'], '2.1')
+
+    def test_an_undisturbed_one_counts_before_a_disturbed_one(self):
+        chosen = self.chosen(unit('1.1'), unit('2.1', use=BUSY))
+        self.assertEqual((len(chosen.units), chosen.disturbed), (1, set()))
+        self.assertEqual(self.chosen(unit('1.1', use=BUSY)).disturbed, {'1.1'})
+
+    def test_other_programs_and_failures_do_not_count(self):
+        chosen = self.chosen(unit('1.1', fingerprint=0), unit('1.2', 'crowd', failed='no'),
+                             {'measure': 'plan', 'keys': [['varve', 'bars', 10, part] for part in
+                                                          ('load', 'crowd', 'cold')]})
+        self.assertEqual(chosen.units, {})
+        self.assertEqual([chosen.reason(key) for key in chosen.missing],
+                         ['measured with an older program or other settings only', 'no',
+                          'not measured yet'])
+
+
+class Figures(unittest.TestCase):
+    def table(self, *lines):
+        peers = {'varve': FACTS['varve'], 'rocksdb lz4': FACTS['rocksdb']}
+        return figures.tables(list(lines), peers, {'busy'})[0]
+
+    def test_a_percentile_needs_its_samples(self):
+        line = answer('varve', [1], 'slice', phase='slices', p50=1, p99=2, p999=3, n=2999, cpu=1)
+        raw = self.table(line).raw[figures.Row('varve')]
+        self.assertIn('slice_p99', raw)
+        self.assertNotIn('slice_p999', raw)
+
+    def test_ratios_say_how_many_times_better_varve_is(self):
+        table = self.table(answer('varve', [1], seconds=1.0, cpu=1),
+                           answer('rocksdb lz4', [1], seconds=4.0, cpu=1))
+        self.assertEqual(table.ratio(figures.Row('rocksdb lz4'), 'total'), 4)
+        self.assertIsNone(table.ratio(figures.Row('varve'), 'total'))
+
+    def test_answers_without_block_statistics_are_another_row(self):
+        table = self.table(answer('varve', [1], seconds=1.0, cpu=1, zone_maps=0))
+        self.assertEqual([str(row) for row in table.raw], ['varve, every value read'])
+
+    def test_a_load_gives_the_figure_of_its_commits(self):
+        load = {'configuration': 'rocksdb lz4', 'set': 'bars', 'rows_total': 10, 'given': 100, 'run': 0,
+                'phase': 'load', 'unit': 'busy', 'measure': 'ingest', 'rows': 10, 'commit': 10000,
+                'writers': 1, 'seconds': 2, 'cpu': 1, 'written': 300}
+        table, row = self.table(load, {**load, 'measure': 'flush', 'written': 100}), \
+            figures.Row('rocksdb lz4')
+        self.assertEqual([table.figure(row, key).median for key in
+                          ('ingest_10000', 'ingest_whole', 'ingest_flushed', 'amplification')],
+                         [5, 5, 2.5, 4])
+        self.assertTrue(table.figure(row, 'ingest_whole').disturbed)
+
+    def test_memory_is_the_most_of_all_runs(self):
+        line = {'configuration': 'varve', 'set': 'bars', 'rows_total': 10, 'phase': 'slices',
+                'unit': '1.1', 'measure': 'anonymous_memory', 'command': 'ask'}
+        table = self.table({**line, 'peak_bytes': 9}, {**line, 'peak_bytes': 5})
+        self.assertEqual(table.figure(figures.Row('varve'), 'memory_slices').values, (9,))
+
+    def test_every_goal_has_a_line(self):
+        self.assertEqual(sum('not measured' in line for line in report.goal_lines([])),
+                         len(figures.GOALS))
+
+
+class Plan(unittest.TestCase):
+    def setUp(self):
+        self.arguments = types.SimpleNamespace(
+            rows=[10**6, 10**7, 10**8], sets=list(plan.SETS), parts=list(plan.PARTS), runs=5,
+            seconds=10, load_seconds=600, slices=20000, late=plan.LATE_PERCENT, real='x', quick=False)
+        self.known = {c.label: (c, FACTS[c.peer]) for c in plan.CONFIGURATIONS}
+        self.units = plan.units(list(self.known.values()), self.arguments)
+
+    def test_units_are_unique_and_agreement_comes_first(self):
+        self.assertEqual(len(self.units), len(set(self.units)))
+        agreement = [unit.part == 'agreement' for unit in self.units]
+        self.assertEqual(agreement, sorted(agreement, reverse=True))
+
+    def test_an_interrupted_sitting_loses_little(self):
+        for unit in self.units:
+            if unit.rows <= 10**7:
+                self.assertLessEqual(plan.estimate(unit, *self.known[unit.label], self.arguments), 600,
+                                     str(unit))
+
+    def test_what_follows_a_load_asks_the_same_store(self):
+        for before, unit in zip(self.units, self.units[1:]):
+            if unit.part in plan.STORED and set(plan.PARTS) <= set(self.arguments.parts):
+                self.assertEqual((before.label, before.set, before.rows),
+                                 (unit.label, unit.set, unit.rows))
+
+    def test_nothing_impossible_is_planned(self):
+        planned = {(unit.label, unit.part) for unit in self.units}
+        self.assertFalse(planned & {('polars', 'cold'), ('chdb', 'crowd'), ('parquet', 'kill')})
+
+
+unittest.main()

@@ -117,7 +117,7 @@ def method_lines(chosen):
              '(p99). **Bold** says how many times better varve did with as many threads; below 1 '
              'varve is behind. A dash: there is no such operation, or it was not measured (*What is '
              'not here* says why).',
-             '- Five runs of embedded engines, three of Cassandra; three of everything beyond '
+             '- As a rule five runs of embedded engines and three of Cassandra; three of everything beyond '
              'three million rows, and one load beyond thirty million.',
              '- Questions were asked once before the clock started: for 5 seconds, Cassandra\'s for '
              '10, so that caches are full and both Java machines have compiled what runs.',

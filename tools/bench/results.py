@@ -89,9 +89,11 @@ def machine_of(facts):
 
 
 def disturbed(unit):
-    """Whether others used so much of the machine that the unit's figures may be too bad."""
-    return (unit['foreign'] > MOST_FOREIGN and unit['foreign_seconds'] > LEAST_FOREIGN_SECONDS
-            or unit['steal'] > MOST_FOREIGN)
+    """Whether others used so much of the machine that the unit's figures may be too bad. Answers are
+    right or wrong either way."""
+    return unit['key'][3] != 'agreement' and (
+        unit['foreign'] > MOST_FOREIGN and unit['foreign_seconds'] > LEAST_FOREIGN_SECONDS
+        or unit['steal'] > MOST_FOREIGN)
 
 
 class Results:

@@ -271,8 +271,10 @@ def main():
         return
     complete = comparison.run()
     verdict = report.write(comparison.results.lines, arguments.out)
-    for line in verdict.missing:
+    for line in verdict.missing if arguments.quick else []:
         say(f'missing: {line}')
+    if verdict.missing and not arguments.quick:
+        say(f'{len(verdict.missing)} units or measures are missing; the report says which and why')
     for line in verdict.wrong:
         say(f'wrong: {line}')
     say(f'report: {os.path.join(arguments.out, "BENCHMARKS.md")}')

@@ -129,7 +129,7 @@ class Goal:
 
 DURABLE = (', batch', ', group')
 GOALS = (
-    Goal('durable ingest, 50x Cassandra\'s best durable', 'ingest_whole', 'cassandra',
+    Goal('durable ingest of a whole set, 50x Cassandra\'s best durable way', 'ingest_whole', 'cassandra',
          ('ingest_1_many', 'ingest_100', 'ingest_whole'), 50, DURABLE),
     *(Goal(f'durable ingest, 2x RocksDB, {size:,} rows a commit', f'ingest_{size}', 'rocksdb',
            (f'ingest_{size}',), 2) for size in (100, 1000, 10000)),

@@ -1,11 +1,12 @@
 """ClickHouse in the process (chdb): a MergeTree in the order of the key, codecs as its manual
-advises for time series, every insert synced."""
+advises for time series, every insert synced. Small commits are text, large ones come from Arrow."""
 
 import chdb
 from chdb.session import Session
 
 import peer_protocol
 
+TEXT_ROWS = 300  # in commits up to these, VALUES are sooner than Arrow
 TYPES = {'f64': 'Float64 CODEC(Gorilla, ZSTD)', 'i32': 'Int32 CODEC(T64, ZSTD)',
          'text': 'LowCardinality(String)'}
 
@@ -20,11 +21,23 @@ class Client(peer_protocol.SqlClient):
         super().__init__(rows)
         self.session, self.threads = session, threads
 
-    def query(self, sql):
-        return self.session.query(f'{sql} SETTINGS max_threads = {self.threads}', 'ArrowTable')
+    def query(self, sql, form='ArrowTable', **parameters):
+        return self.session.query(f'{sql} SETTINGS max_threads = {self.threads}', form,
+                                  params=parameters)
 
-    def moment(self, ms):
-        return f'fromUnixTimestamp64Milli({ms})'
+    def _ask(self, what, asked, form):
+        name, start, end = asked
+        return self.query(
+            f'SELECT {what} FROM {self.rows.set} WHERE name = {{name:String}} '
+            'AND ts >= fromUnixTimestamp64Milli({start:Int64}) '
+            'AND ts < fromUnixTimestamp64Milli({end:Int64})', form, name=name, start=start, end=end)
+
+    def slice(self, asked):
+        return peer_protocol.whole_rows(self.rows, self._ask('*', asked, 'ArrowTable'))
+
+    def hour(self, asked):
+        line = self._ask(f'count(), avg({self.rows.measured})', asked, 'CSV').data()
+        return [float(value) for value in line.split(',')]
 
 
 class ChdbPeer(peer_protocol.Peer):
@@ -35,8 +48,10 @@ class ChdbPeer(peer_protocol.Peer):
     bulk_commit = 1000000
 
     def describe(self):
-        return ('MergeTree ORDER BY key, doubles Gorilla + ZSTD, times DoubleDelta + ZSTD, '
-                'fsync_after_insert, fsync_part_directory, rows from Arrow')
+        return ('driven from Python, MergeTree ORDER BY key, doubles Gorilla + ZSTD, times DoubleDelta '
+                '+ ZSTD, fsync_after_insert, fsync_part_directory; commits up to '
+                f'{TEXT_ROWS} rows as VALUES, larger ones from Arrow; slices and hours with query '
+                'parameters')
 
     def open(self, create):
         self.session = Session(self.folder)
@@ -54,7 +69,17 @@ class ChdbPeer(peer_protocol.Peer):
     def close(self):
         self.session.close()
 
+    def _insert_text(self, table):
+        kinds = [repr if kind != 'text' else "'{}'".format for _, kind in self.rows.columns]
+        self.session.query(f'INSERT INTO {self.rows.set} VALUES ' + ','.join(
+            f"('{name}','{ts.isoformat(sep=' ', timespec='milliseconds')}',"
+            + ','.join(kind(value) for kind, value in zip(kinds, values)) + ')'
+            for name, ts, *values in peer_protocol.by_rows(table)))
+
     def commit(self, table):
+        if table.num_rows <= TEXT_ROWS:
+            self._insert_text(table)
+            return
         # The engine finds the variable that Python() names in the frames above it.
         self.session.query(f'INSERT INTO {self.rows.set} SELECT * FROM Python(table)')
 

@@ -99,7 +99,7 @@ class Peer:
         raise NotImplementedError
 
     def commit(self, table):
-        """Make these rows part of the store, on disk at return."""
+        """Make these rows, an Arrow table, part of the store, on disk at return."""
         raise NotImplementedError
 
     def flush(self):
@@ -118,7 +118,8 @@ class Peer:
 
 
 class SqlClient:
-    """The questions in SQL, for peers that answer with Arrow tables. Peers give the dialect."""
+    """The questions to many rows in SQL, for peers that answer with Arrow tables. Peers give the
+    dialect, and how they ask for slices and hours soonest."""
 
     bucket = latest_order = milliseconds = ''
     arg_max = 'arg_max'
@@ -129,22 +130,11 @@ class SqlClient:
     def query(self, sql):
         raise NotImplementedError
 
-    def moment(self, ms):
-        """A literal of the time column's type."""
+    def slice(self, asked):
         raise NotImplementedError
 
-    def _where(self, asked):
-        name, start, end = asked
-        return (f"FROM {self.rows.set} WHERE name = '{name}' AND ts >= {self.moment(start)} "
-                f'AND ts < {self.moment(end)}')
-
-    def slice(self, asked):
-        table = self.query('SELECT * ' + self._where(asked))
-        return whole_rows(self.rows, table)
-
     def hour(self, asked):
-        return sums(self.query(f'SELECT count(*) AS n, avg({self.rows.measured}) AS a '
-                               + self._where(asked)), ['n', 'a'])
+        raise NotImplementedError
 
     def hourly(self, name):
         m = self.rows.measured
@@ -182,6 +172,11 @@ def text_bytes(column):
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     return pc.sum(pc.binary_length(column)).as_py() or 0
+
+
+def by_rows(table):
+    """The rows as tuples of Python values."""
+    return zip(*(column.to_pylist() for column in table.columns))
 
 
 def whole_rows(rows, table):

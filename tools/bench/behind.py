@@ -16,6 +16,10 @@ REASONS = {
     'memory_load': (
         'Rows stay in memory until a share of the memory limit is full, however small the set is.',
         'A smaller `memory_limit`, if that counts more than fewer files.'),
+    'memory_slices': (
+        'The cache of pages and decoded columns takes what it is given, up to three quarters of the '
+        'memory limit; SQLite\'s holds pages only.',
+        'A smaller `memory_limit`.'),
     'first_answer': (
         'A slice of rows in memory merges what each commit left there.',
         'Nothing that would be worth its price: it is a fraction of a millisecond, once.'),
@@ -44,7 +48,7 @@ REASONS = {
 }
 # Measures that are behind for another one's reason.
 SAME_REASON = {'size_merged': 'size_flushed', 'amplification_merged': 'amplification',
-               'memory_slices': 'memory_load', 'memory_questions': 'memory_load',
+               'memory_questions': 'memory_slices',
                'slice_p999': 'slice_p99', 'hour_p99': 'slice_p99', 'cold_hourly_all': 'cold_total'}
 
 

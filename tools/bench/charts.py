@@ -63,7 +63,7 @@ def _value_axis(axes, axis, lows, highs):
         span = greatest / least
         set_scale('log')
         set_limits(least / span ** 0.06, greatest * span ** (0.28 if axis == 'x' else 0.06))
-        which.set_major_locator(LogLocator(numticks=5))
+        which.set_major_locator(LogLocator(subs=(1, 3) if span < 300 else (1,), numticks=5))
         which.set_minor_locator(NullLocator())
     else:
         set_limits(0, greatest * (1.3 if axis == 'x' else 1.1))
@@ -104,7 +104,8 @@ def _panels(n, height, share_labels):
     return drawing, panels[:n]
 
 
-def _save(drawing, folder, name):
+def _save(drawing, title, folder, name):
+    drawing.suptitle(title, x=0.01, ha='left', fontsize=11)
     drawing.savefig(os.path.join(folder, f'{name}.svg'), metadata={'Date': None})
     pyplot.close(drawing)
     return f'charts/{name}.svg'
@@ -132,7 +133,7 @@ def _lines(axes, series, measure, ticks):
     axes.set_ylabel(unit_of(measure), fontsize=8)
 
 
-def _draw_lines(panels_of, ticks, folder, name):
+def _draw_lines(panels_of, ticks, title, folder, name):
     """`panels_of` gives for each measure its series: label -> [(position, figure)]."""
     panels_of = [(measure, series) for measure, series in panels_of if series]
     if not panels_of:
@@ -146,7 +147,7 @@ def _draw_lines(panels_of, ticks, folder, name):
         legend.update(zip(labels, handles))
     drawing.legend(legend.values(), legend.keys(), loc='outside lower center', ncols=5, frameon=False,
                    fontsize=8)
-    return _save(drawing, folder, name)
+    return _save(drawing, title, folder, name)
 
 
 def _draw_late(table, group, folder, name):
@@ -161,7 +162,8 @@ def _draw_late(table, group, folder, name):
         return {label: sorted(points, key=lambda point: point[0]) for label, points in found.items()}
 
     return _draw_lines([(measure, series(measure)) for measure in group.measures],
-                       [f'{percent} % late' for percent in percents], folder, name)
+                       [f'{percent} % late' for percent in percents],
+                       f'{group.title}: {table.title}', folder, name)
 
 
 def draw_group(table, group, rows, folder):
@@ -174,7 +176,7 @@ def draw_group(table, group, rows, folder):
     drawing, panels = _panels(len(measures), 0.95 + ROW_INCHES * len(rows), True)
     for axes, measure in zip(panels, measures):
         _dots(axes, table, measure, rows)
-    return _save(drawing, folder, name)
+    return _save(drawing, f'{group.title}: {table.title}', folder, name)
 
 
 def _draw_sizes(tables, rows_in_order, folder):
@@ -194,7 +196,8 @@ def _draw_sizes(tables, rows_in_order, folder):
                 best.add(row, flushed.key, value, False)
         _dots(axes, best, flushed, rows)
         axes.set_title(table.title, loc='left')
-    return _save(drawing, folder, 'sizes')
+    return _save(drawing, 'Bytes a row of the data files, merged where an engine merges', folder,
+                 'sizes')
 
 
 def _draw_growth(tables, folder):
@@ -213,7 +216,8 @@ def _draw_growth(tables, folder):
         return {label: points for label, points in found.items() if len(points) > 1}
 
     return _draw_lines([(figures.MEASURES[key], series(key)) for key in ACROSS],
-                       [f'{table.rows // 1000000} M rows' for table in tables], folder, 'growth')
+                       [f'{table.rows // 1000000} M rows' for table in tables],
+                       'bars: what more rows do', folder, 'growth')
 
 
 def draw_across(tables, rows_in_order, folder):

@@ -198,7 +198,7 @@ def _estimate_ask(unit, configuration, facts, runs, arguments):
         once = rows / 1e6 * QUESTIONS.get(peer, 0.3)
         ways = len(configuration.threads) + bool(facts.get('zone_maps'))
         return ways * (START_SECONDS + (runs + 1) * once) + (6 * SERVER_WARM_SECONDS if server else 0)
-    return 3 * runs * (START_SECONDS + (SERVER_START_SECONDS if server else 0)
+    return 3 * runs * (START_SECONDS + (SERVER_START_SECONDS + warm if server else 0)
                        + rows / 1e6 * QUESTIONS.get(peer, 0.3) / 3)  # cold
 
 
@@ -222,7 +222,8 @@ def estimate(unit, configuration, facts, arguments):
     if part == 'kill':
         return runs * (2 * start + load)
     if part == 'late':
-        return start + runs * (1.5 * load + 2 * START_SECONDS + 4)
+        warm = 2 * SERVER_WARM_SECONDS if facts.get('server') else 2
+        return start + runs * (1.5 * load + 2 * START_SECONDS + 2 + warm)
     return start + _estimate_ask(unit, configuration, facts, runs, arguments)
 
 

@@ -28,6 +28,7 @@ ORDER = {configuration.label: at for at, configuration in enumerate(plan.CONFIGU
 
 def number(value):
     """Three digits, or all before the point."""
+    value = value if value >= 1000 else float(f'{value:.3g}')
     if value >= 100 or value == 0:
         return f'{value:,.0f}'
     if value >= 10:

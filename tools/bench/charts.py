@@ -145,7 +145,8 @@ def _draw_lines(panels_of, ticks, title, folder, name):
     for axes in panels:
         handles, labels = axes.get_legend_handles_labels()
         legend.update(zip(labels, handles))
-    drawing.legend(legend.values(), legend.keys(), loc='outside lower center', ncols=5, frameon=False,
+    drawing.legend(legend.values(), legend.keys(), loc='outside lower center',
+                   ncols=3 if len(panels) in (1, 2, 4) else 5, frameon=False,
                    fontsize=8)
     return _save(drawing, title, folder, name)
 

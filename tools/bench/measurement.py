@@ -274,7 +274,8 @@ class Measurement:
             lines = peer_run.run_until_held(self._words('load', rows, {**extra, 'hold': 1}),
                                             self.log, limit)
         else:
-            lines, _ = peer_run.run(self._words('load', rows, extra), self.log, limit)
+            words = self._words('load', rows, {**extra, 'hold': 1, 'warm': 0})
+            lines, _ = peer_run.run(words, self.log, limit)
             self.server.kill()
             self.server = None
             self._open(fresh=False)

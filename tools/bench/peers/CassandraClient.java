@@ -10,7 +10,10 @@ import com.datastax.driver.core.Row;
 import com.datastax.driver.core.Session;
 import com.datastax.driver.core.SocketOptions;
 import com.datastax.driver.core.Statement;
+import com.datastax.driver.core.policies.RoundRobinPolicy;
+import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.InputStreamReader;
 import java.io.RandomAccessFile;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -24,22 +27,47 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Random;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.atomic.AtomicInteger;
-import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.atomic.LongAdder;
+import java.util.function.Function;
+import javax.management.JMException;
+import javax.management.MBeanServerConnection;
+import javax.management.ObjectName;
+import javax.management.remote.JMXConnector;
+import javax.management.remote.JMXConnectorFactory;
+import javax.management.remote.JMXServiceURL;
 
 /**
  * Loads rows into a Cassandra node on loopback and asks it, with asynchronous prepared statements.
  *
- * <p>java CassandraClient.java load|reopen|ask ROWS PID [key=value...]; cassandra_peer.py runs it.
- * README.md says what the commands print. Processor time and bytes written are those of the node,
- * whose process is PID; client_cpu is this program's.
+ * <p>java CassandraClient.java load|merge|size|reopen|ask ROWS PID [key=value...];
+ * cassandra_peer.py runs it and answers its "event" lines. README.md says what the commands print.
+ * Processor time and bytes written are those of the node, whose process is PID; client_cpu is this
+ * program's. Options of its own: warm_seconds; way=partitions|statement, the way of asking about
+ * the whole table if it is not to be tried out; fan, partitions asked for at once; page, rows a
+ * page; compaction=twcs. With cold=1 a question finds warm programs, but no page of the table: ask
+ * one, of a node that was started while no page was cached.
  */
 public final class CassandraClient {
     private static final int ANSWER_SLICES = 200;
-    private static final int WARM_SLICES = 3000;
-    private static final int WARM_ROWS = 200_000;
+    private static final int LEAST_SAMPLES = 3000;
+    private static final int LONGEST = 4; // times `seconds`, in which so many samples are taken
+    private static final int ELSEWHERE_ROWS = 100_000;
+    private static final int ELSEWHERE_SLICES = 2000;
+    private static final int MOST_WARM_RUNS = 3;
+    private static final double STEADY = 0.1, HOPELESS = 1.5;
+    private static final double LEAST_CROWD_SECONDS = 5;
+    private static final double SETTLE_SECONDS = 60;
+    private static final int HOUR_MS = 3_600_000;
     private static final String KEYSPACE = "peer";
 
     private final Map<String, String> options = new HashMap<>();
@@ -47,9 +75,13 @@ public final class CassandraClient {
     private final long pid;
     private final Cluster cluster;
     private Session session;
+    private String table; // what is loaded or asked, in KEYSPACE
+    private JMXConnector node;
+    private ExecutorService fan;
 
     private CassandraClient(String[] args) throws IOException {
         rows = new Rows(Path.of(args[1]));
+        table = rows.set();
         pid = Long.parseLong(args[2]);
         for (int i = 3; i < args.length; i++) {
             String[] pair = args[i].split("=", 2);
@@ -61,21 +93,39 @@ public final class CassandraClient {
         pooling.setMaxQueueSize(65536);
         pooling.setPoolTimeoutMillis(120_000);
         cluster = Cluster.builder().addContactPoint("127.0.0.1").withPoolingOptions(pooling)
+                .withLoadBalancingPolicy(new RoundRobinPolicy()) // there is one node to send to
                 .withSocketOptions(new SocketOptions().setReadTimeoutMillis(600_000))
                 .withoutJMXReporting().build();
+        cluster.getConfiguration().getQueryOptions().setFetchSize(number("page", 5000));
     }
 
     private int number(String key, int otherwise) {
         return Integer.parseInt(options.getOrDefault(key, Integer.toString(otherwise)));
     }
 
-    /** Whether questions are asked before the clock starts. */
+    private double decimal(String key, double otherwise) {
+        return Double.parseDouble(options.getOrDefault(key, Double.toString(otherwise)));
+    }
+
+    /** Whether questions are asked, and rows loaded, before the clock starts. */
     private boolean warms() {
         return number("warm", 1) == 1;
     }
 
+    private double warmSeconds() {
+        return decimal("warm_seconds", 10);
+    }
+
     private double timeBox() {
-        return Double.parseDouble(options.getOrDefault("seconds", "60"));
+        return decimal("seconds", 60);
+    }
+
+    private String qualified() {
+        return KEYSPACE + "." + table;
+    }
+
+    private static double now() {
+        return System.nanoTime() / 1e9;
     }
 
     // ------------------------------------------------------------------------------------- Rows
@@ -143,20 +193,36 @@ public final class CassandraClient {
             return texts.get("name")[(int) partition];
         }
 
+        long time(int row) {
+            return values.get("ts").getLong(8 * row);
+        }
+
         /** The row's values in the order in which INSERT names the columns. */
-        Object[] bound(int row) {
-            Object[] all = new Object[columns.size() + 2];
-            all[0] = name(partition(row));
-            all[1] = new Date(values.get("ts").getLong(8 * row));
+        BoundStatement bind(PreparedStatement insert, int row) {
+            BoundStatement bound = insert.bind();
+            bound.setString(0, name(partition(row)));
+            bound.setTimestamp(1, new Date(time(row)));
             for (int i = 0; i < columns.size(); i++) {
                 ByteBuffer column = values.get(columns.get(i));
                 switch (types.get(columns.get(i))) {
-                    case "f64": all[i + 2] = column.getDouble(8 * row); break;
-                    case "i32": all[i + 2] = column.getInt(4 * row); break;
-                    default: all[i + 2] = texts.get(columns.get(i))[column.getInt(4 * row)];
+                    case "f64": bound.setDouble(i + 2, column.getDouble(8 * row)); break;
+                    case "i32": bound.setInt(i + 2, column.getInt(4 * row)); break;
+                    default: bound.setString(i + 2,
+                            texts.get(columns.get(i))[column.getInt(4 * row)]);
                 }
             }
-            return all;
+            return bound;
+        }
+
+        /** Hours of partitions that the first `n` rows have, at random. */
+        List<long[]> slicesOf(int n) {
+            Random random = new Random(1);
+            List<long[]> found = new ArrayList<>();
+            for (int i = 0; i < ELSEWHERE_SLICES; i++) {
+                int row = random.nextInt(n);
+                found.add(new long[] {partition(row), time(row), time(row) + HOUR_MS});
+            }
+            return found;
         }
     }
 
@@ -174,8 +240,8 @@ public final class CassandraClient {
         }
 
         void line(String measure, double seconds, String more) {
-            System.out.printf(Locale.ROOT, "{\"measure\": \"%s\"%s, \"seconds\": %.9f, \"cpu\": %.3f, "
-                    + "\"client_cpu\": %.3f, \"written\": %d}%n", measure, more, seconds,
+            System.out.printf(Locale.ROOT, "{\"measure\": \"%s\"%s, \"seconds\": %.9f, "
+                    + "\"cpu\": %.3f, \"client_cpu\": %.3f, \"written\": %d}%n", measure, more, seconds,
                     nodeCpu() - node, clientCpu() - client, nodeWritten() - written);
         }
     }
@@ -210,32 +276,108 @@ public final class CassandraClient {
         return ", \"answer\": " + Arrays.toString(values);
     }
 
+    // ------------------------------------------------------------------------------------- Node
+
+    private MBeanServerConnection jmx() throws IOException {
+        if (node == null) {
+            node = JMXConnectorFactory.connect(new JMXServiceURL(
+                    "service:jmx:rmi:///jndi/rmi://127.0.0.1:" + number("jmx", 7199) + "/jmxrmi"));
+        }
+        return node.getMBeanServerConnection();
+    }
+
+    private void tell(String bean, String operation, Object... arguments)
+            throws IOException, JMException {
+        String[] types = Arrays.stream(arguments).map(argument -> argument instanceof Boolean
+                ? "boolean" : argument.getClass().getName()).toArray(String[]::new);
+        jmx().invoke(new ObjectName("org.apache.cassandra.db:type=" + bean), operation, arguments,
+                types);
+    }
+
+    private long metric(String name, String attribute) throws IOException, JMException {
+        return ((Number) jmx().getAttribute(new ObjectName("org.apache.cassandra.metrics:" + name),
+                attribute)).longValue();
+    }
+
+    /** Until nothing is left of what came before: no compaction is due or runs. */
+    private void settle() throws IOException, JMException, InterruptedException {
+        double deadline = now() + SETTLE_SECONDS;
+        while (metric("type=Compaction,name=PendingTasks", "Value") > 0 && now() < deadline) {
+            Thread.sleep(50);
+        }
+    }
+
+    private void flush() throws IOException, JMException {
+        tell("StorageService", "forceKeyspaceFlush", KEYSPACE, new String[] {table});
+    }
+
+    private void merge() throws IOException, JMException {
+        jmx(); // its start is not the merge's
+        if (twcs()) {
+            System.out.println("{\"measure\": \"merge\", \"not\": \"TimeWindowCompactionStrategy "
+                    + "merges the files of a window once it has passed\"}");
+            return;
+        }
+        Cost cost = new Cost();
+        tell("StorageService", "forceKeyspaceCompaction", false, KEYSPACE, new String[] {table});
+        cost.line("merge", cost.seconds(), "");
+    }
+
+    /** Files that are part of the table; the folder may still hold some that no longer are. */
+    private void size() throws IOException, JMException {
+        String of = "type=Table,keyspace=" + KEYSPACE + ",scope=" + table + ",name=";
+        long bytes = metric(of + "LiveDiskSpaceUsed", "Count");
+        long files = metric(of + "LiveSSTableCount", "Value");
+        System.out.printf("{\"event\": \"live\", \"bytes\": %d, \"files\": %d}%n", bytes, files);
+    }
+
+    /** The node's own caches, then the pages of its files, which cassandra_peer.py drops. */
+    private void dropCaches() throws IOException, JMException {
+        for (String cache : List.of("Key", "Row", "Counter")) {
+            tell("Caches", "invalidate" + cache + "Cache");
+        }
+        System.out.println("{\"event\": \"evict\"}");
+        if (new BufferedReader(new InputStreamReader(System.in)).readLine() == null) {
+            throw new IllegalStateException("nobody dropped the pages");
+        }
+    }
+
     // ------------------------------------------------------------------------------------- Load
+
+    private boolean twcs() {
+        return options.getOrDefault("compaction", "").equals("twcs");
+    }
 
     private void createTable() {
         Map<String, String> names = Map.of("f64", "double", "i32", "int", "text", "text");
         StringBuilder columns = new StringBuilder("name text, ts timestamp");
         for (String column : rows.columns) {
-            columns.append(", ").append(column).append(' ').append(names.get(rows.types.get(column)));
+            columns.append(", ").append(column).append(' ')
+                    .append(names.get(rows.types.get(column)));
         }
-        String compression = options.getOrDefault("compression", "lz4").equals("zstd")
+        String with = options.getOrDefault("compression", "lz4").equals("zstd")
                 ? "{'class': 'ZstdCompressor', 'chunk_length_in_kb': 64}"
                 : "{'class': 'LZ4Compressor', 'chunk_length_in_kb': 16}";
-        try (Session plain = cluster.connect()) {
-            plain.execute("CREATE KEYSPACE IF NOT EXISTS " + KEYSPACE + " WITH replication = "
-                    + "{'class': 'SimpleStrategy', 'replication_factor': 1}");
+        if (twcs()) {
+            with += " AND compaction = {'class': 'TimeWindowCompactionStrategy', "
+                    + "'compaction_window_unit': 'DAYS', 'compaction_window_size': 7}";
         }
-        session = cluster.connect(KEYSPACE);
-        session.execute("DROP TABLE IF EXISTS " + rows.set());
-        session.execute("CREATE TABLE " + rows.set() + " (" + columns + ", PRIMARY KEY ((name), ts"
-                + (rows.key == null ? "" : ", " + rows.key) + ")) WITH compression = " + compression);
+        session.execute("DROP TABLE IF EXISTS " + qualified());
+        session.execute("CREATE TABLE " + qualified() + " (" + columns + ", PRIMARY KEY ((name), ts"
+                + (rows.key == null ? "" : ", " + rows.key) + ")) WITH compression = " + with);
     }
 
+    /** With windows of time a row's own time is also its write's, as whoever fills them in does. */
     private PreparedStatement insert() {
         String names = "name, ts, " + String.join(", ", rows.columns);
         String marks = "?" + ", ?".repeat(rows.columns.size() + 1);
-        return session.prepare("INSERT INTO " + rows.set() + " (" + names + ") VALUES (" + marks
-                + ")");
+        return session.prepare("INSERT INTO " + qualified() + " (" + names + ") VALUES (" + marks
+                + ")" + (twcs() ? " USING TIMESTAMP ?" : ""));
+    }
+
+    private BoundStatement bound(PreparedStatement insert, int row) {
+        BoundStatement bound = rows.bind(insert, row);
+        return twcs() ? bound.setLong(rows.columns.size() + 2, 1000 * rows.time(row)) : bound;
     }
 
     /** The rows of each request: one by one, or `commit` rows of one partition as they arrive. */
@@ -265,11 +407,11 @@ public final class CassandraClient {
 
     private Statement statement(PreparedStatement insert, int[] request) {
         if (request.length == 1) {
-            return insert.bind(rows.bound(request[0]));
+            return bound(insert, request[0]);
         }
         BatchStatement batch = new BatchStatement(BatchStatement.Type.UNLOGGED);
         for (int row : request) {
-            batch.add(insert.bind(rows.bound(row)));
+            batch.add(bound(insert, row));
         }
         return batch;
     }
@@ -304,16 +446,35 @@ public final class CassandraClient {
         return sent;
     }
 
-    private void load() throws InterruptedException {
+    /** The same rows into another table: all of them, or those of the first seconds. */
+    private void loadElsewhere(List<int[]> requests, int inFlight, double seconds)
+            throws InterruptedException {
+        table = rows.set() + "_warm";
         createTable();
+        send(insert(), requests, inFlight, seconds);
+    }
+
+    private void dropElsewhere() throws IOException, JMException, InterruptedException {
+        session.execute("DROP TABLE IF EXISTS " + KEYSPACE + "." + rows.set() + "_warm");
+        settle();
+    }
+
+    private void load() throws IOException, JMException, InterruptedException {
+        session = cluster.connect();
+        session.execute("CREATE KEYSPACE IF NOT EXISTS " + KEYSPACE + " WITH replication = "
+                + "{'class': 'SimpleStrategy', 'replication_factor': 1}");
         int most = number("rows", 0);
         int count = most > 0 ? Math.min(most, rows.count()) : rows.count();
         int inFlight = number("writers", 1024);
         List<int[]> requests = requests(number("commit", 100), count);
+        if (warms()) {
+            loadElsewhere(requests, inFlight, warmSeconds());
+            dropElsewhere();
+            table = rows.set();
+        }
+        createTable();
         PreparedStatement insert = insert();
-        int warm = Math.min(requests.size(), Math.max(WARM_ROWS / number("commit", 100), 1));
-        send(insert, requests.subList(0, warm), inFlight, timeBox());
-        session.execute("TRUNCATE " + rows.set());
+        settle();
         Cost cost = new Cost();
         int sent = send(insert, requests, inFlight, timeBox());
         boolean complete = sent == rows.count();
@@ -323,42 +484,90 @@ public final class CassandraClient {
             double[] sum = slice(prepareSlice(), rows.slices.get(0));
             first.line("first_answer", first.seconds(), answer(sum));
         }
+        if (number("hold", 0) == 0) { // else the node is to be killed with rows only in its log
+            Cost flush = new Cost();
+            flush();
+            flush.line("flush", flush.seconds(), "");
+        }
     }
 
     private void reopen() {
+        session = cluster.connect(); // this program's start is not the node's
         Cost cost = new Cost();
-        session = cluster.connect(KEYSPACE);
         double[] sum = slice(prepareSlice(), rows.slices.get(0));
         double seconds = cost.seconds();
-        cost.line("reopen", seconds, String.format(", \"rows\": %.0f", scan()[0]) + answer(sum));
+        double count = ways("scan").get(0).question.get()[0];
+        cost.line("reopen", seconds, String.format(Locale.ROOT, ", \"rows\": %.0f", count)
+                + answer(sum));
     }
 
-    // -------------------------------------------------------------------------------- Questions
+    // ---------------------------------------------------------------------------------- Answers
 
     private interface SliceQuestion {
         double[] ask(PreparedStatement prepared, long[] asked);
     }
 
+    /** One of the ways to ask about the whole table. */
+    private static final class Way {
+        final String name;
+        final Question question;
+
+        Way(String name, Question question) {
+            this.name = name;
+            this.question = question;
+        }
+    }
+
+    private interface Question {
+        double[] get();
+    }
+
     private PreparedStatement prepareRange(String select) {
-        return session.prepare("SELECT " + select + " FROM " + rows.set()
+        return session.prepare("SELECT " + select + " FROM " + qualified()
                 + " WHERE name = ? AND ts >= ? AND ts < ?");
     }
 
+    /** The value columns, by the names that read() expects in this order. */
+    private String values() {
+        return String.join(", ", rows.columns);
+    }
+
     private PreparedStatement prepareSlice() {
-        return prepareRange("*");
+        return prepareRange("name, ts, " + values());
     }
 
     private BoundStatement bind(PreparedStatement prepared, long[] asked) {
         return prepared.bind(rows.name(asked[0]), new Date(asked[1]), new Date(asked[2]));
     }
 
-    private double[] slice(PreparedStatement prepared, long[] asked) {
-        double[] sum = new double[2];
-        for (Row row : session.execute(bind(prepared, asked))) {
+    /** Rows, sum of the measured column, of all numbers but the key, bytes of all texts. */
+    private double[] read(ResultSet result) {
+        int first = 2; // after name and ts
+        int columns = rows.columns.size();
+        char[] kinds = new char[columns];
+        for (int i = 0; i < columns; i++) {
+            String column = rows.columns.get(i);
+            kinds[i] = column.equals(rows.key) ? 'k' : rows.types.get(column).charAt(0);
+        }
+        int measured = first + rows.columns.indexOf(rows.measured());
+        double[] sum = new double[4];
+        for (Row row : result) {
             sum[0]++;
-            sum[1] += row.getDouble(rows.measured());
+            sum[1] += row.getDouble(measured);
+            for (int i = 0; i < columns; i++) {
+                switch (kinds[i]) {
+                    case 'f': sum[2] += row.getDouble(first + i); break;
+                    case 'i': sum[2] += row.getInt(first + i); break;
+                    case 'k': row.getObject(first + i); break;
+                    default: sum[3] += row.getBytesUnsafe(first + i).remaining();
+                }
+            }
         }
         return sum;
+    }
+
+    private double[] slice(PreparedStatement prepared, long[] asked) {
+        return read(session.execute(bind(prepared, asked)));
     }
 
     private double[] hour(PreparedStatement prepared, long[] asked) {
@@ -366,70 +575,8 @@ public final class CassandraClient {
         return new double[] {row.getLong(0), row.getDouble(1)};
     }
 
-    private void askSlices(String measure, PreparedStatement prepared, SliceQuestion question) {
-        int n = rows.slices.size();
-        long warmUntil = System.nanoTime() + (long) (timeBox() / 4 * 1e9);
-        for (int i = 0; warms() && i < WARM_SLICES && System.nanoTime() < warmUntil; i++) {
-            question.ask(prepared, rows.slices.get((n - 1 - i % n)));
-        }
-        int least = Math.min(n, ANSWER_SLICES);
-        double[] sum = new double[2];
-        double[] times = new double[n];
-        int asked = 0;
-        Cost cost = new Cost();
-        while (asked < n && (asked < least || cost.seconds() < timeBox())) {
-            long start = System.nanoTime();
-            double[] one = question.ask(prepared, rows.slices.get(asked));
-            times[asked] = (System.nanoTime() - start) / 1e9;
-            if (asked++ < least) {
-                sum[0] += one[0];
-                sum[1] += one[1];
-            }
-        }
-        double seconds = cost.seconds();
-        double[] sorted = Arrays.copyOf(times, asked);
-        Arrays.sort(sorted);
-        cost.line(measure, seconds, String.format(Locale.ROOT,
-                ", \"n\": %d, \"p50\": %.9f, \"p99\": %.9f, \"p999\": %.9f", asked,
-                at(sorted, 0.5), at(sorted, 0.99), at(sorted, 0.999)) + answer(sum));
-    }
-
-    private static double at(double[] sorted, double fraction) {
-        return sorted[Math.min((int) (fraction * sorted.length), sorted.length - 1)];
-    }
-
-    private void askCrowd() throws InterruptedException {
-        int clients = number("clients", 64);
-        PreparedStatement prepared = prepareSlice();
-        AtomicInteger asked = new AtomicInteger();
-        AtomicLong done = new AtomicLong();
-        AtomicReference<Throwable> failure = new AtomicReference<>();
-        List<Thread> threads = new ArrayList<>();
-        Cost cost = new Cost();
-        for (int i = 0; i < clients; i++) {
-            Thread thread = new Thread(() -> {
-                while (failure.get() == null && cost.seconds() < timeBox() / 4) {
-                    int slice = asked.getAndIncrement() % rows.slices.size();
-                    slice(prepared, rows.slices.get(slice));
-                    done.incrementAndGet();
-                }
-            });
-            thread.setUncaughtExceptionHandler((which, problem) -> failure.set(problem));
-            threads.add(thread);
-            thread.start();
-        }
-        for (Thread thread : threads) {
-            thread.join();
-        }
-        if (failure.get() != null) {
-            throw new IllegalStateException("a slice failed", failure.get());
-        }
-        cost.line("slice_crowd", cost.seconds(),
-                ", \"clients\": " + clients + ", \"n\": " + done.get());
-    }
-
-    /** Every row of a result: how many, if `counts`, then the sum of each column from `first` on. */
-    private double[] sums(ResultSet result, boolean counts, int first) {
+    /** How many rows a result has, if `counts`, then the sum of each column from `first` on. */
+    private static double[] sums(ResultSet result, boolean counts, int first) {
         int columns = result.getColumnDefinitions().size();
         double[] sums = new double[columns - first + (counts ? 1 : 0)];
         for (Row row : result) {
@@ -446,97 +593,343 @@ public final class CassandraClient {
         return sums;
     }
 
-    private double[] hourly(String name) {
-        String m = rows.measured();
-        String where = name == null ? "" : " WHERE name = '" + name + "'";
-        return sums(session.execute(String.format(
-                "SELECT count(*), min(%s), max(%s), sum(%s) FROM %s%s GROUP BY name, floor(ts, 1h)",
-                m, m, m, rows.set(), where)), true, 0);
-    }
-
-    private double[] byPartition() {
-        return sums(session.execute(String.format(
-                "SELECT name, count(*), avg(%s) FROM %s GROUP BY name", rows.measured(),
-                rows.set())), true, 1);
-    }
-
-    private double[] total() {
-        return sums(session.execute(String.format("SELECT sum(%s) FROM %s", rows.measured(),
-                rows.set())), false, 0);
-    }
-
-    /** One query a partition, all in flight at once. */
-    private double[] latest() {
-        PreparedStatement prepared = session.prepare(String.format(
-                "SELECT ts, %s FROM %s WHERE name = ? ORDER BY ts DESC LIMIT 1", rows.measured(),
-                rows.set()));
-        List<ResultSetFuture> futures = new ArrayList<>();
-        for (String name : rows.texts.get("name")) {
-            futures.add(session.executeAsync(prepared.bind(name)));
+    private static void add(double[] sum, double[] more) {
+        for (int i = 0; i < sum.length; i++) {
+            sum[i] += more[i];
         }
-        double[] sum = new double[3];
-        for (ResultSetFuture future : futures) {
-            double[] one = sums(future.getUninterruptibly(), true, 0);
-            for (int i = 0; i < sum.length; i++) {
-                sum[i] += one[i];
+    }
+
+    /** Ask of every partition, several at once, and add up what they answer. */
+    private double[] ofPartitions(PreparedStatement prepared,
+            Function<ResultSet, double[]> answer) {
+        int atOnce = number("fan", 64);
+        if (fan == null) {
+            fan = Executors.newFixedThreadPool(atOnce);
+        }
+        String[] names = rows.texts.get("name");
+        AtomicInteger next = new AtomicInteger();
+        Callable<double[]> work = () -> {
+            double[] sum = null;
+            for (int i = next.getAndIncrement(); i < names.length; i = next.getAndIncrement()) {
+                double[] one = answer.apply(session.execute(prepared.bind(names[i])));
+                if (sum == null) {
+                    sum = one;
+                } else {
+                    add(sum, one);
+                }
             }
+            return sum;
+        };
+        List<Future<double[]>> parts = new ArrayList<>();
+        for (int i = 0; i < Math.min(atOnce, names.length); i++) {
+            parts.add(fan.submit(work));
+        }
+        double[] sum = null;
+        try {
+            for (Future<double[]> part : parts) {
+                double[] one = part.get();
+                if (sum == null || one == null) {
+                    sum = sum == null ? one : sum;
+                } else {
+                    add(sum, one);
+                }
+            }
+        } catch (ExecutionException | InterruptedException problem) {
+            throw new IllegalStateException("a partition did not answer", problem);
         }
         return sum;
     }
 
-    private double[] scan() {
-        double[] sum = new double[2];
-        for (Row row : session.execute("SELECT * FROM " + rows.set())) {
-            sum[0]++;
-            sum[1] += row.getDouble(rows.measured());
-        }
-        return sum;
+    /** `select` of each partition, and as one statement over all of them. */
+    private List<Way> bothWays(String select, String group, Function<ResultSet, double[]> answer) {
+        String from = "SELECT " + select + " FROM " + qualified();
+        PreparedStatement one = session.prepare(from + " WHERE name = ?" + group);
+        PreparedStatement all = session.prepare(from + group);
+        return List.of(new Way("partitions", () -> ofPartitions(one, answer)),
+                new Way("statement", () -> answer.apply(session.execute(all.bind()))));
     }
 
-    private double[] whole(String question) {
+    private List<Way> ways(String question) {
+        String m = rows.measured();
+        String hours = String.format("count(*), min(%s), max(%s), sum(%s)", m, m, m);
+        String byHour = " GROUP BY name, floor(ts, 1h)";
         switch (question) {
-            case "hourly_one": return hourly(rows.name(0));
-            case "hourly_all": return hourly(null);
-            case "by_partition": return byPartition();
-            case "total": return total();
-            case "latest": return latest();
-            case "scan": return scan();
+            case "hourly_all": return bothWays(hours, byHour, result -> sums(result, true, 0));
+            case "by_partition": return bothWays("name, count(*), avg(" + m + ")", " GROUP BY name",
+                    result -> sums(result, true, 1));
+            case "total": return bothWays("sum(" + m + ")", "", result -> sums(result, false, 0));
+            case "scan": return bothWays("name, ts, " + values(), "", this::read);
+            case "hourly_one": {
+                PreparedStatement prepared = session.prepare("SELECT " + hours + " FROM "
+                        + qualified() + " WHERE name = ?" + byHour);
+                return List.of(new Way("statement", () ->
+                        sums(session.execute(prepared.bind(rows.name(0))), true, 0)));
+            }
+            case "latest": {
+                PreparedStatement prepared = session.prepare("SELECT ts, " + m + " FROM "
+                        + qualified() + " WHERE name = ? ORDER BY ts DESC LIMIT 1");
+                return List.of(new Way("partitions", () ->
+                        ofPartitions(prepared, result -> sums(result, true, 0))));
+            }
             default: throw new IllegalArgumentException("no question is named " + question);
         }
     }
 
-    /** Once to warm the node, then several times or until the time box is full. */
-    private void askWhole(String question) {
-        Cost box = new Cost();
-        if (warms()) {
-            whole(question);
-        }
-        for (int run = 0; run < number("runs", 3); run++) {
-            if (run > 0 && box.seconds() >= timeBox()) {
-                break;
-            }
-            Cost cost = new Cost();
-            double[] values = whole(question);
-            cost.line(question, cost.seconds(), ", \"run\": " + run + answer(values));
+    // ------------------------------------------------------------------------------ Asking once
+
+    private static double at(double[] sorted, double fraction) {
+        return sorted[Math.min((int) (fraction * sorted.length), sorted.length - 1)];
+    }
+
+    private void askFor(double seconds, PreparedStatement prepared, SliceQuestion question,
+            List<long[]> slices) {
+        double deadline = now() + seconds;
+        for (int i = slices.size() - 1; now() < deadline; i = i > 0 ? i - 1 : slices.size() - 1) {
+            question.ask(prepared, slices.get(i));
         }
     }
 
-    private void ask() throws InterruptedException {
-        session = cluster.connect(KEYSPACE);
-        for (String question : options.getOrDefault("questions", "slice").split(",")) {
-            if (question.equals("slice")) {
-                askSlices(question, prepareSlice(), this::slice);
-            } else if (question.equals("hour")) {
-                askSlices(question, prepareRange("count(*), avg(" + rows.measured() + ")"),
-                        this::hour);
-            } else if (question.equals("slice_crowd")) {
-                askCrowd();
-            } else {
-                askWhole(question);
+    /** Whether there are too few samples yet: of time or of number, but not for ever. */
+    private boolean wantsMore(int asked, double seconds) {
+        return asked < Math.min(rows.slices.size(), ANSWER_SLICES) || seconds < timeBox()
+                || asked < LEAST_SAMPLES && seconds < LONGEST * timeBox();
+    }
+
+    private void measureSlices(String measure, PreparedStatement prepared, SliceQuestion question) {
+        int n = rows.slices.size();
+        double[] sum = null;
+        double[] times = new double[LEAST_SAMPLES];
+        int asked = 0;
+        Cost cost = new Cost();
+        while (wantsMore(asked, cost.seconds())) {
+            if (asked == times.length) {
+                times = Arrays.copyOf(times, 2 * asked);
             }
+            long start = System.nanoTime();
+            double[] one = question.ask(prepared, rows.slices.get(asked % n));
+            times[asked] = (System.nanoTime() - start) / 1e9;
+            if (sum == null) {
+                sum = one;
+            } else if (asked < Math.min(n, ANSWER_SLICES)) {
+                add(sum, one);
+            }
+            asked++;
+        }
+        double seconds = cost.seconds();
+        double[] sorted = Arrays.copyOf(times, asked);
+        Arrays.sort(sorted);
+        cost.line(measure, seconds, String.format(Locale.ROOT,
+                ", \"n\": %d, \"p50\": %.9f, \"p99\": %.9f, \"p999\": %.9f", asked,
+                at(sorted, 0.5), at(sorted, 0.99), at(sorted, 0.999)) + answer(sum));
+    }
+
+    /** Clients that ask slice after slice until they are told to end. */
+    private final class Crowd {
+        final int clients = number("clients", 64);
+        final LongAdder done = new LongAdder();
+        private final PreparedStatement prepared = prepareSlice();
+        private final AtomicInteger asked = new AtomicInteger();
+        private final AtomicReference<Throwable> failure = new AtomicReference<>();
+        private final CountDownLatch connected = new CountDownLatch(clients);
+        private final List<Thread> threads = new ArrayList<>();
+        private volatile boolean ended;
+
+        private void work() {
+            slice(prepared, rows.slices.get(0));
+            connected.countDown();
+            while (!ended && failure.get() == null) {
+                int i = Integer.remainderUnsigned(asked.getAndIncrement(), rows.slices.size());
+                slice(prepared, rows.slices.get(i));
+                done.increment();
+            }
+        }
+
+        /** Returns when each client has had an answer. */
+        void start() throws InterruptedException {
+            for (int i = 0; i < clients; i++) {
+                Thread thread = new Thread(this::work);
+                thread.setUncaughtExceptionHandler((which, problem) -> {
+                    failure.set(problem);
+                    connected.countDown();
+                });
+                threads.add(thread);
+                thread.start();
+            }
+            connected.await();
+        }
+
+        void end() throws InterruptedException {
+            ended = true;
+            for (Thread thread : threads) {
+                thread.join();
+            }
+            if (failure.get() != null) {
+                throw new IllegalStateException("a slice failed", failure.get());
+            }
+        }
+    }
+
+    private static void sleep(double seconds) throws InterruptedException {
+        Thread.sleep((long) (seconds * 1000));
+    }
+
+    /** The window lies within the time in which all of them ask. */
+    private void askCrowd() throws InterruptedException {
+        Crowd crowd = new Crowd();
+        crowd.start();
+        if (warms()) {
+            sleep(warmSeconds());
+        }
+        Cost cost = new Cost();
+        long before = crowd.done.sum();
+        sleep(Math.max(LEAST_CROWD_SECONDS, timeBox()));
+        long n = crowd.done.sum() - before;
+        cost.line("slice_crowd", cost.seconds(),
+                ", \"clients\": " + crowd.clients + ", \"n\": " + n);
+        crowd.end();
+    }
+
+    /** Seconds of a run once it no longer becomes faster, or once it is hopeless beside `best`. */
+    private double warmWay(Way way, double best) {
+        double last = 0;
+        for (int run = 0; run < MOST_WARM_RUNS; run++) {
+            double start = now();
+            way.question.get();
+            double seconds = now() - start;
+            if (seconds > HOPELESS * best || run > 0
+                    && Math.abs(seconds - last) <= STEADY * Math.max(seconds, last)) {
+                return seconds;
+            }
+            last = seconds;
+        }
+        return last;
+    }
+
+    private Way namedWay(List<Way> ways) {
+        String name = options.getOrDefault("way", "partitions");
+        return ways.stream().filter(way -> way.name.equals(name)).findFirst().orElse(ways.get(0));
+    }
+
+    /** Warms all ways of asking and returns the fastest. */
+    private Way warmWhole(List<Way> ways) {
+        List<Way> tried = options.containsKey("way") ? List.of(namedWay(ways)) : ways;
+        Way fastest = null;
+        double best = Double.MAX_VALUE;
+        for (Way way : tried) {
+            double seconds = warmWay(way, best);
+            if (seconds < best) {
+                best = seconds;
+                fastest = way;
+            }
+        }
+        return fastest;
+    }
+
+    private void measureWhole(String question, Way way) {
+        for (int run = 0; run < number("runs", 3); run++) {
+            Cost cost = new Cost();
+            double[] values = way.question.get();
+            cost.line(question, cost.seconds(), ", \"run\": " + run + ", \"way\": \"" + way.name
+                    + "\"" + answer(values));
+        }
+    }
+
+    // ------------------------------------------------------------------------------------ Asking
+
+    private boolean isOfSlices(String question) {
+        return question.equals("slice") || question.equals("hour");
+    }
+
+    private PreparedStatement prepareSlices(String question) {
+        return question.equals("slice") ? prepareSlice()
+                : prepareRange("count(*), avg(" + rows.measured() + ")");
+    }
+
+    private SliceQuestion sliceQuestion(String question) {
+        return question.equals("slice") ? this::slice : this::hour;
+    }
+
+    private void askWarm(String question) throws InterruptedException {
+        if (question.equals("slice_crowd")) {
+            askCrowd();
+        } else if (isOfSlices(question)) {
+            PreparedStatement prepared = prepareSlices(question);
+            if (warms()) {
+                askFor(warmSeconds(), prepared, sliceQuestion(question), rows.slices);
+            }
+            measureSlices(question, prepared, sliceQuestion(question));
+        } else {
+            List<Way> ways = ways(question);
+            measureWhole(question, warms() ? warmWhole(ways) : namedWay(ways));
+        }
+    }
+
+    /** Ask the same of a table with the same columns, so that both programs are compiled. */
+    private void askElsewhere(String question) {
+        table = rows.set() + "_warm";
+        if (isOfSlices(question)) {
+            askFor(warmSeconds(), prepareSlices(question), sliceQuestion(question),
+                    rows.slicesOf(Math.min(rows.count(), ELSEWHERE_ROWS)));
+        } else {
+            Way way = namedWay(ways(question));
+            for (double deadline = now() + warmSeconds(); now() < deadline;) {
+                way.question.get();
+            }
+        }
+        table = rows.set();
+    }
+
+    /** The node was started with no page of its files cached; what it has read since is dropped. */
+    private void askCold(String question) throws IOException, JMException {
+        if (isOfSlices(question)) {
+            PreparedStatement prepared = prepareSlices(question);
+            askElsewhere(question);
+            dropCaches();
+            measureSlices(question, prepared, sliceQuestion(question));
+        } else {
+            Way way = namedWay(ways(question));
+            askElsewhere(question);
+            dropCaches();
+            measureWhole(question, way);
+        }
+    }
+
+    private void makeElsewhere() throws IOException, JMException, InterruptedException {
+        int n = Math.min(rows.count(), ELSEWHERE_ROWS);
+        loadElsewhere(requests(100, n), 1024, SETTLE_SECONDS);
+        flush();
+        settle();
+    }
+
+    private void ask() throws IOException, JMException, InterruptedException {
+        session = cluster.connect();
+        boolean cold = number("cold", 0) == 1;
+        if (cold) {
+            makeElsewhere();
+            table = rows.set();
+        }
+        for (String question : options.getOrDefault("questions", "slice").split(",")) {
+            if (cold) {
+                askCold(question);
+            } else {
+                askWarm(question);
+            }
+        }
+        if (cold) {
+            dropElsewhere();
         }
         System.out.printf("{\"measure\": \"memory\", \"peak_bytes\": %d}%n",
                 1024 * nodeNumber("status", "VmHWM:"));
+    }
+
+    private void close() throws IOException {
+        if (fan != null) {
+            fan.shutdownNow();
+        }
+        cluster.close();
+        if (node != null) {
+            node.close();
+        }
     }
 
     public static void main(String[] args) throws Exception {
@@ -544,12 +937,14 @@ public final class CassandraClient {
         try {
             switch (args[0]) {
                 case "load": client.load(); break;
+                case "merge": client.merge(); break;
+                case "size": client.size(); break;
                 case "reopen": client.reopen(); break;
                 case "ask": client.ask(); break;
                 default: throw new IllegalArgumentException("no command is named " + args[0]);
             }
         } finally {
-            client.cluster.close();
+            client.close();
         }
     }
 }

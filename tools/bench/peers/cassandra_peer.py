@@ -1,20 +1,27 @@
 """Cassandra 5: one node on loopback, which this program starts and ends, asked by
 CassandraClient.java.
 
-    cassandra_peer.py serve FOLDER [kind=default|latest] [sync=periodic|batch]
+    cassandra_peer.py serve FOLDER [kind=default|latest] [sync=periodic|batch|group]
+                                   [writes=N] [window=MILLISECONDS]
 
 runs the node until standard input ends ("kill" there ends it at once, as kill -9 does) and prints
-{"event": "ready", "seconds": ...} when it answers. The other commands are those of README.md and
-need a node that serves the same folder.
+{"event": "ready", "seconds": ...} when it answers. `writes` and `window` are for those who want to
+see that other values than those below are not better. The other commands are those of README.md
+and need a node that serves the same folder. A node that was just started and is asked with warm=0
+is to be asked a cold table, not by cold programs: both are warmed on another table with the same
+columns, then the pages of all data files are dropped. A load with hold=1 does not flush; whoever
+wants to kill the node then kills it.
 
 Needs Java 17 or 11, and the jars that setup.sh has put into the folder that the environment
 variable VARVE_PEERS names.
 """
 
+import contextlib
 import ctypes
 import glob
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -22,11 +29,11 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-VERSION = '5.0.8'
 HEAP = '4G'
-PORT = 9042
+PORT, JMX_PORT = 9042, 7199
 START_SECONDS, STOP_SECONDS = 120, 60
 PR_SET_PDEATHSIG = 1
 
@@ -43,43 +50,75 @@ OPENS = ('java.base/java.lang.module', 'java.base/jdk.internal.loader',
          'java.base/java.util.concurrent.atomic', 'java.base/java.io', 'java.base/java.net',
          'java.base/sun.nio.ch', 'java.management/sun.management',
          'jdk.management/com.sun.management.internal')
+# The flags that Cassandra ships for Java 17, but for -ea: assertions cost it time. Its own script makes
+# the heap half of the machine's memory.
+NODE_FLAGS = (f'-Xms{HEAP}', f'-Xmx{HEAP}', '-XX:+AlwaysPreTouch', '-Xss256k', '-XX:+UseNUMA',
+              '-XX:+PerfDisableSharedMem', '-XX:+UseG1GC', '-XX:+ParallelRefProcEnabled',
+              '-XX:MaxTenuringThreshold=2', '-XX:G1HeapRegionSize=16m',
+              '-XX:+UnlockExperimentalVMOptions', '-XX:G1NewSizePercent=50',
+              '-XX:G1RSetUpdatingPauseTimePercent=5', '-XX:MaxGCPauseMillis=300',
+              '-XX:InitiatingHeapOccupancyPercent=70')
+CLIENT_FLAGS = ('-Xms512m', '-Xmx2g')
+NODE_PROPERTIES = {
+    'cassandra-foreground': 'yes', 'cassandra.jmx.local.port': JMX_PORT,
+    'cassandra.ring_delay_ms': 100, 'cassandra.skip_wait_for_gossip_to_settle': 0,
+    'cassandra.superuser_setup_delay_ms': 0, 'jdk.attach.allowAttachSelf': 'true',
+    'io.netty.tryReflectionSetAccessible': 'true',
+    'io.netty.allocator.useCacheForAllThreads': 'true', 'io.netty.allocator.maxOrder': 11,
+    'java.net.preferIPv4Stack': 'true', 'chronicle.analytics.disable': 'true'}
 
-# The shipped defaults, bound to loopback, without timeouts and limits that a bench would meet.
-BASE = {
-    'cluster_name': 'bench', 'num_tokens': 1, 'initial_token': '"0"',
-    'allocate_tokens_for_local_replication_factor': 1,
+MEMTABLES = ('{{configurations: {{skiplist: {{class_name: SkipListMemtable}}, '
+             'trie: {{class_name: TrieMemtable}}, default: {{inherits: {}}}}}}}')
+# The cassandra.yaml that 5.0.8 ships: what it sets to another value than the program's own default.
+SHIPPED = {
+    'num_tokens': 16, 'allocate_tokens_for_local_replication_factor': 3,
     'partitioner': 'org.apache.cassandra.dht.Murmur3Partitioner',
-    'data_file_directories': '[data]', 'commitlog_directory': 'commitlog',
-    'saved_caches_directory': 'saved_caches', 'hints_directory': 'hints',
-    'cdc_raw_directory': 'cdc_raw',
-    'commitlog_segment_size': '32MiB', 'disk_optimization_strategy': 'ssd',
-    'disk_failure_policy': 'die', 'commit_failure_policy': 'die',
-    'authenticator': 'AllowAllAuthenticator', 'authorizer': 'AllowAllAuthorizer',
-    'endpoint_snitch': 'SimpleSnitch',
+    'authenticator': '{class_name: AllowAllAuthenticator}',
+    'authorizer': '{class_name: AllowAllAuthorizer}',
+    'role_manager': '{class_name: CassandraRoleManager}',
+    'network_authorizer': '{class_name: AllowAllNetworkAuthorizer}',
+    'cidr_authorizer': '{class_name: AllowAllCIDRAuthorizer}',
+    'crypto_provider': '[{class_name: org.apache.cassandra.security.DefaultCryptoProvider, '
+                       'parameters: [{fail_on_missing_provider: "false"}]}]',
     'seed_provider': '[{class_name: org.apache.cassandra.locator.SimpleSeedProvider, '
                      'parameters: [{seeds: "127.0.0.1:7000"}]}]',
-    'listen_address': '127.0.0.1', 'rpc_address': '127.0.0.1', 'native_transport_port': PORT,
-    'storage_port': 7000, 'start_native_transport': 'true',
-    'concurrent_reads': 32, 'concurrent_writes': 32, 'concurrent_compactors': 2,
-    'compaction_throughput': '0MiB/s', 'memtable_allocation_type': 'heap_buffers',
-    'read_request_timeout': '600s', 'range_request_timeout': '600s',
-    'write_request_timeout': '60s', 'request_timeout': '600s', 'truncate_request_timeout': '120s',
-    'batch_size_warn_threshold': '5MiB', 'batch_size_fail_threshold': '50MiB',
-    'auto_snapshot': 'false',
+    'endpoint_snitch': 'SimpleSnitch', 'internode_compression': 'dc',
+    'inter_dc_tcp_nodelay': 'false', 'cas_contention_timeout': '1000ms',
+    'memtable': MEMTABLES.format('skiplist'), 'storage_compatibility_mode': 'CASSANDRA_4',
 }
-SYNC = {'periodic': {'commitlog_sync': 'periodic', 'commitlog_sync_period': '10000ms'},
-        'batch': {'commitlog_sync': 'batch'}}
-# What the shipped cassandra_latest.yaml changes: trie memtables off the heap, BTI files, unified
-# compaction.
-KIND = {'default': {}, 'latest': {
-    'memtable_allocation_type': 'offheap_objects', 'storage_compatibility_mode': 'NONE',
-    'memtable': '{configurations: {skiplist: {class_name: SkipListMemtable}, '
-                'trie: {class_name: TrieMemtable}, default: {inherits: trie}}}',
-    'sstable': '{selected_format: bti}',
+# What the cassandra_latest.yaml that 5.0.8 ships sets otherwise: trie memtables off the heap, BTI
+# files, unified compaction.
+SHIPPED_LATEST = {
+    'memtable': MEMTABLES.format('trie'), 'memtable_allocation_type': 'offheap_objects',
+    'sstable': '{selected_format: bti}', 'column_index_size': '4KiB', 'key_cache_size': '0MiB',
+    'trickle_fsync': 'true', 'commitlog_disk_access_mode': 'auto', 'concurrent_compactors': 8,
+    'uuid_sstable_identifiers_enabled': 'true', 'batchlog_endpoint_strategy': 'dynamic_remote',
+    'default_secondary_index': 'sai', 'storage_compatibility_mode': 'NONE',
     'default_compaction': '{class_name: UnifiedCompactionStrategy, parameters: {'
                           'scaling_parameters: T4, max_sstables_to_compact: 64, '
                           'target_sstable_size: 1GiB, sstable_growth: 0.3333333333333333, '
-                          'min_sstable_size: 100MiB}}'}}
+                          'min_sstable_size: 100MiB}}',
+}
+KIND = {'default': SHIPPED, 'latest': {**SHIPPED, **SHIPPED_LATEST}}
+# What is set otherwise here: folders, loopback, and limits that a bench would meet. Compaction may
+# use the whole disk, dropped tables leave no snapshot, and a broken node ends.
+OURS = {
+    'data_file_directories': '[data]', 'commitlog_directory': 'commitlog',
+    'saved_caches_directory': 'saved_caches', 'hints_directory': 'hints',
+    'cdc_raw_directory': 'cdc_raw', 'listen_address': '127.0.0.1', 'rpc_address': '127.0.0.1',
+    'native_transport_port': PORT, 'storage_port': 7000,
+    'disk_failure_policy': 'die', 'commit_failure_policy': 'die',
+    'compaction_throughput': '0MiB/s', 'auto_snapshot': 'false',
+    'read_request_timeout': '600s', 'range_request_timeout': '600s',
+    'write_request_timeout': '60s', 'request_timeout': '600s', 'truncate_request_timeout': '120s',
+    'native_transport_timeout': '600s',
+    'batch_size_warn_threshold': '5MiB', 'batch_size_fail_threshold': '50MiB',
+}
+# A write holds a thread until the log is on disk: with the shipped 32 of them few share a sync. These
+# were the best of 32, 128, 256 and 1,024, and of 1 to 10 ms.
+DURABLE_WRITES, GROUP_WINDOW_MS = 256, 2
+SYNC = {'periodic': {'commitlog_sync': 'periodic', 'commitlog_sync_period': '10000ms'},
+        'batch': {'commitlog_sync': 'batch'}, 'group': {'commitlog_sync': 'group'}}
 
 
 def say(**line):
@@ -108,13 +147,23 @@ def java_flags():
 
 # ------------------------------------------------------------------------------------- The node
 
+def node_settings(options):
+    sync = options.get('sync', 'periodic')
+    settings = {**KIND[options.get('kind', 'default')], **OURS, **SYNC[sync]}
+    writes = int(options.get('writes', 0 if sync == 'periodic' else DURABLE_WRITES))
+    if writes:
+        settings['concurrent_writes'] = writes
+        settings['native_transport_max_threads'] = max(writes, 128)
+    if sync == 'group':
+        settings['commitlog_sync_group_window'] = f"{options.get('window', GROUP_WINDOW_MS)}ms"
+    return settings
+
+
 def write_settings(folder, options):
-    settings = {**BASE, **SYNC[options.get('sync', 'periodic')],
-                **KIND[options.get('kind', 'default')]}
     conf = os.path.join(folder, 'conf')
     os.makedirs(conf, exist_ok=True)
     with open(os.path.join(conf, 'cassandra.yaml'), 'w', encoding='ascii') as file:
-        file.writelines(f'{key}: {value}\n' for key, value in settings.items())
+        file.writelines(f'{key}: {value}\n' for key, value in node_settings(options).items())
     shutil.copy(os.path.join(HERE, 'cassandra', 'logback.xml'), conf)
 
 
@@ -125,16 +174,11 @@ def end_with_parent():
 
 def node_command(folder):
     agent = glob.glob(os.path.join(jars(), 'jamm-*.jar'))[0]
-    settings = {
-        'cassandra.config': f'file:{folder}/conf/cassandra.yaml',
-        'logback.configurationFile': f'{folder}/conf/logback.xml',
-        'cassandra.storagedir': folder, 'cassandra-foreground': 'yes',
-        'cassandra.jmx.local.port': '7199', 'cassandra.ring_delay_ms': '100',
-        'cassandra.skip_wait_for_gossip_to_settle': '0',
-        'cassandra.superuser_setup_delay_ms': '0', 'jdk.attach.allowAttachSelf': 'true',
-        'io.netty.tryReflectionSetAccessible': 'true'}
-    return ['java', f'-Xms{HEAP}', f'-Xmx{HEAP}', '-XX:+UseG1GC', '-XX:+AlwaysPreTouch', '-Xss256k',
-            f'-javaagent:{agent}', *java_flags(), *(f'-D{k}={v}' for k, v in settings.items()),
+    properties = {'cassandra.config': f'file:{folder}/conf/cassandra.yaml',
+                  'logback.configurationFile': f'{folder}/conf/logback.xml',
+                  'cassandra.storagedir': folder, **NODE_PROPERTIES}
+    return ['java', *NODE_FLAGS, f'-javaagent:{agent}', *java_flags(),
+            *(f'-D{key}={value}' for key, value in properties.items()),
             '-cp', f'{folder}/conf:{jars()}/*', 'org.apache.cassandra.service.CassandraDaemon']
 
 
@@ -151,6 +195,8 @@ def serve(folder, options):
     if answers():
         sys.exit(f'cassandra: something listens on port {PORT} already')
     write_settings(folder, options)
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(touched_path(folder))
     started = time.monotonic()
     with open(os.path.join(folder, 'output.log'), 'ab') as log:
         node = subprocess.Popen(node_command(folder), cwd=folder, stdin=subprocess.DEVNULL,
@@ -187,15 +233,6 @@ def stop(node):
         node.wait()
 
 
-def nodetool(folder, *words):
-    folder = os.path.abspath(folder)
-    subprocess.run(['java', '-Xmx256m', *java_flags(), '-cp', f'{folder}/conf:{jars()}/*',
-                    f'-Dcassandra.storagedir={folder}',
-                    f'-Dcassandra.config=file:{folder}/conf/cassandra.yaml',
-                    'org.apache.cassandra.tools.NodeTool', '-h', '127.0.0.1', '-p', '7199', *words],
-                   check=True, cwd=folder, stdout=subprocess.DEVNULL)
-
-
 # ------------------------------------------------------------------------------------- Commands
 
 def node_pid(folder):
@@ -203,54 +240,101 @@ def node_pid(folder):
         return int(file.read())
 
 
-def node_used(folder):
-    """CPU seconds of the node, and bytes that it has written."""
-    pid = node_pid(folder)
-    with open(f'/proc/{pid}/stat', encoding='ascii') as file:
-        fields = file.read().rpartition(')')[2].split()
-    with open(f'/proc/{pid}/io', encoding='ascii') as file:
-        written = next(int(line.split()[1]) for line in file if line.startswith('write_bytes'))
-    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK'), written
+def evict(folder):
+    """Ask the kernel to forget the pages of the data files that it has cached."""
+    os.sync()
+    for top, _, names in os.walk(os.path.join(folder, 'data', 'peer')):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # the node removes files while it runs
+                fd = os.open(os.path.join(top, name), os.O_RDONLY)
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                os.close(fd)
 
 
-def timed_nodetool(folder, measure, *words):
-    cpu, written = node_used(folder)
-    start = time.monotonic()
-    nodetool(folder, *words)
-    seconds = time.monotonic() - start
-    after_cpu, after_written = node_used(folder)
-    say(measure=measure, seconds=seconds, cpu=after_cpu - cpu, written=after_written - written)
+def folder_bytes(folder):
+    total = 0
+    for top, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.path.getsize(os.path.join(top, name))
+    return total
+
+
+def answer_client(line, folder, to_client):
+    """What the client asks of this program: it can neither drop pages nor see the node's folder."""
+    if line['event'] == 'evict':
+        evict(folder)
+        to_client.write('done\n')
+        to_client.flush()
+    elif line['event'] == 'live':
+        say(measure='size', bytes=line['bytes'], other_bytes=folder_bytes(folder) - line['bytes'],
+            files=line['files'])
+
+
+def touched_path(folder):
+    """Exists once a client has used the table since the node started."""
+    return os.path.join(folder, 'touched')
 
 
 def client(command, folder, rows, words):
-    subprocess.run(['java', '-Xms512m', '-Xmx2g', '-cp', f'{jars()}/*',
-                    '-Dorg.slf4j.simpleLogger.defaultLogLevel=error',
-                    f'-Dlogback.configurationFile={folder}/conf/logback.xml',
-                    os.path.join(HERE, 'CassandraClient.java'), command, rows,
-                    str(node_pid(folder)), *words], check=True, cwd=folder)
+    if command == 'ask' and not os.path.exists(touched_path(folder)):
+        words = [*words, 'cold=1'] if 'warm=0' in words else words
+    with open(touched_path(folder), 'w', encoding='ascii'):
+        pass
+    words = ['java', *CLIENT_FLAGS, '-cp', f'{jars()}/*',
+             '-Dorg.slf4j.simpleLogger.defaultLogLevel=error',
+             f'-Dlogback.configurationFile={folder}/conf/logback.xml',
+             os.path.join(HERE, 'CassandraClient.java'), command, rows, str(node_pid(folder)),
+             f'jmx={JMX_PORT}', *words]
+    with subprocess.Popen(words, cwd=folder, text=True, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as process:
+        for text in process.stdout:
+            line = json.loads(text)
+            if 'event' in line:
+                answer_client(line, folder, process.stdin)
+            else:
+                say(**line)
+    if process.returncode != 0:
+        sys.exit(f'cassandra: the client ended with exit code {process.returncode}')
 
 
-def size(folder):
-    data = total = 0
-    for top, _, names in os.walk(folder):
-        for name in names:
-            try:
-                bytes_here = os.path.getsize(os.path.join(top, name))
-            except FileNotFoundError:
-                continue  # the node removes files while it runs
-            total += bytes_here
-            if os.path.join(folder, 'data', 'peer') in top:
-                data += bytes_here
-    say(measure='size', bytes=data, other_bytes=total - data)
+def jar_version(name):
+    """Of the jar whose file name begins so."""
+    path = glob.glob(os.path.join(jars(), f'{name}-[0-9]*.jar'))[0]
+    return re.search(r'-([0-9][0-9.]*[0-9])', os.path.basename(path)).group(1)
+
+
+def cassandra_version():
+    """As the program itself says, not the file's name."""
+    jar = glob.glob(os.path.join(jars(), 'cassandra-all-*.jar'))[0]
+    with zipfile.ZipFile(jar) as archive:
+        text = archive.read('org/apache/cassandra/config/version.properties').decode('ascii')
+    return re.search(r'^CassandraVersion=(.*)$', text, re.MULTILINE).group(1).strip()
+
+
+def java_version():
+    output = subprocess.run(['java', '-version'], check=True, capture_output=True, text=True).stderr
+    return next(line for line in output.splitlines() if 'build' in line)
+
+
+def describe_sync(options):
+    sync = options.get('sync', 'periodic')
+    if sync == 'periodic':
+        return 'periodic (on disk within 10 s)'
+    window = f' every {GROUP_WINDOW_MS} ms' if sync == 'group' else ''
+    return f'{sync} (on disk when acknowledged{window}), {DURABLE_WRITES} concurrent writes'
 
 
 def describe(options):
-    say(peer='cassandra', version=VERSION, parallel=False, merges=True, many_writers=True,
-        commits=True, commit_sizes=[1, 100], crowd=True, server=True,
-        settings=f"{options.get('kind', 'default')} configuration, commit log "
-                 f"{options.get('sync', 'periodic')}, {options.get('compression', 'lz4')} "
-                 f'compression, heap {HEAP}, replication 1, Java driver over loopback, unlogged '
-                 'batches hold rows of one partition, memory is reserved at start')
+    say(peer='cassandra', version=cassandra_version(), parallel=False, merges=True,
+        many_writers=True, commits=True, commit_sizes=[1, 100], bulk_commit=100, crowd=True,
+        server=True,
+        java=java_version(), jvm_flags=' '.join(NODE_FLAGS), client_flags=' '.join(CLIENT_FLAGS),
+        driver=f"cassandra-driver-core {jar_version('cassandra-driver-core')}",
+        settings=f"{options.get('kind', 'default')} configuration as shipped, commit log "
+                 f"{describe_sync(options)}, {options.get('compression', 'lz4')} compression, "
+                 f'heap {HEAP}, compaction not throttled, replication 1, Java driver over '
+                 'loopback, unlogged batches hold rows of one partition, memory is reserved at start')
 
 
 def main():
@@ -262,15 +346,7 @@ def main():
     elif command == 'serve':
         serve(sys.argv[2], parse_options(sys.argv[3:]))
     else:
-        folder, rows, words = os.path.abspath(sys.argv[2]), os.path.abspath(sys.argv[3]), sys.argv[4:]
-        if command in ('load', 'reopen', 'ask'):
-            client(command, folder, rows, words)
-        if command == 'load':
-            timed_nodetool(folder, 'flush', 'flush', 'peer')
-        elif command == 'merge':
-            timed_nodetool(folder, 'merge', 'compact', 'peer')
-        elif command == 'size':
-            size(folder)
+        client(command, os.path.abspath(sys.argv[2]), os.path.abspath(sys.argv[3]), sys.argv[4:])
 
 
 if __name__ == '__main__':

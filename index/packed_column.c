@@ -54,9 +54,10 @@ static struct varve_span read_head(struct varve_reader *r, uint32_t n, int64_t *
 {
     *ret_least = varve_read_zigzag(r);
     *ret_width = varve_read_u8(r);
-    if (*ret_width > 64)
-        r->failed = true;
-    return varve_read_bytes(r, r->failed ? 0 : varve_pack_size(n, *ret_width));
+    bool sound = *ret_width <= 64;
+    const struct varve_span bits = varve_bit_string_read(r, n, sound ? *ret_width : 0, &sound);
+    r->failed = r->failed || !sound;
+    return bits;
 }
 
 bool varve_packed_read(struct varve_reader *r, uint32_t n, int64_t *values)

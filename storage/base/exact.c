@@ -24,7 +24,8 @@
 #include <math.h>
 #include <string.h>
 
-static_assert(FLT_EVAL_METHOD == 0, "double additions must round to double");
+#include "storage/base/float_mode.h"
+
 static_assert(sizeof(double) == 8 && DBL_MANT_DIG == 53, "IEEE 754 binary64");
 
 #define LIMBS 70

@@ -48,6 +48,17 @@ void varve_pack_u64(const uint64_t *in, uint32_t n, uint32_t width, uint8_t *out
     }
 }
 
+struct varve_span varve_bit_string_read(struct varve_reader *r, uint32_t n, uint32_t width,
+                                        bool *sound)
+{
+    const uint32_t used = (uint32_t)((uint64_t)n * width % 8);
+    const struct varve_span bits = varve_read_bytes(r, varve_pack_size(n, width));
+
+    if (!r->failed && used != 0 && bits.data[bits.size - 1] >> used != 0)
+        *sound = false;
+    return bits;
+}
+
 /* Up to 8 bytes at `p`, fewer at the end of the string. */
 static uint64_t load_tail(const uint8_t *p, size_t left)
 {

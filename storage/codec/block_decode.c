@@ -1,14 +1,15 @@
 /*
  * block_decode.c - rows [first, first + n) of an opened block, as values.
  *
- * Opening has checked every bound, so what is left to distrust are values: the ends of runs. A
- * range that does not start on a packed row goes through one row of scratch at either end; all
- * rows between are unpacked where they belong.
+ * Opening has checked every bound, so what is left to distrust are values: the ends of runs, and
+ * ALP's integers and rows of exceptions (block_alp.c). A range that does not start on a packed row
+ * goes through one row of scratch at either end; all rows between are unpacked where they belong.
  */
 #include <assert.h>
 #include <string.h>
 
 #include "storage/base/bitmap.h"
+#include "storage/base/float_mode.h"
 #include "storage/codec/block_format.h"
 #include "storage/codec/block_int.h"
 
@@ -346,12 +347,24 @@ static varve_status decode_int_lane(const struct varve_kernels *k, const struct 
     return VARVE_OK;
 }
 
-/* F32, F64 and B16 are bytes of a size. */
-static varve_status decode_opaque(const struct varve_block *block, uint32_t first, uint32_t n,
-                                  uint8_t *values, varve_error *err)
+static varve_status decode_alp(const struct varve_kernels *k, const struct varve_block *block,
+                               uint32_t first, uint32_t n, void *values, varve_error *err)
+{
+    const varve_float_mode mode = varve_float_mode_enter();
+    const varve_status rc = varve_alp_decode(k, block, first, n, values, err);
+
+    varve_float_mode_leave(&mode);
+    return rc;
+}
+
+/* F32, F64 and B16 are bytes of a size, or decimals. */
+static varve_status decode_opaque(const struct varve_kernels *k, const struct varve_block *block,
+                                  uint32_t first, uint32_t n, uint8_t *values, varve_error *err)
 {
     const uint32_t size = varve_lane_size(block->lane);
 
+    if (block->codec == VARVE_CODEC_ALP)
+        return decode_alp(k, block, first, n, values, err);
     if (block->codec == VARVE_CODEC_RLE)
         return decode_rle(block, first, n, false, size, values, err);
     if (block->codec == VARVE_CODEC_RAW) {
@@ -378,7 +391,7 @@ varve_status varve_block_decode_with(const struct varve_kernels *k, const struct
     if (varve_lane_is_integer(block->lane))
         return decode_int_lane(k, block, first, n, values, err);
     if (block->lane != VARVE_LANE_DEC)
-        return decode_opaque(block, first, n, values, err);
+        return decode_opaque(k, block, first, n, values, err);
     rc = varve_block_open_inner(block->payload, VARVE_LANE_I64, block->n, &mantissas, err);
     if (rc == VARVE_OK)
         rc = varve_block_open_inner(block->extra, VARVE_LANE_I8, block->n, &places, err);

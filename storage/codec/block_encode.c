@@ -4,12 +4,14 @@
  * A column is first made plain: integers widened to int64, the cells that are not live filled with
  * the live value before them (the first live one at the start), so that they widen no packing. One
  * pass of statistics then gives the exact size of every candidate; nothing is tried out. Only whether
- * to look for a common divisor is guessed from a few rows (common_divisor.c).
+ * to look for a common divisor (common_divisor.c) and for decimals among floats (decimal_scale.c) is
+ * guessed from a few rows.
  */
 #include <assert.h>
 #include <string.h>
 
 #include "storage/base/bitmap.h"
+#include "storage/base/float_mode.h"
 #include "storage/codec/block_format.h"
 #include "storage/codec/block_int.h"
 
@@ -69,6 +71,7 @@ static struct plan plan_ints(const int64_t *values, uint32_t n, uint8_t lane, ui
 
     if (range == 0) {
         plan.codec = VARVE_CODEC_CONST;
+        plan.size = zigzag_size(stats->min);
         return plan;
     }
     plan.width = (uint8_t)varve_bit_length(range);
@@ -209,8 +212,8 @@ static void write_packed(const struct varve_kernels *k, const int64_t *values, u
     out->size += size;
 }
 
-static void write_bit_string(struct varve_buffer *out, const uint64_t *values, uint32_t n,
-                             uint32_t width)
+void varve_bit_string_write(struct varve_buffer *out, const uint64_t *values, uint32_t n,
+                            uint32_t width)
 {
     const size_t size = varve_pack_size(n, width);
     uint8_t *at = size == 0 ? NULL : varve_buffer_reserve(out, size);
@@ -218,6 +221,19 @@ static void write_bit_string(struct varve_buffer *out, const uint64_t *values, u
         return;
     varve_pack_u64(values, n, width, at);
     out->size += size;
+}
+
+void varve_bit_pieces_add(struct varve_bit_pieces *pieces, uint64_t value, struct varve_buffer *out)
+{
+    pieces->values[pieces->n++] = value;
+    if (pieces->n == sizeof pieces->values / sizeof *pieces->values)
+        varve_bit_pieces_end(pieces, out);
+}
+
+void varve_bit_pieces_end(struct varve_bit_pieces *pieces, struct varve_buffer *out)
+{
+    varve_bit_string_write(out, pieces->values, pieces->n, pieces->width);
+    pieces->n = 0;
 }
 
 static void write_rle(const int64_t *values, uint32_t n, const struct plan *plan, int64_t base,
@@ -236,8 +252,8 @@ static void write_rle(const int64_t *values, uint32_t n, const struct plan *plan
     varve_write_u16(out, (uint16_t)runs);
     varve_write_u8(out, plan->width);
     varve_write_zigzag(out, base);
-    write_bit_string(out, ends, runs - 1, varve_bit_length(n - 1));
-    write_bit_string(out, offsets, runs, plan->width);
+    varve_bit_string_write(out, ends, runs - 1, varve_bit_length(n - 1));
+    varve_bit_string_write(out, offsets, runs, plan->width);
 }
 
 static void write_dfor(const struct varve_kernels *k, const int64_t *values, uint32_t n,
@@ -252,7 +268,7 @@ static void write_dfor(const struct varve_kernels *k, const int64_t *values, uin
     varve_write_zigzag(out, step);
     if (plan->divisor != 1)
         varve_write_varint(out, plan->divisor);
-    write_bit_string(out, bases, varve_block_restarts(n), plan->restart_width);
+    varve_bit_string_write(out, bases, varve_block_restarts(n), plan->restart_width);
     write_packed(k, values, n, plan->delta_width, step, true, plan->divisor, out);
 }
 
@@ -271,22 +287,24 @@ static void write_raw_ints(const struct varve_kernels *k, const int64_t *values,
                       (size_t)n * varve_lane_size(lane));
 }
 
-void varve_ints_encode(const struct varve_kernels *k, const int64_t *values, uint32_t n,
+bool varve_ints_encode(const struct varve_kernels *k, const int64_t *values, uint32_t n,
                        uint8_t lane, uint8_t block_flags, uint32_t encode_flags,
-                       const struct varve_int_stats *stats, struct varve_buffer *out)
+                       const struct varve_int_stats *stats, size_t most, struct varve_buffer *out)
 {
     struct plan plan = plan_ints(values, n, lane, encode_flags, stats);
     const size_t start = out->size;
 
     if (plan.codec != VARVE_CODEC_CONST && plan.codec != VARVE_CODEC_CONST_DELTA)
         plan_divided(k, values, n, stats, &plan);
+    if (plan.size > most || most - plan.size < VARVE_BLOCK_HEADER_SIZE)
+        return false;
     if (plan.divisor != 1)
         block_flags |= VARVE_BLOCK_HAS_DIVISOR;
     varve_block_header_write(out, plan.codec, lane, block_flags, n);
     switch (plan.codec) {
     case VARVE_CODEC_CONST:
         varve_write_zigzag(out, stats->min);
-        return;
+        break;
     case VARVE_CODEC_CONST_DELTA:
         varve_write_zigzag(out, values[0]);
         varve_write_zigzag(out, stats->delta_min);
@@ -309,6 +327,7 @@ void varve_ints_encode(const struct varve_kernels *k, const int64_t *values, uin
         break;
     }
     assert(out->failed || out->size == start + VARVE_BLOCK_HEADER_SIZE + plan.size);
+    return true;
 }
 
 /* Overwrite cells that are not live, `size` bytes each, with the live one before. */
@@ -342,58 +361,75 @@ static void encode_ints(const struct varve_kernels *k, const void *values, uint8
     if (live != NULL)
         fill_holes((uint8_t *)wide, sizeof *wide, n, live);
     k->int_stats(plain, n, &stats);
-    varve_ints_encode(k, plain, n, lane, block_flags, encode_flags, &stats, out);
+    (void)varve_ints_encode(k, plain, n, lane, block_flags, encode_flags, &stats, SIZE_MAX, out);
 }
 
-/* The last row + 1 of each run of values that are equal in all `size` bytes; returns the runs. */
-static uint32_t list_runs(const uint8_t *values, uint32_t size, uint32_t n, uint64_t *ends)
+/* Whether row j differs from the next in any of its `size` bytes. */
+static inline bool differs(const uint8_t *values, uint32_t size, uint32_t j)
 {
-    uint32_t runs = 0;
+    const uint8_t *at = values + (size_t)j * size;
 
-    for (uint32_t j = 0; j + 1 < n; j++) { /* an end is written always and kept when it is one */
-        const uint8_t *at = values + (size_t)j * size;
-        bool differs;
-        ends[runs] = j + 1;
-        if (size == 8)
-            differs = memcmp(at, at + 8, 8) != 0;
-        else if (size == 4)
-            differs = memcmp(at, at + 4, 4) != 0;
-        else
-            differs = memcmp(at, at + 16, 16) != 0;
-        runs += differs;
-    }
-    ends[runs] = n;
-    return runs + 1;
+    if (size == 8)
+        return memcmp(at, at + 8, 8) != 0;
+    if (size == 4)
+        return memcmp(at, at + 4, 4) != 0;
+    return memcmp(at, at + 16, 16) != 0;
 }
 
-/* F32, F64 and B16: equal means equal bytes. */
-static void encode_opaque(const uint8_t *values, uint8_t lane, uint32_t n, const uint64_t *live,
-                          uint8_t block_flags, uint32_t encode_flags, struct varve_buffer *out)
+static uint32_t count_opaque_runs(const uint8_t *values, uint32_t size, uint32_t n)
+{
+    uint32_t runs = 1;
+
+    for (uint32_t j = 0; j + 1 < n; j++)
+        runs += differs(values, size, j);
+    return runs;
+}
+
+static void write_opaque_runs(const uint8_t *values, uint32_t size, uint32_t n, uint32_t runs,
+                              struct varve_buffer *out)
+{
+    struct varve_bit_pieces ends = {.width = varve_bit_length(n - 1)};
+
+    varve_write_u16(out, (uint16_t)runs);
+    for (uint32_t j = 0; j + 1 < n; j++)
+        if (differs(values, size, j))
+            varve_bit_pieces_add(&ends, j + 1, out);
+    varve_bit_pieces_end(&ends, out);
+    for (uint32_t j = 0; j < n; j++)
+        if (j + 1 == n || differs(values, size, j))
+            varve_write_bytes(out, values + (size_t)j * size, size);
+}
+
+/* F32, F64 and B16: equal means equal bytes. ALP is taken if it saves an eighth. */
+static void encode_opaque(const struct varve_kernels *k, const uint8_t *values, uint8_t lane,
+                          uint32_t n, const uint64_t *live, uint8_t block_flags,
+                          uint32_t encode_flags, struct varve_buffer *out)
 {
     const uint32_t size = varve_lane_size(lane);
-    uint8_t plain[VARVE_VECTOR_ROWS * 16];
-    uint64_t ends[VARVE_VECTOR_ROWS];
+    const bool thorough = (encode_flags & VARVE_ENCODE_LOG) == 0;
+    _Alignas(64) uint8_t plain[VARVE_VECTOR_ROWS * 16];
 
     if (live != NULL) {
         memcpy(plain, values, (size_t)n * size);
         fill_holes(plain, size, n, live);
         values = plain;
     }
-    const uint32_t runs = list_runs(values, size, n, ends);
-    const uint32_t width = varve_bit_length(n - 1);
-    const size_t rle = 2 + varve_pack_size(runs - 1, width) + (size_t)runs * size;
+    const uint32_t runs = count_opaque_runs(values, size, n);
+    const size_t raw = (size_t)n * size;
+    const size_t rle = 2 + varve_pack_size(runs - 1, varve_bit_length(n - 1)) + (size_t)runs * size;
+    const size_t most = (VARVE_BLOCK_HEADER_SIZE + (rle < raw ? rle : raw)) * 7 / 8;
     if (runs == 1) {
         varve_block_header_write(out, VARVE_CODEC_CONST, lane, block_flags, n);
         varve_write_bytes(out, values, size);
-    } else if (rle < (size_t)n * size && (encode_flags & VARVE_ENCODE_LOG) == 0) {
+    } else if (thorough && lane != VARVE_LANE_B16 &&
+               varve_alp_encode(k, values, lane, n, live, block_flags, most, out)) {
+        return;
+    } else if (thorough && rle < raw) {
         varve_block_header_write(out, VARVE_CODEC_RLE, lane, block_flags, n);
-        varve_write_u16(out, (uint16_t)runs);
-        write_bit_string(out, ends, runs - 1, width);
-        for (uint32_t run = 0; run < runs; run++)
-            varve_write_bytes(out, values + (size_t)(ends[run] - 1) * size, size);
+        write_opaque_runs(values, size, n, runs, out);
     } else {
         varve_block_header_write(out, VARVE_CODEC_RAW, lane, block_flags, n);
-        varve_write_bytes(out, values, (size_t)n * size);
+        varve_write_bytes(out, values, raw);
     }
 }
 
@@ -449,20 +485,18 @@ static varve_status encode_codec(const struct varve_kernels *k, const struct var
     } else if (varve_lane_is_integer(in->lane)) {
         encode_ints(k, in->values, in->lane, in->n, states->live, states->flags, flags, out);
     } else {
-        encode_opaque(in->values, in->lane, in->n, states->live, states->flags, flags, out);
+        encode_opaque(k, in->values, in->lane, in->n, states->live, states->flags, flags, out);
     }
     return VARVE_OK;
 }
 
-varve_status varve_block_encode_with(const struct varve_kernels *k, const struct varve_lanes *in,
-                                     uint32_t flags, struct varve_buffer *out,
-                                     struct varve_zone *ret_zone, varve_error *err)
+static varve_status encode_block(const struct varve_kernels *k, const struct varve_lanes *in,
+                                 uint32_t flags, struct varve_buffer *out,
+                                 struct varve_zone *ret_zone, varve_error *err)
 {
     const size_t start = out->size;
     struct states states;
 
-    assert(in->n >= 1 && in->n <= VARVE_VECTOR_ROWS);
-    assert(in->lane >= VARVE_LANE_I8 && in->lane <= VARVE_LANE_BYTES);
     read_states(in, &states);
     varve_status rc = encode_codec(k, in, &states, flags, out, err);
     if (rc == VARVE_OK && (states.flags & VARVE_BLOCK_HAS_ABSENT) != 0)
@@ -478,6 +512,20 @@ varve_status varve_block_encode_with(const struct varve_kernels *k, const struct
     if ((flags & VARVE_ENCODE_ZONE) != 0 && ret_zone != NULL)
         varve_zone_gather(k, in, states.live, ret_zone);
     return VARVE_OK;
+}
+
+varve_status varve_block_encode_with(const struct varve_kernels *k, const struct varve_lanes *in,
+                                     uint32_t flags, struct varve_buffer *out,
+                                     struct varve_zone *ret_zone, varve_error *err)
+{
+    assert(in->n >= 1 && in->n <= VARVE_VECTOR_ROWS);
+    assert(in->lane >= VARVE_LANE_I8 && in->lane <= VARVE_LANE_BYTES);
+    if (in->lane != VARVE_LANE_F32 && in->lane != VARVE_LANE_F64)
+        return encode_block(k, in, flags, out, ret_zone, err);
+    const varve_float_mode mode = varve_float_mode_enter();
+    const varve_status rc = encode_block(k, in, flags, out, ret_zone, err);
+    varve_float_mode_leave(&mode);
+    return rc;
 }
 
 varve_status varve_block_encode(const struct varve_lanes *in, uint32_t flags,

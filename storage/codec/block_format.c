@@ -78,6 +78,14 @@ size_t varve_block_text_max(uint32_t n)
     return n == 1 ? VARVE_BLOCK_TEXT_MAX_ONE : VARVE_VECTOR_BYTES_MAX;
 }
 
+bool varve_alp_scale_is_sound(struct varve_alp_scale scale)
+{
+    if (scale.e > VARVE_ALP_EXPONENT_MAX)
+        return false;
+    return scale.mode == VARVE_ALP_MUL ? scale.f <= scale.e
+                                       : scale.mode == VARVE_ALP_DIV && scale.f == 0;
+}
+
 void varve_block_header_write(struct varve_buffer *out, uint8_t codec, uint8_t lane, uint8_t flags,
                               uint32_t n)
 {
@@ -137,6 +145,15 @@ static void read_divisor(struct varve_reader *r, struct varve_block *block, int6
              varve_block_divisor_fits(base, block->divisor, block->width);
 }
 
+/* The packed part of FOR and DFOR. */
+static struct varve_span read_packed(struct varve_reader *r, const struct varve_block *block,
+                                     bool *sound)
+{
+    if (block->n < VARVE_BLOCK_DENSE_ROWS)
+        return varve_bit_string_read(r, block->n, block->width, sound);
+    return varve_read_bytes(r, varve_block_packed_size(block->n, block->width));
+}
+
 static void read_rle(struct varve_reader *r, struct varve_block *block, bool *sound)
 {
     const bool integer = varve_lane_is_integer(block->lane);
@@ -151,11 +168,10 @@ static void read_rle(struct varve_reader *r, struct varve_block *block, bool *so
         block->width = read_width(r, sound);
         block->base = read_value(r, block->lane, sound);
     }
-    const size_t ends = varve_pack_size(block->runs - 1u, block->width2);
-    const size_t values = integer ? varve_pack_size(block->runs, block->width)
-                                  : (size_t)block->runs * varve_lane_size(block->lane);
-    block->extra = varve_read_bytes(r, ends);
-    block->payload = varve_read_bytes(r, values);
+    block->extra = varve_bit_string_read(r, block->runs - 1u, block->width2, sound);
+    block->payload = integer
+                         ? varve_bit_string_read(r, block->runs, block->width, sound)
+                         : varve_read_bytes(r, (size_t)block->runs * varve_lane_size(block->lane));
 }
 
 static void read_dfor(struct varve_reader *r, struct varve_block *block, bool *sound)
@@ -165,10 +181,8 @@ static void read_dfor(struct varve_reader *r, struct varve_block *block, bool *s
     block->base = read_value(r, block->lane, sound);
     block->step = varve_read_zigzag(r);
     read_divisor(r, block, block->step, sound);
-    const size_t extra = varve_pack_size(varve_block_restarts(block->n), block->width2);
-    const size_t packed = varve_block_packed_size(block->n, block->width);
-    block->extra = varve_read_bytes(r, extra);
-    block->payload = varve_read_bytes(r, packed);
+    block->extra = varve_bit_string_read(r, varve_block_restarts(block->n), block->width2, sound);
+    block->payload = read_packed(r, block, sound);
 }
 
 /* The part of a codec of fixed-size values: RAW .. RLE. */
@@ -198,7 +212,7 @@ static varve_status read_simple(struct varve_reader *r, struct varve_block *bloc
         block->width = read_width(r, &sound);
         block->base = read_value(r, block->lane, &sound);
         read_divisor(r, block, block->base, &sound);
-        block->payload = varve_read_bytes(r, varve_block_packed_size(block->n, block->width));
+        block->payload = read_packed(r, block, &sound);
         break;
     case VARVE_CODEC_DFOR:
         sound = sound && integer;
@@ -278,12 +292,39 @@ static varve_status read_text(struct varve_reader *r, struct varve_block *block,
     return r->failed ? corrupt(err, "cut short") : VARVE_OK;
 }
 
+/* The integers are a block inside, which is no ALP block: nothing nests deeper. */
+static varve_status read_alp(struct varve_reader *r, struct varve_block *block, varve_error *err)
+{
+    if (block->lane != VARVE_LANE_F32 && block->lane != VARVE_LANE_F64)
+        return corrupt(err, "codec of a float");
+    block->scale.mode = varve_read_u8(r);
+    block->scale.e = varve_read_u8(r);
+    block->scale.f = varve_read_u8(r);
+    block->runs = varve_read_u16(r);
+    block->width2 = (uint8_t)varve_bit_length(block->n - 1);
+    if (r->failed)
+        return corrupt(err, "cut short");
+    if (!varve_alp_scale_is_sound(block->scale) || block->runs > block->n)
+        return corrupt(err, "codec's parameters");
+    const varve_status rc = read_inner(r, VARVE_LANE_I64, block->n, &block->payload, err);
+    if (rc < 0)
+        return rc;
+    bool sound = true;
+    block->extra = varve_bit_string_read(r, block->runs, block->width2, &sound);
+    block->raw = varve_read_bytes(r, (size_t)block->runs * varve_lane_size(block->lane));
+    if (r->failed)
+        return corrupt(err, "cut short");
+    return sound ? VARVE_OK : corrupt(err, "rows of exceptions");
+}
+
 static varve_status read_codec(struct varve_reader *r, struct varve_block *block, varve_error *err)
 {
     varve_status rc;
 
     if (block->codec == VARVE_CODEC_DICT)
         return read_inner(r, VARVE_LANE_I32, block->n, &block->payload, err);
+    if (block->codec == VARVE_CODEC_ALP)
+        return read_alp(r, block, err);
     if (block->lane == VARVE_LANE_DEC) {
         if (block->codec != VARVE_CODEC_DECIMAL)
             return corrupt(err, "codec of a decimal");

@@ -4,7 +4,8 @@
  *
  * BLOCK, FORMAT VERSION 1. A header, the codec's own part, then the state bitmaps that the flags
  * announce; nothing after them. Integers are little-endian; "varint" is canonical LEB128, "zigzag"
- * a varint of a signed value; bit strings fill bytes from the least significant bit.
+ * a varint of a signed value; bit strings fill bytes from the least significant bit, and what the
+ * last byte has left is zero.
  *
  *   Header, 4 bytes
  *     offset  size  field
@@ -37,6 +38,13 @@
  *                  lane is I32 too.
  *     DECIMAL      lane DEC: a block of the mantissas (I64), then one of the scales (I8); both
  *                  codec RAW .. RLE, same n, no states.
+ *     ALP          lanes F32, F64: u8 mode (enum varve_alp_mode), u8 e (0 .. 18), u8 f (0 .. e; DIV:
+ *                  0), u16 exceptions (0 .. n), a block of lane I64 (codec RAW .. RLE, same n, no
+ *                  states) of integers in [-2^51, 2^51), the exceptions' rows as a bit string of
+ *                  bitlen(n - 1) each, increasing and below n, then the exceptions' values.
+ *                  Value j is an exception's where j is its row. Else it is computed from integer j
+ *                  as a double, every step rounded to nearest: MUL (integer * 10^f) * 10^-e with the
+ *                  double nearest to 10^-e, DIV integer / 10^e; F32: rounded to a float last.
  *     TEXT         lane BYTES: varint raw size, a block of lane I32 (codec RAW .. RLE, same n, no
  *                  states) of the end of each value in the text, then the text.
  *     TEXT_LZ4     the same with varint stored size after the raw size, and the text as one LZ4
@@ -46,8 +54,8 @@
  *   Bit packing. n < 128: a bit string, value j at bit j * width, ceil(n * width / 8) bytes.
  *   n >= 128: words of T bits, T = 32 when width <= 32, else 64, in S = 1024 / T lanes. Value j is
  *   in row r = j / S, lane l = j % S; it starts at bit r * width of its lane's bit string, whose
- *   word i is word i * S + l of the block. Rows after n are zero, and only the words up to row
- *   ceil(n / S) stand: ceil(ceil(n / S) * width / T) * S of them.
+ *   word i is word i * S + l of the block. Only the words up to row ceil(n / S) stand:
+ *   ceil(ceil(n / S) * width / T) * S of them. Rows after n are written as zero and not looked at.
  *
  *   State bitmap (live first, then deleted). u8 kind, then
  *     1 BITS       ceil(n / 8) bytes, row j at bit j; the bits after n are zero
@@ -57,7 +65,8 @@
  *
  * Where a choice of codec is open, the writer takes the fewest bytes, and of equals the first of
  * CONST, CONST_DELTA, RAW, FOR, RLE, DFOR, FOR with a divisor, DFOR with a divisor
- * (common_divisor.c says which divisors it looks for). Readers accept any.
+ * (common_divisor.c says which divisors it looks for). ALP is taken where block_alp.c finds decimals
+ * and it saves an eighth of what the next best takes. Readers accept any.
  *
  * Changing anything above takes a new codec id, a new folder in tests/golden/block/, and a decoder
  * that still reads what version 1 wrote.
@@ -94,6 +103,8 @@ static inline uint32_t varve_block_restarts(uint32_t n)
 /* Whether base + divisor * (2^width - 1) is at most 2^63 - 1. */
 bool varve_block_divisor_fits(int64_t base, uint64_t divisor, uint32_t width);
 size_t varve_block_text_max(uint32_t n);
+/* Whether mode, e and f are what an ALP block may have. */
+bool varve_alp_scale_is_sound(struct varve_alp_scale scale);
 
 void varve_block_header_write(struct varve_buffer *out, uint8_t codec, uint8_t lane, uint8_t flags,
                               uint32_t n);

@@ -69,10 +69,40 @@ struct varve_divider varve_divider_of(uint64_t divisor); /* divisor > 0 */
 uint64_t varve_common_divisor(const struct varve_kernels *k, const int64_t *values, uint32_t n,
                               int64_t base, bool deltas, uint64_t range);
 
-/* Write the header and the codec's part of integers that are all live. */
-void varve_ints_encode(const struct varve_kernels *k, const int64_t *values, uint32_t n,
+/* Write the header and the codec's part of integers that are all live; false, and nothing written, if
+ * they take more than `most` bytes. */
+bool varve_ints_encode(const struct varve_kernels *k, const int64_t *values, uint32_t n,
                        uint8_t lane, uint8_t block_flags, uint32_t encode_flags,
-                       const struct varve_int_stats *stats, struct varve_buffer *out);
+                       const struct varve_int_stats *stats, size_t most, struct varve_buffer *out);
+
+/* ALP (block_alp.c, decimal_scale.c), in the default floating-point mode. The powers of a sound scale: */
+struct varve_alp_powers varve_alp_powers_of(struct varve_alp_scale scale);
+/* A scale for values that look like decimals (with `single` floats, else doubles); false: they do
+ * not, or nothing would be saved. */
+bool varve_decimal_scale(const struct varve_kernels *k, const void *values, bool single, uint32_t n,
+                         struct varve_alp_scale *ret_scale);
+/* Write the header and ALP's part of floats whose cells that are not live (NULL: all are) have been
+ * filled, if they look like decimals and it takes at most `most` bytes; false: nothing is written. */
+bool varve_alp_encode(const struct varve_kernels *k, const void *values, uint8_t lane, uint32_t n,
+                      const uint64_t *live, uint8_t block_flags, size_t most,
+                      struct varve_buffer *out);
+/* Rows [first, first + n) of an ALP block. */
+varve_status varve_alp_decode(const struct varve_kernels *k, const struct varve_block *block,
+                              uint32_t first, uint32_t n, void *out, varve_error *err);
+
+/* Append n values of `width` bits as a bit string. */
+void varve_bit_string_write(struct varve_buffer *out, const uint64_t *values, uint32_t n,
+                            uint32_t width);
+/* A bit string whose values come one by one: 64 of them are whole bytes. */
+struct varve_bit_pieces {
+    uint32_t width;
+    uint32_t n;
+    uint64_t values[64];
+};
+void varve_bit_pieces_add(struct varve_bit_pieces *pieces, uint64_t value,
+                          struct varve_buffer *out);
+void varve_bit_pieces_end(struct varve_bit_pieces *pieces, struct varve_buffer *out);
+
 /* The same for text; `live` as in struct varve_lanes. */
 varve_status varve_text_encode(const struct varve_kernels *k, const struct varve_lanes *in,
                                uint8_t block_flags, uint32_t encode_flags, struct varve_buffer *out,

@@ -60,7 +60,7 @@ static void write_text(const struct varve_kernels *k, const struct varve_lanes *
     if (packer != VARVE_PACKER_NONE)
         varve_write_varint(out, packed.size);
     k->int_stats(ends, in->n, &stats);
-    varve_ints_encode(k, ends, in->n, VARVE_LANE_I32, 0, encode_flags, &stats, out);
+    (void)varve_ints_encode(k, ends, in->n, VARVE_LANE_I32, 0, encode_flags, &stats, SIZE_MAX, out);
     if (packer == VARVE_PACKER_NONE)
         append_text(in, out);
     else

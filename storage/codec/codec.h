@@ -14,9 +14,10 @@
  *       the block, whatever it holds.
  *   C4  decode(first, n) costs O(n + 64).
  *
- * Floats.  Encoding and decoding move bits and do no arithmetic. Folds, selections and zones of
- *          floats widen F32 and add doubles, so whoever enters a scan saves MXCSR, sets its default
- *          and restores it: then results do not depend on the host's rounding or denormal modes.
+ * Floats.  Encoding, its zones and decoding enter the default mode of floating point themselves
+ *          (float_mode.h). Folds and selections of floats widen F32 and add doubles, so whoever
+ *          scans enters that mode: then results do not depend on the host's rounding or denormal
+ *          modes.
  * Stack.   Calls use up to 48 KiB of it.
  * Threads. A struct varve_block is read-only after open and may be shared.
  */
@@ -58,8 +59,9 @@ enum varve_codec {
     VARVE_CODEC_TEXT = 8,        /* offsets packed, bytes as they are */
     VARVE_CODEC_TEXT_LZ4 = 9,
     VARVE_CODEC_TEXT_ZSTD = 10,
-    VARVE_CODEC_DECIMAL = 11 /* lane DEC: a block of mantissas, a block of scales */
-    /* 12 ..: patched FOR, decimals in floating point, a column predicted by another */
+    VARVE_CODEC_DECIMAL = 11, /* lane DEC: a block of mantissas, a block of scales */
+    VARVE_CODEC_ALP = 12      /* lanes F32, F64: decimals as integers, and exceptions */
+    /* 13 ..: patched FOR, a column predicted by another */
 };
 
 /* In files. */
@@ -110,20 +112,37 @@ varve_status varve_block_encode(const struct varve_lanes *in, uint32_t flags,
                                 struct varve_buffer *out, struct varve_zone *ret_zone,
                                 varve_error *err);
 
+/* How the integers of an ALP block become values. In files. */
+enum varve_alp_mode {
+    VARVE_ALP_MUL = 1, /* integer * 10^f * 10^-e */
+    VARVE_ALP_DIV = 2  /* integer / 10^e */
+};
+
+struct varve_alp_scale {
+    uint8_t mode; /* enum varve_alp_mode; 0: the block is not ALP */
+    uint8_t e;    /* 0 .. VARVE_ALP_EXPONENT_MAX */
+    uint8_t f;    /* 0 .. e; DIV: 0 */
+};
+
+#define VARVE_ALP_EXPONENT_MAX 18u
+
 /* An opened block: header parsed and every bound checked, values not yet looked at. */
 struct varve_block {
     uint8_t lane;
     uint8_t codec;
     uint8_t flags;  /* of enum varve_block_flags, those of states */
     uint8_t width;  /* bits a value, packed codecs */
-    uint8_t width2; /* bits of a run end (RLE) or of a restart base (DFOR) */
-    uint16_t runs;  /* RLE */
+    uint8_t width2; /* bits of a run end (RLE), of a restart base (DFOR) or of a row (ALP) */
+    uint16_t runs;  /* RLE; ALP: exceptions */
+    struct varve_alp_scale scale;
     uint32_t n;
     int64_t base;     /* FOR, DFOR, CONST (integers), CONST_DELTA: first */
     int64_t step;     /* CONST_DELTA; DFOR: least delta */
     uint64_t divisor; /* FOR, DFOR: what a packed value is multiplied by; else 1 */
     struct varve_span payload;
-    struct varve_span extra; /* a codec's second part (run ends, offsets, scales, DFOR bases) */
+    struct varve_span extra; /* a codec's second part (run ends, offsets, scales, DFOR bases,
+                                rows of exceptions) */
+    struct varve_span raw;   /* ALP: the exceptions' values */
     struct varve_span live;  /* stored bitmaps, or empty */
     struct varve_span deleted;
     uint64_t raw_bytes; /* BYTES: of the text, at most VARVE_VECTOR_BYTES_MAX or 16 MiB */
@@ -252,6 +271,10 @@ size_t varve_pack_size(uint32_t n, uint32_t width);
 void varve_pack_u64(const uint64_t *in, uint32_t n, uint32_t width, uint8_t *out);
 /* Total for any `in` of varve_pack_size() bytes. */
 void varve_unpack_u64(const uint8_t *in, uint32_t first, uint32_t n, uint32_t width, uint64_t *out);
+/* The packed bytes of n integers from a reader; *sound becomes false where the bits that the last of
+ * them has left are not zero. */
+struct varve_span varve_bit_string_read(struct varve_reader *r, uint32_t n, uint32_t width,
+                                        bool *sound);
 
 /* Text of a whole section, compressed only when smaller (zstd, LZ4 or as it is), behind a small
  * header; the reader refuses a raw size above `max` before it allocates. */

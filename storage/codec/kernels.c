@@ -7,6 +7,7 @@
  * that, and no intrinsics, is what makes them fast on every machine.
  */
 #include "storage/codec/kernels.h"
+#include "storage/base/float_mode.h"
 
 #include <varve/varve.h>
 
@@ -597,6 +598,149 @@ static void compare_i64(const int64_t *in, uint32_t n, uint32_t op, int64_t oper
     }
 }
 
+/*
+ * Between integers below 2^51 and doubles there is no conversion to do: added to the bits of
+ * 1.5 * 2^52 an integer is that many units in the last place. Instruction sets without a conversion
+ * of 64-bit integers need that, and all of them compute it alike.
+ */
+#define ALP_BIAS INT64_C(0x4338000000000000)
+#define ALP_BIAS_VALUE 6755399441055744.0
+#define ALP_BELOW INT64_C(0x431ffffffffffffc) /* 2^51 - 1: what is below rounds to no more */
+
+static inline double alp_value(double integer, const struct varve_alp_powers *by, bool divides)
+{
+    return divides ? integer / by->e : integer * by->f * by->e_inverse;
+}
+
+static inline double alp_double_of(int64_t integer)
+{
+    const int64_t bits = (int64_t)((uint64_t)integer + (uint64_t)ALP_BIAS);
+    double biased;
+    memcpy(&biased, &bits, sizeof biased);
+    return biased - ALP_BIAS_VALUE;
+}
+
+/* In range an integer less the least one has 52 bits, and out of range more. */
+static inline bool alp_in_range(const int64_t *in, uint32_t n)
+{
+    uint64_t any = 0;
+
+    for (uint32_t j = 0; j < n; j++)
+        any |= (uint64_t)in[j] - (uint64_t)VARVE_ALP_INT_MIN;
+    return any >> 52 == 0;
+}
+
+static bool alp_f64(const int64_t *restrict in, uint32_t n, const struct varve_alp_powers *by,
+                    double *restrict out)
+{
+    const struct varve_alp_powers powers = *by;
+
+    if (!alp_in_range(in, n))
+        return false;
+    if (powers.divides) {
+        for (uint32_t j = 0; j < n; j++)
+            out[j] = alp_value(alp_double_of(in[j]), &powers, true);
+    } else {
+        for (uint32_t j = 0; j < n; j++)
+            out[j] = alp_value(alp_double_of(in[j]), &powers, false);
+    }
+    return true;
+}
+
+static bool alp_f32(const int64_t *restrict in, uint32_t n, const struct varve_alp_powers *by,
+                    float *restrict out)
+{
+    const struct varve_alp_powers powers = *by;
+
+    if (!alp_in_range(in, n))
+        return false;
+    if (powers.divides) {
+        for (uint32_t j = 0; j < n; j++)
+            out[j] = (float)alp_value(alp_double_of(in[j]), &powers, true);
+    } else {
+        for (uint32_t j = 0; j < n; j++)
+            out[j] = (float)alp_value(alp_double_of(in[j]), &powers, false);
+    }
+    return true;
+}
+
+/*
+ * The integer is the value times 10^e (over 10^f), to nearest by adding and subtracting the bias.
+ * What is too large, infinite or NaN, told by its bits, becomes 0 first: then it differs from the
+ * value, as only 0.0 comes back as 0.0.
+ */
+static inline uint64_t alp_miss(double value, const struct varve_alp_powers *by, bool divides,
+                                bool single, int64_t *ret_integer)
+{
+    double scaled = value * by->e * by->f_inverse;
+    uint64_t bits, wanted;
+
+    memcpy(&bits, &scaled, sizeof bits);
+    bits &= (uint64_t)0 - (uint64_t)((int64_t)(bits & INT64_MAX) < ALP_BELOW);
+    memcpy(&scaled, &bits, sizeof scaled);
+    const double biased = scaled + ALP_BIAS_VALUE;
+    memcpy(&bits, &biased, sizeof bits);
+    *ret_integer = (int64_t)(bits - (uint64_t)ALP_BIAS);
+    const double given = alp_value(biased - ALP_BIAS_VALUE, by, divides);
+    const double back = single ? (double)(float)given : given;
+    memcpy(&bits, &back, sizeof bits);
+    memcpy(&wanted, &value, sizeof wanted);
+    return bits ^ wanted;
+}
+
+/* Inlined with constants, so that each kind is a loop of its own. n is at most 64. */
+static inline uint64_t alp_word(const void *restrict in, uint32_t n,
+                                const struct varve_alp_powers *by, bool divides, bool single,
+                                int64_t *restrict out)
+{
+    const double *values = in;
+    double wide[64];
+    uint64_t differs[64] = {0};
+    uint8_t hit[64];
+    uint64_t word = 0;
+
+    if (single) {
+        for (uint32_t j = 0; j < n; j++)
+            wide[j] = ((const float *)in)[j];
+        values = wide;
+    }
+    for (uint32_t j = 0; j < n; j++)
+        differs[j] = alp_miss(values[j], by, divides, single, &out[j]);
+    for (uint32_t j = 0; j < 64; j++)
+        hit[j] = differs[j] != 0;
+    for (uint32_t j = 0; j < 8; j++)
+        word |= gather_bits(hit + (size_t)j * 8) << (j * 8);
+    return word;
+}
+
+static inline void alp_words(const void *in, uint32_t n, const struct varve_alp_powers *by,
+                             bool divides, bool single, int64_t *out, uint64_t *missed)
+{
+    const size_t size = single ? sizeof(float) : sizeof(double);
+    const uint8_t *at = in;
+    uint32_t j = 0;
+
+    for (; j + 64 <= n; j += 64)
+        missed[j / 64] = alp_word(at + j * size, 64, by, divides, single, out + j);
+    if (j < n)
+        missed[j / 64] = alp_word(at + j * size, n - j, by, divides, single, out + j);
+}
+
+static void alp_ints(const void *in, uint32_t n, const struct varve_alp_powers *by, bool single,
+                     int64_t *out, uint64_t *missed)
+{
+    const struct varve_alp_powers powers = *by;
+
+    if (powers.divides && single)
+        alp_words(in, n, &powers, true, true, out, missed);
+    else if (powers.divides)
+        alp_words(in, n, &powers, true, false, out, missed);
+    else if (single)
+        alp_words(in, n, &powers, false, true, out, missed);
+    else
+        alp_words(in, n, &powers, false, false, out, missed);
+}
+
 const struct varve_kernels VARVE_KERNELS = {
     .name = VARVE_KERNELS_NAME,
     .unpack_u32 = unpack_u32,
@@ -630,6 +774,9 @@ const struct varve_kernels VARVE_KERNELS = {
     .delta_u64 = delta_u64,
     .divide_u64 = divide_u64,
     .divided_bits = divided_bits,
+    .alp_f64 = alp_f64,
+    .alp_f32 = alp_f32,
+    .alp_ints = alp_ints,
     .f64_compare_keys = f64_compare_keys,
     .compare_i64 = compare_i64,
 };

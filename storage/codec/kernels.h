@@ -1,16 +1,17 @@
 /*
  * kernels.h - the loops that touch every value, one table of them an instruction set.
  *
- * Place.   block_encode.c, block_decode.c, value_fold.c and block_select.c call these; kernels.c is
- *          compiled once a path (scalar, baseline, AVX2, AVX-512) and each build fills one table.
+ * Place.   The block_*.c files and the folds call these; kernels.c is compiled once a path (scalar,
+ *          baseline, AVX2, AVX-512) and each build fills one table.
  *
  * Invariants
  *   K1  Every path computes the same results and writes the same bytes, bit for bit.
  *   K2  No kernel checks bounds: callers pass what varve_block_open() has checked.
  *   K3  Arithmetic on values wraps modulo 2^64.
- *   K4  Only widen_f32 and f64_run_halves compute with floating-point registers. The first depends
- *       on the denormal bit of MXCSR, so whoever scans saves MXCSR, sets the default and restores
- *       it; the second's additions are exact.
+ *   K4  Only widen_f32, f64_run_halves and the alp_ kernels compute with floating-point registers.
+ *       The first depends on the denormal bit of MXCSR and the last on its rounding too, so whoever
+ *       scans, encodes or decodes enters the default mode (float_mode.h); the halves' additions are
+ *       exact.
  *
  * Threads. All tables are constant; every function is pure.
  */
@@ -41,6 +42,20 @@ struct varve_key_range {
     int64_t min, max;
     uint32_t nan;
 };
+
+/* Decimals as integers (block_format.h, ALP). All four powers are doubles: those above 1 are exact,
+ * the others the nearest ones. */
+struct varve_alp_powers {
+    bool divides;     /* mode DIV: f is 0 */
+    double e;         /* 10^e */
+    double e_inverse; /* 10^-e */
+    double f;         /* 10^f */
+    double f_inverse; /* 10^-f */
+};
+
+/* The integers of ALP blocks: what a double's bits can be made from without a conversion. */
+#define VARVE_ALP_INT_MIN (-(INT64_C(1) << 51))
+#define VARVE_ALP_INT_MAX ((INT64_C(1) << 51) - 1)
 
 struct varve_kernels {
     const char *name;
@@ -101,6 +116,16 @@ struct varve_kernels {
                        uint64_t *out);
     void (*divided_bits)(const uint64_t *in, uint32_t n, uint32_t shift, uint64_t inverse,
                          uint64_t *ret_in, uint64_t *ret_products);
+
+    /* The values that integers stand for. False: some integer is out of range, and nothing is
+     * written. `out` is not `in`. */
+    bool (*alp_f64)(const int64_t *in, uint32_t n, const struct varve_alp_powers *by, double *out);
+    bool (*alp_f32)(const int64_t *in, uint32_t n, const struct varve_alp_powers *by, float *out);
+    /* The integers that values may stand for, and in `missed` (words of n, bits from n on clear)
+     * which of them give another value, bit by bit; those integers are in range too. The values are
+     * floats with `single`, else doubles. */
+    void (*alp_ints)(const void *in, uint32_t n, const struct varve_alp_powers *by, bool single,
+                     int64_t *out, uint64_t *missed);
 
     /* Keys for comparison: NaN all one and greatest, -0.0 as 0.0. */
     void (*f64_compare_keys)(const double *in, uint32_t n, int64_t *out);

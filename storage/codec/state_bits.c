@@ -91,8 +91,9 @@ static bool read_runs(struct varve_reader *r, uint32_t n, bool value, uint64_t *
 
     if (r->failed || count >= n)
         return false;
-    const struct varve_span span = varve_read_bytes(r, varve_pack_size((uint32_t)count, width));
-    if (r->failed)
+    bool sound = true;
+    const struct varve_span span = varve_bit_string_read(r, (uint32_t)count, width, &sound);
+    if (r->failed || !sound)
         return false;
     varve_unpack_u64(span.data, 0, (uint32_t)count, width, flips);
     for (uint32_t i = 0; i < count; i++) {

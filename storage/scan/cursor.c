@@ -9,53 +9,10 @@
 
 #include <assert.h>
 
-#if defined(__SSE__)
-#include <xmmintrin.h>
-#else
-#include <fenv.h>
-#endif
+#include "storage/base/float_mode.h"
 
 #define ARENA_BLOCK 28672u /* a cursor of some ten columns, and a short batch of them */
 #define TICK_ROWS 65536u
-
-/* -------------------------------------------------------------------------- Floating-point mode */
-
-#if defined(__SSE__)
-#define MXCSR_DEFAULT 0x1F80u
-
-typedef unsigned int float_mode;
-
-static float_mode float_mode_enter(void)
-{
-    const unsigned int before = _mm_getcsr();
-
-    if (before != MXCSR_DEFAULT)
-        _mm_setcsr(MXCSR_DEFAULT);
-    return before;
-}
-
-static void float_mode_leave(const float_mode *before)
-{
-    if (_mm_getcsr() != *before)
-        _mm_setcsr(*before);
-}
-#else
-typedef fenv_t float_mode;
-
-static float_mode float_mode_enter(void)
-{
-    fenv_t before;
-
-    (void)fegetenv(&before);
-    (void)fesetenv(FE_DFL_ENV);
-    return before;
-}
-
-static void float_mode_leave(const float_mode *before)
-{
-    (void)fesetenv(before);
-}
-#endif
 
 /* --------------------------------------------------------------------------------------- Shared */
 
@@ -201,9 +158,9 @@ static varve_status cursor_open(struct varve_heap *heap, const struct varve_scan
     memset(cursor, 0, sizeof *cursor);
     cursor->heap = heap;
     cursor->arena = arena;
-    const float_mode mode = float_mode_enter();
+    const varve_float_mode mode = varve_float_mode_enter();
     const varve_status rc = cursor_init(cursor, input, scan, body, err);
-    float_mode_leave(&mode);
+    varve_float_mode_leave(&mode);
     if (rc < 0) {
         cursor_free(cursor);
         return rc;
@@ -262,14 +219,14 @@ VARVE_API varve_status varve_cursor_next(varve_cursor *cursor, const varve_batch
     if (cursor->ended < 0)
         return varve_error_copy(err, &cursor->failure, cursor->ended);
     varve_error_clear(&local);
-    const float_mode mode = float_mode_enter();
+    const varve_float_mode mode = varve_float_mode_enter();
     varve_status rc = varve_cursor_tick(cursor, 0, &local);
     if (rc == VARVE_OK && cursor->first > cursor->last && cursor->groups == NULL &&
         cursor->rows != NULL)
         rc = VARVE_END;
     if (rc == VARVE_OK)
         rc = cursor->fill(cursor, &local);
-    float_mode_leave(&mode);
+    varve_float_mode_leave(&mode);
     if (rc != VARVE_OK) {
         rc = varve_heap_explain(cursor->heap, rc, &local);
         cursor->ended = rc;

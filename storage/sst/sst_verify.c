@@ -506,7 +506,7 @@ static varve_status check_zones(struct verify *v, struct varve_source *source,
             continue;
         memset(&own, 0, sizeof own);
         varve_buffer_clear(&v->bytes);
-        rc = varve_block_encode(&lanes, VARVE_ENCODE_ZONE, &v->bytes, &own, err);
+        rc = varve_block_encode(&lanes, VARVE_ENCODE_ZONE | VARVE_ENCODE_LOG, &v->bytes, &own, err);
         if (rc < 0)
             return rc;
         if (!same_zone(zone, &own, lanes.lane == VARVE_LANE_F32 || lanes.lane == VARVE_LANE_F64))

@@ -209,12 +209,22 @@ static void bench_divided(struct bench *b)
     b->encode_flags = VARVE_ENCODE_ZONE;
 }
 
-static void bench_floats(struct bench *b)
+/* Random values of `most` integers above `base`, divided by `by`; by 0: no decimals. */
+static void fill_floats(struct bench *b, uint64_t base, uint64_t most, double by)
 {
+    struct varve_rng rng;
+
+    varve_rng_seed(&rng, most);
     for (uint32_t j = 0; j < ROWS; j++) {
-        const double value = 100.0 + (double)(j * 7919 % 1000) / 100;
+        const uint64_t integer = base + varve_rng_below(&rng, most);
+        const double value = by == 0 ? (double)integer / 3 : (double)integer / by;
         memcpy(b->values + j, &value, sizeof value);
     }
+}
+
+static void bench_floats(struct bench *b)
+{
+    fill_floats(b, 1000000, UINT64_C(1) << 40, 0);
     load(b, VARVE_LANE_F64);
     b->want = VARVE_FOLD_MIN | VARVE_FOLD_MAX;
     report(b, "fold lanes f64, min max", fold_lanes);
@@ -222,6 +232,37 @@ static void bench_floats(struct bench *b)
     report(b, "fold lanes f64, exact sum", fold_lanes);
     report(b, "select F64 RAW", select_rows);
     report(b, "encode F64 RAW, zone", encode);
+    b->encode_flags |= VARVE_ENCODE_LOG;
+    report(b, "encode F64 RAW, log", encode);
+    b->encode_flags = VARVE_ENCODE_ZONE;
+}
+
+/* Decimals in doubles: prices, for which multiplying suffices, and volumes, for which it does not. */
+static void bench_decimals(struct bench *b)
+{
+    static const struct {
+        const char *name;
+        uint64_t base, most;
+        double by;
+    } kinds[] = {{"2 digits of 16 bits", 2345600, UINT64_C(1) << 16, 1e2},
+                 {"8 digits of 30 bits", 0, UINT64_C(1) << 30, 1e8},
+                 {"8 digits of 50 bits", 0, UINT64_C(1) << 50, 1e8}};
+    char what[64];
+
+    for (uint32_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        fill_floats(b, kinds[i].base, kinds[i].most, kinds[i].by);
+        load(b, VARVE_LANE_F64);
+        printf("%s: ALP %s %u %u, %u exceptions, %zu bytes\n", kinds[i].name,
+               b->block.scale.mode == VARVE_ALP_DIV ? "DIV" : "MUL", b->block.scale.e,
+               b->block.scale.f, b->block.runs, b->out.size);
+        (void)snprintf(what, sizeof what, "block decode %s", kinds[i].name);
+        report(b, what, decode);
+        report(b, "decode 60 rows of it", decode_60);
+        b->want = VARVE_FOLD_SUM;
+        report(b, "block fold of it, exact sum", fold);
+        report(b, "select of it", select_rows);
+        report(b, "encode of it, zone", encode);
+    }
 }
 
 int main(void)
@@ -239,6 +280,7 @@ int main(void)
     bench_ints(b);
     bench_divided(b);
     bench_floats(b);
+    bench_decimals(b);
     varve_buffer_free(&b->out);
     free(b);
     return EXIT_SUCCESS;

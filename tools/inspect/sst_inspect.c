@@ -26,7 +26,7 @@ struct sst_inspection {
 
 static const char *const codec_names[CODECS_MAX] = {
     "other", "raw", "const", "const-delta", "for", "dfor", "rle", "dict",
-    "text",  "lz4", "zstd",  "decimal",     NULL,  NULL,   NULL,  NULL};
+    "text",  "lz4", "zstd",  "decimal",     "alp", NULL,   NULL,  NULL};
 
 static const char *stream_name(const struct varve_schema *schema, uint32_t stream)
 {

@@ -41,6 +41,10 @@ static int64_t int_of(enum sample_shape shape, uint32_t row, int64_t before, str
         return 77 + 300 * (int64_t)varve_rng_below(rng, 100);
     case SHAPE_LADDER:
         return before + 1000 * (int64_t)varve_rng_below(rng, 9) + 7;
+    case SHAPE_PRICES:
+        return 5 * (int64_t)varve_rng_below(rng, 1000);
+    case SHAPE_SCALED:
+        return (int64_t)varve_rng_below(rng, 100000);
     case SHAPE_EXTREMES:
     case SHAPE_COUNT:
         break;
@@ -83,9 +87,16 @@ static void fill_floats(struct sample *s, uint8_t lane, enum sample_shape shape,
             value += (double)varve_rng_below(rng, 100) / 100 - 0.5;
         else if (shape == SHAPE_RUNS && j % 97 == 0)
             value = varve_rng_unit(rng);
-        if (shape == SHAPE_EXTREMES && single)
+        else if (shape == SHAPE_PRICES && single)
+            value = (double)(23456 + varve_rng_below(rng, 9999)) / (j % 40 == 7 ? 10000 : 100);
+        else if (shape == SHAPE_PRICES)
+            value = (double)(varve_rng_next(rng) >> 24) / (j % 40 == 7 ? 1e9 : 1e7);
+        else if (shape == SHAPE_SCALED)
+            value = (double)varve_rng_below(rng, 100000) * 0.01;
+        const bool edge = shape == SHAPE_EXTREMES || (shape == SHAPE_SCALED && j % 29 == 5);
+        if (edge && single)
             memcpy(floats + j, single_edges + j % (sizeof single_edges / 4), 4);
-        else if (shape == SHAPE_EXTREMES)
+        else if (edge)
             memcpy(doubles + j, float_edges + j % (sizeof float_edges / 8), 8);
         else if (shape == SHAPE_RANDOM)
             memcpy(single ? (void *)(floats + j) : doubles + j, &bits, single ? 4 : 8);
@@ -127,6 +138,8 @@ static uint32_t text_size(enum sample_shape shape, uint32_t row, struct varve_rn
     case SHAPE_RANDOM:
     case SHAPE_TICKS:
     case SHAPE_LADDER:
+    case SHAPE_PRICES:
+    case SHAPE_SCALED:
     case SHAPE_COUNT:
         break;
     }

@@ -19,6 +19,8 @@ enum sample_shape {
     SHAPE_EXTREMES, /* the edges of the type in turn */
     SHAPE_TICKS,    /* multiples of 300 above an odd number */
     SHAPE_LADDER,   /* a climb by multiples of 1,000 and an odd number */
+    SHAPE_PRICES,   /* decimals, some of two digits more; integers: multiples of 5 */
+    SHAPE_SCALED,   /* floats: products with 0.01, the edges of the type among them */
     SHAPE_COUNT
 };
 

@@ -205,9 +205,9 @@ END_TEST
 START_TEST(shapes_take_the_codec_made_for_them)
 {
     static const uint8_t want[SHAPE_COUNT] = {
-        VARVE_CODEC_CONST, VARVE_CODEC_CONST_DELTA, VARVE_CODEC_FOR,
-        VARVE_CODEC_DFOR,  VARVE_CODEC_RLE,         VARVE_CODEC_RAW,
-        VARVE_CODEC_RAW,   VARVE_CODEC_FOR,         VARVE_CODEC_DFOR};
+        VARVE_CODEC_CONST, VARVE_CODEC_CONST_DELTA, VARVE_CODEC_FOR, VARVE_CODEC_DFOR,
+        VARVE_CODEC_RLE,   VARVE_CODEC_RAW,         VARVE_CODEC_RAW, VARVE_CODEC_FOR,
+        VARVE_CODEC_DFOR,  VARVE_CODEC_FOR,         VARVE_CODEC_FOR};
     struct varve_heap heap;
     struct sample *s = malloc(sizeof *s);
 
@@ -219,6 +219,15 @@ START_TEST(shapes_take_the_codec_made_for_them)
     }
     sample_fill(s, VARVE_LANE_I64, SHAPE_RUNS, 1024, STATES_ALL, 3);
     ck_assert_int_ne(check_sample(s, VARVE_ENCODE_LOG, &heap), VARVE_CODEC_RLE);
+    for (uint8_t lane = VARVE_LANE_F32; lane <= VARVE_LANE_F64; lane++) {
+        sample_fill(s, lane, SHAPE_PRICES, 1024, STATES_ALL, 3);
+        ck_assert_int_eq(check_sample(s, 0, &heap), VARVE_CODEC_ALP);
+        ck_assert_int_eq(check_sample(s, VARVE_ENCODE_LOG, &heap), VARVE_CODEC_RAW);
+        sample_fill(s, lane, SHAPE_SCALED, 1024, STATES_ALL, 3);
+        ck_assert_int_eq(check_sample(s, 0, &heap), VARVE_CODEC_ALP);
+        sample_fill(s, lane, SHAPE_RANDOM, 1024, STATES_ALL, 3);
+        ck_assert_int_eq(check_sample(s, 0, &heap), VARVE_CODEC_RAW);
+    }
     sample_fill(s, VARVE_LANE_BYTES, SHAPE_NARROW, 1024, STATES_ALL, 3);
     ck_assert_int_ge(check_sample(s, 0, &heap), VARVE_CODEC_TEXT_LZ4);
     ck_assert_int_eq(check_sample(s, VARVE_ENCODE_LOG, &heap), VARVE_CODEC_TEXT);

@@ -31,11 +31,11 @@ static_assert(sizeof(double) == 8 && DBL_MANT_DIG == 53, "IEEE 754 binary64");
 #define LIMBS 70
 #define BIAS 1074              /* bit 0 of the accumulator weighs 2^-BIAS */
 #define PENDING_MAX (1u << 29) /* 2^29 additions of less than 2^32 stay below 2^61 */
-#define BLOCK 1024u            /* values a block */
-#define LANES 8u               /* independent sums a block, so that additions overlap */
-#define SPLIT_BITS 44          /* k is this far below the largest exponent */
-#define SPLIT_SPAN 37          /* largest exponent distance that a split covers */
-#define TOP_BITS 1088          /* a partial is below 2^1088: 2^64 doubles */
+#define BLOCK VARVE_EXACT_BLOCK
+#define LANES 8u      /* independent sums a block, so that additions overlap */
+#define SPLIT_BITS 44 /* k is this far below the largest exponent */
+#define SPLIT_SPAN 37 /* largest exponent distance that a split covers */
+#define TOP_BITS 1088 /* a partial is below 2^1088: 2^64 doubles */
 
 #define FRACTION_MASK UINT64_C(0x000fffffffffffff)
 #define ABS_MASK UINT64_C(0x7fffffffffffffff)
@@ -191,32 +191,14 @@ struct block_range {
     int lowest; /* of the values that are not zero */
 };
 
-static struct block_range range_of(const double *values, size_t n)
+static struct block_range range_of(const struct varve_exact_span *span)
 {
-    uint64_t most[4] = {0, 0, 0, 0};
-    uint64_t least[4] = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
+    struct block_range r = {.finite = span->most < INF_BITS >> 32,
+                            .all_zero = span->most == 0 && span->subnormal == 0};
 
-    /* Zero minus one wraps to the greatest number, so zeros never are the least. */
-    for (size_t i = 0; i + 4 <= n; i += 4) {
-        for (size_t j = 0; j < 4; j++) {
-            const uint64_t v = bits_of(values[i + j]) & ABS_MASK;
-            most[j] = v > most[j] ? v : most[j];
-            least[j] = v - 1 < least[j] ? v - 1 : least[j];
-        }
-    }
-    for (size_t i = n - n % 4; i < n; i++) {
-        const uint64_t v = bits_of(values[i]) & ABS_MASK;
-        most[0] = v > most[0] ? v : most[0];
-        least[0] = v - 1 < least[0] ? v - 1 : least[0];
-    }
-    for (size_t j = 1; j < 4; j++) {
-        most[0] = most[j] > most[0] ? most[j] : most[0];
-        least[0] = least[j] < least[0] ? least[j] : least[0];
-    }
-    struct block_range r = {.finite = most[0] < INF_BITS, .all_zero = most[0] == 0};
     if (!r.all_zero) {
-        r.highest = (int)(most[0] >> 52) - 1023;
-        r.lowest = (int)((least[0] + 1) >> 52) - 1023;
+        r.highest = (int)(span->most >> 20) - 1023;
+        r.lowest = span->subnormal != 0 ? -1023 : (int)((span->least + 1) >> 20) - 1023;
         r.normal = r.highest < 1000 && r.lowest > -900;
     }
     return r;
@@ -288,10 +270,14 @@ static uint32_t zero_flags(const double *values, size_t n)
     return SUM_NOT_EMPTY;
 }
 
-static void add_block(struct varve_exact_sum *sum, const double *values, size_t n)
+void varve_exact_add_block(struct varve_exact_sum *sum, const double *values, size_t n,
+                           const struct varve_exact_span *span)
 {
-    const struct block_range range = range_of(values, n);
+    const struct block_range range = range_of(span);
 
+    assert(n <= BLOCK);
+    if (n == 0)
+        return;
     if (range.all_zero) {
         sum->flags |= zero_flags(values, n);
         return;
@@ -315,7 +301,8 @@ void varve_exact_add(struct varve_exact_sum *sum, const double *values, size_t n
 {
     while (n > 0) {
         const size_t take = n < BLOCK ? n : BLOCK;
-        add_block(sum, values, take);
+        const struct varve_exact_span span = varve_exact_span_of(values, take);
+        varve_exact_add_block(sum, values, take, &span);
         values += take;
         n -= take;
     }
@@ -324,9 +311,9 @@ void varve_exact_add(struct varve_exact_sum *sum, const double *values, size_t n
 /* A run is no longer than a lane of a block, so what split_sums() says of lanes holds for it. */
 static_assert(VARVE_EXACT_RUN == BLOCK / LANES, "the halves of a run must add exactly");
 
-bool varve_exact_splitter(const double *values, size_t n, double *ret_splitter)
+bool varve_exact_splitter(const struct varve_exact_span *span, double *ret_splitter)
 {
-    const struct block_range range = range_of(values, n);
+    const struct block_range range = range_of(span);
 
     if (range.all_zero || !can_split(&range) || !rounds_to_nearest())
         return false;
@@ -363,7 +350,7 @@ void varve_exact_add_f32(struct varve_exact_sum *sum, const float *values, size_
         const size_t take = n < BLOCK ? n : BLOCK;
         for (size_t i = 0; i < take; i++)
             wide[i] = widen(values[i]);
-        add_block(sum, wide, take);
+        varve_exact_add(sum, wide, take);
         values += take;
         n -= take;
     }
@@ -478,7 +465,16 @@ static struct varve_exact_partial canonical(varve_i128 mantissa, int unit)
 
 bool varve_exact_partial_of(const double *values, size_t n, struct varve_exact_partial *ret)
 {
-    const struct block_range range = range_of(values, n);
+    const struct varve_exact_span span = varve_exact_span_of(values, n);
+
+    return varve_exact_partial_of_block(values, n, &span, ret);
+}
+
+bool varve_exact_partial_of_block(const double *values, size_t n,
+                                  const struct varve_exact_span *span,
+                                  struct varve_exact_partial *ret)
+{
+    const struct block_range range = range_of(span);
 
     if (!range.finite || n == 0)
         return false;

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 __extension__ typedef __int128 varve_i128;
 __extension__ typedef unsigned __int128 varve_u128;
@@ -32,8 +33,39 @@ struct varve_exact_sum {
     uint64_t nan, pos_inf, neg_inf;
 };
 
+/*
+ * How far apart values are, by the upper halves of their bits without the sign: all that deciding how
+ * to add them takes, and quick to find with vector instructions. So those who have kernels make spans
+ * with them (kernels.h), and hand them to the calls that are named for it; the others make their own.
+ */
+struct varve_exact_span {
+    uint32_t most;      /* the greatest upper half */
+    uint32_t least;     /* the least one minus 1; zeros wrap to the greatest number */
+    uint32_t subnormal; /* not 0: some value is neither zero nor normal */
+};
+
+static inline struct varve_exact_span varve_exact_span_of(const double *values, size_t n)
+{
+    struct varve_exact_span span = {0, UINT32_MAX, 0};
+
+    for (size_t i = 0; i < n; i++) {
+        uint64_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        const uint32_t high = (uint32_t)(bits >> 32) & INT32_MAX;
+        span.most = high > span.most ? high : span.most;
+        span.least = high - 1 < span.least ? high - 1 : span.least;
+        span.subnormal |= high < 0x00100000 ? high | (uint32_t)bits : 0;
+    }
+    return span;
+}
+
+#define VARVE_EXACT_BLOCK 1024u /* values that have one span */
+
 void varve_exact_reset(struct varve_exact_sum *sum);
 void varve_exact_add(struct varve_exact_sum *sum, const double *values, size_t n);
+/* At most VARVE_EXACT_BLOCK values, of this span. */
+void varve_exact_add_block(struct varve_exact_sum *sum, const double *values, size_t n,
+                           const struct varve_exact_span *span);
 void varve_exact_add_f32(struct varve_exact_sum *sum, const float *values, size_t n);
 /* Whether a partial read from a file can be a sum of doubles at all: exponent at least -1074, and
  * below 2^1088 in magnitude. */
@@ -50,6 +82,9 @@ double varve_exact_mean(const struct varve_exact_sum *sum, uint64_t count);
  * bits with n values, if one is not finite, if all are -0.0, or if there are none (then the caller
  * reads the values instead). A function of the values alone, not of their order. */
 bool varve_exact_partial_of(const double *values, size_t n, struct varve_exact_partial *ret);
+bool varve_exact_partial_of_block(const double *values, size_t n,
+                                  const struct varve_exact_span *span,
+                                  struct varve_exact_partial *ret);
 
 /*
  * Short runs. The sum of up to VARVE_EXACT_RUN doubles is high + low, where `high` adds what
@@ -61,9 +96,9 @@ bool varve_exact_partial_of(const double *values, size_t n, struct varve_exact_p
 struct varve_exact_halves {
     double high, low;
 };
-/* The splitter for any of these n values; false if they are too far apart, or not all finite, or
+/* The splitter for any values of this span; false if they are too far apart, or not all finite, or
  * all zero, or if the processor does not round to nearest. */
-bool varve_exact_splitter(const double *values, size_t n, double *ret_splitter);
+bool varve_exact_splitter(const struct varve_exact_span *span, double *ret_splitter);
 /* Add a run whose halves are not both zero. */
 void varve_exact_add_halves(struct varve_exact_sum *sum, const struct varve_exact_halves *halves);
 

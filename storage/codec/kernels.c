@@ -490,6 +490,11 @@ static inline void halves_of_run(const double *in, uint32_t n, double splitter,
     ret->low = low[0];
 }
 
+static void f64_span(const double *in, uint32_t n, struct varve_exact_span *ret)
+{
+    *ret = varve_exact_span_of(in, n);
+}
+
 static void f64_run_halves(const double *in, const uint32_t *ends, uint32_t n_runs, double splitter,
                            struct varve_exact_halves *ret)
 {
@@ -767,6 +772,7 @@ const struct varve_kernels VARVE_KERNELS = {
     .u32_range = u32_range,
     .f64_range = f64_range,
     .f64_keys = f64_keys,
+    .f64_span = f64_span,
     .f64_run_halves = f64_run_halves,
     .residual_u32 = residual_u32,
     .residual_u64 = residual_u64,

@@ -127,6 +127,7 @@ struct varve_kernels {
     void (*alp_ints)(const void *in, uint32_t n, const struct varve_alp_powers *by, bool single,
                      int64_t *out, uint64_t *missed);
 
+    void (*f64_span)(const double *in, uint32_t n, struct varve_exact_span *ret);
     /* Keys for comparison: NaN all one and greatest, -0.0 as 0.0. */
     void (*f64_compare_keys)(const double *in, uint32_t n, int64_t *out);
     /* AND into selected[0 .. words of n) whether `value op operand`; bits from n on stay. */

@@ -65,12 +65,16 @@ static void fold_floats(const struct varve_kernels *k, struct varve_run_folds *r
                         uint32_t n)
 {
     _Alignas(64) int64_t keys[VARVE_VECTOR_ROWS];
+    struct varve_exact_span span;
     double splitter;
 
     for (uint32_t r = 0; r < runs->n; r++)
         if (varve_run_count(runs, r) > VARVE_EXACT_RUN)
             return;
-    if (n == 0 || !varve_exact_splitter(runs->values, n, &splitter))
+    if (n == 0)
+        return;
+    k->f64_span(runs->values, n, &span);
+    if (!varve_exact_splitter(&span, &splitter))
         return;
     if ((want & VARVE_FOLD_SUM) != 0)
         k->f64_run_halves(runs->values, runs->ends, runs->n, splitter, runs->halves);

@@ -134,8 +134,11 @@ static void fold_floats(const struct varve_kernels *k, struct varve_fold *fold, 
         k->f64_range(values, n, &keys);
         varve_fold_keys(fold, &keys);
     }
-    if ((want & VARVE_FOLD_SUM) != 0 && fold->fsum != NULL)
-        varve_exact_add(fold->fsum, values, n);
+    if ((want & VARVE_FOLD_SUM) != 0 && fold->fsum != NULL) {
+        struct varve_exact_span span;
+        k->f64_span(values, n, &span);
+        varve_exact_add_block(fold->fsum, values, n, &span);
+    }
 }
 
 /* Live cells of up to CHUNK rows as int64, in `values` itself when they stand there already. */
@@ -357,6 +360,7 @@ static void zone_floats(const struct varve_kernels *k, const struct varve_lanes 
 {
     _Alignas(64) double wide[CHUNK];
     struct varve_key_range keys;
+    struct varve_exact_span span;
     uint32_t n;
     const double *floats = live_floats(k, in->lane, in->values, in->n, live, wide, &n);
 
@@ -367,7 +371,8 @@ static void zone_floats(const struct varve_kernels *k, const struct varve_lanes 
         zone->min.f64 = varve_f64_of_key(keys.min);
         zone->max.f64 = varve_f64_of_key(keys.max);
     }
-    zone->has_sum = keys.nan == 0 && varve_exact_partial_of(floats, n, &zone->partial);
+    k->f64_span(floats, n, &span);
+    zone->has_sum = keys.nan == 0 && varve_exact_partial_of_block(floats, n, &span, &zone->partial);
     zone->has_ends = true;
     zone->first.f64 = floats[0];
     zone->last.f64 = floats[n - 1];

@@ -400,24 +400,19 @@ static void write_opaque_runs(const uint8_t *values, uint32_t size, uint32_t n, 
             varve_write_bytes(out, values + (size_t)j * size, size);
 }
 
-/* F32, F64 and B16: equal means equal bytes. ALP is taken if it saves an eighth. */
+/* F32, F64 and B16 whose cells that are not live (NULL: all are) have been filled: equal means equal
+ * bytes. ALP is taken if it saves an eighth. */
 static void encode_opaque(const struct varve_kernels *k, const uint8_t *values, uint8_t lane,
                           uint32_t n, const uint64_t *live, uint8_t block_flags,
                           uint32_t encode_flags, struct varve_buffer *out)
 {
     const uint32_t size = varve_lane_size(lane);
     const bool thorough = (encode_flags & VARVE_ENCODE_LOG) == 0;
-    _Alignas(64) uint8_t plain[VARVE_VECTOR_ROWS * 16];
-
-    if (live != NULL) {
-        memcpy(plain, values, (size_t)n * size);
-        fill_holes(plain, size, n, live);
-        values = plain;
-    }
     const uint32_t runs = count_opaque_runs(values, size, n);
     const size_t raw = (size_t)n * size;
     const size_t rle = 2 + varve_pack_size(runs - 1, varve_bit_length(n - 1)) + (size_t)runs * size;
     const size_t most = (VARVE_BLOCK_HEADER_SIZE + (rle < raw ? rle : raw)) * 7 / 8;
+
     if (runs == 1) {
         varve_block_header_write(out, VARVE_CODEC_CONST, lane, block_flags, n);
         varve_write_bytes(out, values, size);
@@ -431,6 +426,35 @@ static void encode_opaque(const struct varve_kernels *k, const uint8_t *values, 
         varve_block_header_write(out, VARVE_CODEC_RAW, lane, block_flags, n);
         varve_write_bytes(out, values, raw);
     }
+}
+
+/* Floats and B16 in functions of their own, as the latter's scratch is twice as large. */
+static void encode_floats(const struct varve_kernels *k, const void *values, uint8_t lane,
+                          uint32_t n, const uint64_t *live, uint8_t block_flags,
+                          uint32_t encode_flags, struct varve_buffer *out)
+{
+    _Alignas(64) uint8_t plain[VARVE_VECTOR_ROWS * sizeof(double)];
+
+    if (live != NULL) {
+        memcpy(plain, values, (size_t)n * varve_lane_size(lane));
+        fill_holes(plain, varve_lane_size(lane), n, live);
+        values = plain;
+    }
+    encode_opaque(k, values, lane, n, live, block_flags, encode_flags, out);
+}
+
+static void encode_b16(const struct varve_kernels *k, const void *values, uint32_t n,
+                       const uint64_t *live, uint8_t block_flags, uint32_t encode_flags,
+                       struct varve_buffer *out)
+{
+    uint8_t plain[VARVE_VECTOR_ROWS * 16];
+
+    if (live != NULL) {
+        memcpy(plain, values, (size_t)n * 16);
+        fill_holes(plain, 16, n, live);
+        values = plain;
+    }
+    encode_opaque(k, values, VARVE_LANE_B16, n, live, block_flags, encode_flags, out);
 }
 
 /* Which cells are what, with the bits after the last row cleared. */
@@ -484,8 +508,10 @@ static varve_status encode_codec(const struct varve_kernels *k, const struct var
         encode_ints(k, in->values, in->lane, in->n, states->live, 0, flags, out);
     } else if (varve_lane_is_integer(in->lane)) {
         encode_ints(k, in->values, in->lane, in->n, states->live, states->flags, flags, out);
+    } else if (in->lane == VARVE_LANE_B16) {
+        encode_b16(k, in->values, in->n, states->live, states->flags, flags, out);
     } else {
-        encode_opaque(k, in->values, in->lane, in->n, states->live, states->flags, flags, out);
+        encode_floats(k, in->values, in->lane, in->n, states->live, states->flags, flags, out);
     }
     return VARVE_OK;
 }

@@ -18,7 +18,7 @@
  *          (float_mode.h). Folds and selections of floats widen F32 and add doubles, so whoever
  *          scans enters that mode: then results do not depend on the host's rounding or denormal
  *          modes.
- * Stack.   Calls use up to 56 KiB of it.
+ * Stack.   Calls use up to 72 KiB of it.
  * Threads. A struct varve_block is read-only after open and may be shared.
  */
 #ifndef VARVE_CODEC_CODEC_H

@@ -14,7 +14,7 @@
 #include "block_samples.h"
 
 #define STACK_SIZE (512u << 10)
-#define STACK_MAX (56u << 10) /* codec.h; what the thread takes itself is among it */
+#define STACK_MAX (72u << 10) /* codec.h; what the thread takes itself is among it */
 #define PAINT 0xa5
 
 #if defined(__has_feature)

@@ -120,7 +120,8 @@ class Comparison:
     # -------------------------------------------------------------------------------- Run
 
     def _run_unit(self, unit):
-        """A failure of the peer is a result like any other, but is tried again when it is resumed."""
+        """A failure of the peer is a result like any other, but is tried again when it is resumed.
+        Returns whether there was none."""
         found = self.measurements[unit.label]
         with self.results.unit(unit.key, self._fingerprint(found.facts)) as outcome:
             try:
@@ -132,6 +133,7 @@ class Comparison:
         if results.disturbed(ended) and not self.arguments.quick:
             say(f"    marked, and measured again when it is resumed: others used "
                 f"{ended['foreign']:.1%} of the machine, its host took {ended['steal']:.1%}")
+        return 'failed' not in ended
 
     def _unfit(self):
         """Sets and configurations whose times do not count: a wrong answer, or none at all."""
@@ -147,11 +149,12 @@ class Comparison:
 
     def _run_all(self, todo):
         progress = plan.Progress(todo)
-        unfit, started = None, time.monotonic()
+        unfit, unloaded, started = None, set(), time.monotonic()
         for unit, seconds in todo:
             if unit.part != 'agreement' and unfit is None:
                 unfit = set(self._unfit())
-            if unfit and (unit.label, unit.set) in unfit:
+            store = (unit.label, unit.set, unit.rows)
+            if unfit and store[:2] in unfit or unit.part in plan.STORED and store in unloaded:
                 progress.skip(unit)
                 continue
             taken = time.monotonic() - started + progress.pace() * seconds
@@ -160,7 +163,8 @@ class Comparison:
                 break
             say(progress.head(unit))
             with progress.timed(unit):
-                self._run_unit(unit)
+                if not self._run_unit(unit) and unit.part.startswith('load'):
+                    unloaded.add(store)
         if todo and 'varve' in self.measurements and self.arguments.rows and not unfit:
             drift = plan.Unit('varve', 'bars', min(self.arguments.rows),
                               f'drift {self.results.sitting}')

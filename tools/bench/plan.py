@@ -69,11 +69,11 @@ class Stage:
     without: tuple = ()  # peers
 
 
-EVERYONE, SERVED = ('best', 'main', 'size'), ('best', 'main')
+EVERYONE, BUT_SIZE = ('best', 'main', 'size'), ('best', 'main')
 STAGES = (
     Stage('bars', 'small', ('load', *STORED), EVERYONE),
-    Stage('bars', 'small', ('ingest',), SERVED),
-    Stage('bars', 'small', ('kill',), SERVED),
+    Stage('bars', 'small', ('ingest',), BUT_SIZE),
+    Stage('bars', 'small', ('kill',), BUT_SIZE),
     Stage('real_bars', 'small', ('load', 'slices', 'questions')),
     Stage('real_bars', 'small', ('load',), ('size',)),
     Stage('listens', 'small', ('load', *STORED, 'ingest', 'kill')),

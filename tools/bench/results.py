@@ -192,6 +192,9 @@ class Selection:
         """Why a planned unit has no figures."""
         if key in self.failed:
             return self.failed[key]
+        if key[3] in plan.STORED and any(other[:3] == key[:3] and other[3].startswith('load')
+                                         for other in self.failed):
+            return 'its load failed'
         if key[0] in self.absent and key[0] not in self.peers:
             return self.absent[key[0]]
         if key in self.stale:

@@ -245,8 +245,9 @@ def setting_lines(chosen):
         if said:
             run_by.setdefault(said, facts['peer'])
     return ['## Engines and settings',
-            *table_lines(['configuration', 'version', 'settings'],
-                         [[label, facts['version'], facts['settings']]
+            *table_lines(['configuration', 'version', 'rows a commit, whole set', 'settings'],
+                         [[label, facts['version'], f"{facts['bulk_commit']:,}"
+                           if facts.get('bulk_commit') else 'all', facts['settings']]
                           for label, facts in chosen.peers.items()]),
             *(f'{peer}: {said}.' for said, peer in run_by.items()), '']
 

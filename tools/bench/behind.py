@@ -5,9 +5,9 @@ whenever the figures change."""
 REASONS = {
     'size_flushed': (
         'varve encodes each column of up to 1,024 rows by itself and has no general compressor: '
-        'doubles with many digits stay eight bytes, where zstd still finds repeated bytes.',
-        'A code for doubles that stem from decimal numbers; a general compressor for columns of '
-        'other doubles and for text, where they are read rarely.'),
+        'doubles that are no short decimal numbers stay near eight bytes, where zstd may find '
+        'bytes that repeat.',
+        'A general compressor for such columns and for text, where they are read rarely.'),
     'amplification': (
         'Segments of the log are written full of zeros before they are used, so that a record is '
         'never the one that makes a file grow; with the record itself and the flush that makes '

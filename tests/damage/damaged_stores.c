@@ -7,7 +7,10 @@
  * still read. Never a wrong row, a missing row without an error, a crash or a leak. varve_verify()
  * sees what a scan sees, and more.
  *
- *     damaged_stores    every byte and length with VARVE_FULL=1, else an even choice of them
+ *     damaged_stores clean|dirty    every byte and length with VARVE_FULL=1, else an even choice of
+ *                                   them (always of the reserve, of which no byte is ever read)
+ *
+ * A clean store was closed; a dirty one has a log that no seal vouches for.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -338,12 +341,13 @@ static void damage_store(struct disk_store *d, const struct disk_store *other, b
 {
     for (uint32_t i = 0; i < d->n_files; i++) {
         const struct disk_file *f = &d->files[i];
+        const bool every = full && f->kind != VARVE_FILE_OTHER;
         struct counts counts = {0};
         if (f->kind == VARVE_FILE_MANIFEST && !is_newest(d, f))
             continue;
-        flip_bytes(d, f, full, &counts);
-        truncate_file(d, f, full, &counts);
-        change_sectors(d, f, full, &counts);
+        flip_bytes(d, f, every, &counts);
+        truncate_file(d, f, every, &counts);
+        change_sectors(d, f, every, &counts);
         if (f->kind == VARVE_FILE_WAL)
             lose_and_flip(d, f, full, &counts);
         if (f->kind != VARVE_FILE_MANIFEST) /* of a whole other store: that store, then */
@@ -357,17 +361,20 @@ static void damage_store(struct disk_store *d, const struct disk_store *other, b
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const bool full = getenv("VARVE_FULL") != NULL;
-    static struct disk_store stores[3];
+    const bool clean = argc == 2 && strcmp(argv[1], "clean") == 0;
+    static struct disk_store store, other;
 
-    make_store(&stores[0], 1, true);
-    make_store(&stores[1], 2, false);
-    make_store(&stores[2], 3, true);
-    damage_store(&stores[0], &stores[2], full);
-    damage_store(&stores[1], &stores[2], full);
-    for (int i = 0; i < 3; i++)
-        free_store(&stores[i]);
+    if (!clean && (argc != 2 || strcmp(argv[1], "dirty") != 0)) {
+        (void)fputs("usage: damaged_stores clean|dirty\n", stderr);
+        return 2;
+    }
+    make_store(&store, clean ? 1 : 2, clean);
+    make_store(&other, 3, true);
+    damage_store(&store, &other, full);
+    free_store(&store);
+    free_store(&other);
     return EXIT_SUCCESS;
 }

@@ -41,7 +41,7 @@ def cassandra(kind, sync, compression='lz4', role='main'):
 CONFIGURATIONS = (
     Configuration('varve', 'varve', threads=(1, 2)),
     Configuration('rocksdb lz4', 'rocksdb', {'compression': 'lz4'}),
-    Configuration('rocksdb zstd', 'rocksdb', {'compression': 'zstd'}),
+    Configuration('rocksdb zstd', 'rocksdb', {'compression': 'zstd'}, role='size'),
     Configuration('sqlite', 'sqlite'),
     Configuration('duckdb', 'duckdb', threads=(1, 2)),
     Configuration('chdb', 'chdb', threads=(1, 2)),

@@ -560,3 +560,13 @@ varve_status varve_block_encode(const struct varve_lanes *in, uint32_t flags,
 {
     return varve_block_encode_with(varve_kernels_get(), in, flags, out, ret_zone, err);
 }
+
+void varve_zone_of(const struct varve_lanes *in, struct varve_zone *ret_zone)
+{
+    struct states states;
+
+    read_states(in, &states);
+    const varve_float_mode mode = varve_float_mode_enter();
+    varve_zone_gather(varve_kernels_get(), in, states.live, ret_zone);
+    varve_float_mode_leave(&mode);
+}

@@ -112,6 +112,9 @@ varve_status varve_block_encode(const struct varve_lanes *in, uint32_t flags,
                                 struct varve_buffer *out, struct varve_zone *ret_zone,
                                 varve_error *err);
 
+/* The zone that encoding these cells gives. */
+void varve_zone_of(const struct varve_lanes *in, struct varve_zone *ret_zone);
+
 /* How the integers of an ALP block become values. In files. */
 enum varve_alp_mode {
     VARVE_ALP_MUL = 1, /* integer * 10^f * 10^-e */

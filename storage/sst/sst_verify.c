@@ -498,17 +498,13 @@ static varve_status check_zones(struct verify *v, struct varve_source *source,
         const struct varve_lanes lanes = varve_rows_lanes(rows, c);
         const struct varve_zone *zone;
         struct varve_zone own;
-        varve_status rc = varve_sst_source_zone(source, c, &zone, err);
+        const varve_status rc = varve_sst_source_zone(source, c, &zone, err);
 
         if (rc < 0)
             return rc;
         if (zone == NULL)
             continue;
-        memset(&own, 0, sizeof own);
-        varve_buffer_clear(&v->bytes);
-        rc = varve_block_encode(&lanes, VARVE_ENCODE_ZONE | VARVE_ENCODE_LOG, &v->bytes, &own, err);
-        if (rc < 0)
-            return rc;
+        varve_zone_of(&lanes, &own);
         if (!same_zone(zone, &own, lanes.lane == VARVE_LANE_F32 || lanes.lane == VARVE_LANE_F64))
             complain(v, at, "a zone map contradicts the rows");
     }

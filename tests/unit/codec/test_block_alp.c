@@ -340,7 +340,7 @@ START_TEST(zones_of_subnormals_are_kept)
 {
     struct column *c = column_new(VARVE_LANE_F32, ROWS);
     const struct varve_lanes in = {.lane = VARVE_LANE_F32, .n = ROWS, .values = c->narrow};
-    struct varve_zone zone = {0};
+    struct varve_zone zone = {0}, alone = {0};
 
     for (uint32_t j = 0; j < ROWS; j++)
         c->narrow[j] = (float)(1 + j % 7) * 0x1p-149F;
@@ -349,11 +349,14 @@ START_TEST(zones_of_subnormals_are_kept)
     _mm_setcsr(before | 0x8040u);
 #endif
     ck_assert_int_eq(varve_block_encode(&in, VARVE_ENCODE_ZONE, &c->out, &zone, NULL), 0);
+    varve_zone_of(&in, &alone);
 #if defined(__SSE__)
     _mm_setcsr(before);
 #endif
     ck_assert(zone.min.f64 == 0x1p-149);
     ck_assert(zone.max.f64 == 0x7p-149);
+    ck_assert(alone.min.f64 == 0x1p-149);
+    ck_assert(alone.max.f64 == 0x7p-149);
     column_free(c);
 }
 END_TEST

@@ -463,16 +463,8 @@ static struct varve_exact_partial canonical(varve_i128 mantissa, int unit)
     return (struct varve_exact_partial){mantissa >> zeros, (int16_t)(unit + zeros)};
 }
 
-bool varve_exact_partial_of(const double *values, size_t n, struct varve_exact_partial *ret)
-{
-    const struct varve_exact_span span = varve_exact_span_of(values, n);
-
-    return varve_exact_partial_of_block(values, n, &span, ret);
-}
-
-bool varve_exact_partial_of_block(const double *values, size_t n,
-                                  const struct varve_exact_span *span,
-                                  struct varve_exact_partial *ret)
+bool varve_exact_partial_of(const double *values, size_t n, const struct varve_exact_span *span,
+                            struct varve_exact_partial *ret)
 {
     const struct block_range range = range_of(span);
 

@@ -78,13 +78,11 @@ double varve_exact_round(const struct varve_exact_sum *sum);
 /* The rounded sum divided by count (IEEE division of the rounded sum). count > 0. */
 double varve_exact_mean(const struct varve_exact_sum *sum, uint64_t count);
 
-/* The exact sum of n finite doubles as a partial: false if the exponent span does not fit in 126
+/* The exact sum of n finite doubles of this span as a partial: false if the exponent span does not fit in 126
  * bits with n values, if one is not finite, if all are -0.0, or if there are none (then the caller
  * reads the values instead). A function of the values alone, not of their order. */
-bool varve_exact_partial_of(const double *values, size_t n, struct varve_exact_partial *ret);
-bool varve_exact_partial_of_block(const double *values, size_t n,
-                                  const struct varve_exact_span *span,
-                                  struct varve_exact_partial *ret);
+bool varve_exact_partial_of(const double *values, size_t n, const struct varve_exact_span *span,
+                            struct varve_exact_partial *ret);
 
 /*
  * Short runs. The sum of up to VARVE_EXACT_RUN doubles is high + low, where `high` adds what

@@ -115,6 +115,11 @@ static bool find_digits(double value, struct decimal *ret)
     return ret->exact || ret->digits + ZEROS_MIN <= tried;
 }
 
+static bool find_decimal(double value, bool single, struct decimal *ret)
+{
+    return single ? find_float_digits(value, ret) : find_digits(value, ret);
+}
+
 /* --------------------------------------------------------------------------------------- Sample */
 
 struct sample {
@@ -148,7 +153,7 @@ static bool look_like_decimals(const void *values, bool single, uint32_t n)
         if (!isfinite(value))
             continue;
         finite++;
-        if (!(single ? find_float_digits(value, &decimal) : find_digits(value, &decimal)))
+        if (!find_decimal(value, single, &decimal))
             continue;
         const int64_t limit = single ? FLOAT_INT_SHORT : INT_SHORT;
         named++;
@@ -169,7 +174,7 @@ static uint32_t take_sample(const void *values, bool single, uint32_t n, struct 
         struct decimal decimal;
         ret->values[i] = value;
         ret->floats[i] = single ? (float)value : 0;
-        if (single ? find_float_digits(value, &decimal) : find_digits(value, &decimal))
+        if (find_decimal(value, single, &decimal))
             digits |= (uint32_t)1 << decimal.digits;
     }
     return digits;

@@ -725,7 +725,7 @@ static inline void alp_words(const void *in, uint32_t n, const struct varve_alp_
     const uint8_t *at = in;
     uint32_t j = 0;
 
-    for (; j + 64 <= n; j += 64)
+    for (; j + 64 <= n; j += 64) /* loops of known length in each */
         missed[j / 64] = alp_word(at + j * size, 64, by, divides, single, out + j);
     if (j < n)
         missed[j / 64] = alp_word(at + j * size, n - j, by, divides, single, out + j);

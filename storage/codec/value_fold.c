@@ -372,7 +372,7 @@ static void zone_floats(const struct varve_kernels *k, const struct varve_lanes 
         zone->max.f64 = varve_f64_of_key(keys.max);
     }
     k->f64_span(floats, n, &span);
-    zone->has_sum = keys.nan == 0 && varve_exact_partial_of_block(floats, n, &span, &zone->partial);
+    zone->has_sum = keys.nan == 0 && varve_exact_partial_of(floats, n, &span, &zone->partial);
     zone->has_ends = true;
     zone->first.f64 = floats[0];
     zone->last.f64 = floats[n - 1];

@@ -12,7 +12,7 @@ import results
 
 FACTS = {
     'varve': {'merges': False, 'many_writers': True, 'columns': True, 'zone_maps': True,
-              'bulk_commit': 10000, 'load_threads': [1, 2]},
+              'bulk_commit': 10000, 'bulk_writers': 8},
     'rocksdb': {'merges': True, 'many_writers': True, 'bulk_commit': 10000, 'load_threads': [1, 2]},
     'sqlite': {'merges': True, 'many_writers': False, 'bulk_commit': 10000},
     'duckdb': {'merges': False, 'many_writers': False, 'bulk_commit': 1000000, 'load_threads': [1, 2]},

@@ -18,7 +18,8 @@ SLICES = ('slice', 'hour')
 WHOLE = ('hourly_one', 'hourly_all', 'by_partition', 'total', 'latest', 'scan')
 WITH_ZONE_MAPS = ('hourly_one', 'hourly_all', 'by_partition', 'total')
 COLD = ('slice', 'hourly_all', 'total')
-COMMITS = ((1, 1), (1, 1024), (100, 1), (1000, 1), (10000, 1))  # rows a commit, writers at once
+# Rows a commit, writers at once.
+COMMITS = ((1, 1), (1, 1024), (100, 1), (100, 1024), (1000, 1), (10000, 1))
 LATE_COMMIT = 10000
 IN_FLIGHT = 1024
 PARTITIONS = {'bars': 20, 'listens': 20000}
@@ -166,7 +167,7 @@ class Measurement:
         sizes = self.facts.get('commit_sizes')
         if sizes is not None:  # a server: requests are in flight at any size
             return sizes[-1], IN_FLIGHT
-        return self.facts.get('bulk_commit') or 10000, 1
+        return self.facts.get('bulk_commit') or 10000, self.facts.get('bulk_writers', 1)
 
     def _load_whole(self, rows, context, **options):
         """Load every row; refuses a load that the time box cut short."""

@@ -129,7 +129,7 @@ IMPOSSIBLE = (
     ('in_memory', False, True, ('cold',), 'it reads all rows when it is opened'),
     ('crowd', True, False, ('crowd',), 'one client at a time in one process'),
     ('commits', True, False, ('ingest', 'kill', 'late'), 'it takes only whole sets'),
-    ('many_writers', False, False, ('single rows by many',), 'one writer at a time'),
+    ('many_writers', False, False, ('commits by many',), 'one writer at a time'),
     ('merges', False, False, ('merged size',), 'it does not merge'),
 )
 
@@ -219,7 +219,7 @@ def estimate(unit, configuration, facts, arguments):
         ways = len(facts.get('load_threads', (1,)))
         return start + (1 if ' ' in unit.part else runs) * ways * 1.6 * load  # flush, merge
     if part == 'ingest':  # single rows fill their time box, most others do not
-        ways = 2 if facts.get('server') else 5
+        ways = 2 if facts.get('server') else 7 if facts.get('many_writers') else 5
         return start + runs * ways * (0.6 * arguments.seconds + start / 3)
     if part == 'kill':
         return runs * (2 * start + load)

@@ -37,23 +37,25 @@ struct peer;        /* an open store */
 struct peer_writer; /* one thread's way to load it */
 struct peer_client; /* one thread's way to ask it */
 
-/* Rows that several writers take from, each in turn. */
+/* Rows that several writers take from, a commit's at a time. */
 struct peer_feed {
-    const struct peer_rows *rows;
-    uint64_t n;          /* rows to give */
+    uint64_t rows;       /* to give */
+    uint64_t commit;     /* at once */
     int64_t deadline_us; /* none is given later */
-    uint64_t next;       /* atomic */
+    uint64_t next;       /* atomic; row that nobody has taken */
 };
 
-/* Take the next row. False: there is none, or time is up. Safe from any thread. */
-bool peer_feed_take(struct peer_feed *feed, uint64_t *ret_row);
+/* Take the next `*ret_n` rows, from `*ret_first` on. False: there are none, or time is up. Safe from
+ * any thread. */
+bool peer_feed_take(struct peer_feed *feed, uint64_t *ret_first, uint64_t *ret_n);
 
 struct peer_definition {
     const char *name;
     const char *version;
     const char *data_suffix; /* of the files whose size counts as the data's */
     uint64_t bulk_commit;    /* rows a commit that load a whole set soonest */
-    uint32_t load_threads;   /* that can load it at once */
+    uint32_t bulk_writers;   /* so many such commits at once, by commit_many if more than one */
+    uint32_t load_threads;   /* that can load it at once, each with a writer of its own */
     bool parallel;           /* a question can use several threads */
     bool columns;            /* commit() takes whole columns, unless it is told by_rows */
     bool zone_maps;          /* it can be told read_all_values */
@@ -67,9 +69,9 @@ struct peer_definition {
     void (*writer_close)(struct peer_writer *writer); /* NULL is a no-op */
     /* Commit `n` rows from `first` on as one unit, on disk at return. */
     bool (*commit)(struct peer_writer *writer, uint64_t first, uint64_t n);
-    /* Commit rows of `feed` one by one, each on disk before it counts, `writers` at a time; returns
-     * when the feed gives no more. NULL: the peer has one writer. */
-    bool (*commit_single)(struct peer *peer, struct peer_feed *feed, uint32_t writers);
+    /* Commit what `feed` gives, `writers` commits at a time; all are on disk at return, when the feed
+     * gives no more. NULL: the peer has one writer. */
+    bool (*commit_many)(struct peer *peer, struct peer_feed *feed, uint32_t writers);
     bool (*flush)(struct peer *peer);
     bool (*merge)(struct peer *peer); /* NULL: the peer does not merge */
 

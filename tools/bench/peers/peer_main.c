@@ -56,12 +56,16 @@ static int64_t now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-bool peer_feed_take(struct peer_feed *feed, uint64_t *ret_row)
+bool peer_feed_take(struct peer_feed *feed, uint64_t *ret_first, uint64_t *ret_n)
 {
     if (now_us() >= feed->deadline_us)
         return false;
-    *ret_row = __atomic_fetch_add(&feed->next, 1, __ATOMIC_RELAXED);
-    return *ret_row < feed->n;
+    const uint64_t first = __atomic_fetch_add(&feed->next, feed->commit, __ATOMIC_RELAXED);
+    if (first >= feed->rows)
+        return false;
+    *ret_first = first;
+    *ret_n = feed->commit < feed->rows - first ? feed->commit : feed->rows - first;
+    return true;
 }
 
 /* ------------------------------------------------------------------------- What it costs */
@@ -145,10 +149,7 @@ static void print_memory(void)
 /* What the threads of a load share. */
 struct loading {
     struct peer *peer;
-    const struct task *task;
-    uint64_t rows;
-    int64_t deadline_us;
-    atomic_uint_fast64_t next; /* row that no thread has taken */
+    struct peer_feed feed;
     atomic_uint_fast64_t done;
     atomic_bool failed;
 };
@@ -157,15 +158,11 @@ struct loading {
 static void *load_some(void *argument)
 {
     struct loading *loading = argument;
-    const uint64_t size = loading->task->commit;
     struct peer_writer *writer = NULL;
+    uint64_t first, n;
     bool ok = peer_definition.writer_open(loading->peer, &writer);
 
-    while (ok && !atomic_load(&loading->failed) && now_us() < loading->deadline_us) {
-        const uint64_t first = atomic_fetch_add(&loading->next, size);
-        if (first >= loading->rows)
-            break;
-        const uint64_t n = size < loading->rows - first ? size : loading->rows - first;
+    while (ok && !atomic_load(&loading->failed) && peer_feed_take(&loading->feed, &first, &n)) {
         ok = peer_definition.commit(writer, first, n);
         if (ok)
             (void)atomic_fetch_add(&loading->done, n);
@@ -176,17 +173,12 @@ static void *load_some(void *argument)
     return NULL;
 }
 
-static bool load_batches(struct peer *peer, const struct task *task, uint64_t rows,
-                         uint64_t *ret_done)
+static bool load_by_threads(struct peer *peer, const struct task *task, struct peer_feed feed,
+                            uint64_t *ret_done)
 {
     pthread_t threads[LOADERS_MAX];
     uint32_t started = 1; /* this one */
-    struct loading loading = {
-        .peer = peer,
-        .task = task,
-        .rows = rows,
-        .deadline_us = now_us() + (int64_t)(task->seconds * 1e6),
-    };
+    struct loading loading = {.peer = peer, .feed = feed};
 
     if (task->settings.threads > peer_definition.load_threads) {
         (void)fprintf(stderr, "%s: %u threads cannot load it at once\n", peer_definition.name,
@@ -203,23 +195,29 @@ static bool load_batches(struct peer *peer, const struct task *task, uint64_t ro
     return started == task->settings.threads && !atomic_load(&loading.failed);
 }
 
-static bool load_single(struct peer *peer, const struct task *task, uint64_t rows,
-                        uint64_t *ret_done)
+static bool load_by_writers(struct peer *peer, const struct task *task, struct peer_feed feed,
+                            uint64_t *ret_done)
 {
-    struct peer_feed feed = {
-        .rows = &task->rows,
-        .n = rows,
-        .deadline_us = now_us() + (int64_t)(task->seconds * 1e6),
-    };
-
-    if (peer_definition.commit_single == NULL) {
+    if (peer_definition.commit_many == NULL) {
         (void)fprintf(stderr, "%s has one writer\n", peer_definition.name);
         return false;
     }
-    if (!peer_definition.commit_single(peer, &feed, task->writers))
+    if (!peer_definition.commit_many(peer, &feed, task->writers))
         return false;
-    *ret_done = feed.next < feed.n ? feed.next : feed.n;
+    *ret_done = feed.next < feed.rows ? feed.next : feed.rows;
     return true;
+}
+
+static bool load(struct peer *peer, const struct task *task, uint64_t rows, uint64_t *ret_done)
+{
+    const struct peer_feed feed = {
+        .rows = rows,
+        .commit = task->commit,
+        .deadline_us = now_us() + (int64_t)(task->seconds * 1e6),
+    };
+
+    return task->writers > 1 ? load_by_writers(peer, task, feed, ret_done)
+                             : load_by_threads(peer, task, feed, ret_done);
 }
 
 /* Until the process is killed, or whoever started it is gone. */
@@ -260,8 +258,7 @@ static bool command_load(const struct task *task)
     if (!peer_definition.open(&task->settings, &task->rows, true, &peer))
         return false;
     const struct cost before = cost_before();
-    bool ok = task->writers > 1 ? load_single(peer, task, rows, &done)
-                                : load_batches(peer, task, rows, &done);
+    bool ok = load(peer, task, rows, &done);
     const struct cost after = cost_after();
     if (ok) {
         (void)printf("{\"measure\": \"ingest\", \"rows\": %" PRIu64 ", \"complete\": %s", done,
@@ -689,15 +686,17 @@ static bool command_ask(const struct task *task)
 
 static bool command_describe(const struct task *task)
 {
-    (void)printf(
-        "{\"peer\": \"%s\", \"version\": \"%s\", \"parallel\": %s, \"merges\": %s, "
-        "\"many_writers\": %s, \"columns\": %s, \"zone_maps\": %s, "
-        "\"bulk_commit\": %" PRIu64 ", \"load_threads\": [1%s], \"settings\": \"",
-        peer_definition.name, peer_definition.version, peer_definition.parallel ? "true" : "false",
-        peer_definition.merge != NULL ? "true" : "false",
-        peer_definition.commit_single != NULL ? "true" : "false",
-        peer_definition.columns ? "true" : "false", peer_definition.zone_maps ? "true" : "false",
-        peer_definition.bulk_commit, peer_definition.load_threads > 1 ? ", 2" : "");
+    (void)printf("{\"peer\": \"%s\", \"version\": \"%s\", \"parallel\": %s, \"merges\": %s, "
+                 "\"many_writers\": %s, \"columns\": %s, \"zone_maps\": %s, "
+                 "\"bulk_commit\": %" PRIu64 ", \"bulk_writers\": %u, \"load_threads\": [1%s], "
+                 "\"settings\": \"",
+                 peer_definition.name, peer_definition.version,
+                 peer_definition.parallel ? "true" : "false",
+                 peer_definition.merge != NULL ? "true" : "false",
+                 peer_definition.commit_many != NULL ? "true" : "false",
+                 peer_definition.columns ? "true" : "false",
+                 peer_definition.zone_maps ? "true" : "false", peer_definition.bulk_commit,
+                 peer_definition.bulk_writers, peer_definition.load_threads > 1 ? ", 2" : "");
     peer_definition.describe(stdout, &task->settings);
     (void)printf("\"}\n");
     return true;

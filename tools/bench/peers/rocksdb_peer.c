@@ -2,7 +2,7 @@
  * rocksdb_peer.c - RocksDB through its C interface. Keys sort as the table does: name, 0, time and
  * the further clustering column big-endian; values are the remaining columns back to back.
  *
- * Threads. Writers of single rows are threads, which RocksDB groups into one sync. The thread that
+ * Threads. Many writers at once are threads, which RocksDB groups into one sync. The thread that
  *          syncs also fills the memtable for the others: were each woken to do its own part, as is the
  *          default, single rows would take twice the processor time.
  */
@@ -73,7 +73,7 @@ static void describe(FILE *out, const struct peer_settings *settings)
         "bloom filter (no question is for one key), performance counters off, one thread a "
         "question; writing: rows of a commit ordered by partition, "
         "allow_concurrent_memtable_write=0, enable_write_thread_adaptive_yield=0, %u threads "
-        "for single rows (1,024 are no faster)",
+        "for commits by many (1,024 are no faster)",
         settings->compression, BLOCK_BYTES >> 10, MEMTABLES, memtable_bytes(settings) >> 20,
         cache_bytes(settings) >> 20, WRITERS_MAX);
 }
@@ -264,40 +264,37 @@ static bool commit(struct peer_writer *writer, uint64_t first, uint64_t n)
     return message == NULL ? true : failed("write", message);
 }
 
-struct single_writer {
+struct feeding {
     struct peer *peer;
     struct peer_feed *feed;
     bool ok;
 };
 
-static void *write_single(void *argument)
+static void *write_some(void *argument)
 {
-    struct single_writer *writer = argument;
-    struct bytes key, value;
-    uint64_t row;
-    char *message = NULL;
+    struct feeding *feeding = argument;
+    struct peer_writer *writer = NULL;
+    uint64_t first, n;
+    bool ok = writer_open(feeding->peer, &writer);
 
-    count_nothing();
-    while (message == NULL && peer_feed_take(writer->feed, &row)) {
-        make_row(writer->peer->rows, row, &key, &value);
-        rocksdb_put(writer->peer->db, writer->peer->write, key.data, key.size, value.data,
-                    value.size, &message);
-    }
-    writer->ok = message == NULL || failed("put", message);
+    while (ok && peer_feed_take(feeding->feed, &first, &n))
+        ok = commit(writer, first, n);
+    writer_close(writer);
+    feeding->ok = ok;
     return NULL;
 }
 
-static bool commit_single(struct peer *peer, struct peer_feed *feed, uint32_t writers)
+static bool commit_many(struct peer *peer, struct peer_feed *feed, uint32_t writers)
 {
     pthread_t threads[WRITERS_MAX];
-    struct single_writer each[WRITERS_MAX];
+    struct feeding each[WRITERS_MAX];
     const uint32_t n = writers < WRITERS_MAX ? writers : WRITERS_MAX;
     uint32_t started = 0;
     bool ok = true;
 
     for (; started < n; started++) {
-        each[started] = (struct single_writer){.peer = peer, .feed = feed};
-        if (pthread_create(&threads[started], NULL, write_single, &each[started]) != 0)
+        each[started] = (struct feeding){.peer = peer, .feed = feed};
+        if (pthread_create(&threads[started], NULL, write_some, &each[started]) != 0)
             break;
     }
     for (uint32_t i = 0; i < started; i++) {
@@ -606,6 +603,7 @@ const struct peer_definition peer_definition = {
     .version = PEER_VERSION,
     .data_suffix = ".sst",
     .bulk_commit = 200000,
+    .bulk_writers = 1,
     .load_threads = 2,
     .describe = describe,
     .open = peer_open,
@@ -613,7 +611,7 @@ const struct peer_definition peer_definition = {
     .writer_open = writer_open,
     .writer_close = writer_close,
     .commit = commit,
-    .commit_single = commit_single,
+    .commit_many = commit_many,
     .flush = flush,
     .merge = merge,
     .client_open = client_open,

@@ -435,6 +435,7 @@ const struct peer_definition peer_definition = {
     .version = PEER_VERSION,
     .data_suffix = ".db",
     .bulk_commit = 300000,
+    .bulk_writers = 1,
     .load_threads = 1,
     .describe = describe,
     .open = peer_open,

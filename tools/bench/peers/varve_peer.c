@@ -54,7 +54,7 @@ static void describe(FILE *out, const struct peer_settings *settings)
 {
     (void)fprintf(out,
                   "policy durable_group, memory_limit %" PRIu64 " MiB, otherwise default options, "
-                  "whole loads by columns, one key range a thread%s",
+                  "whole loads by columns, eight commits in flight, one key range a thread%s",
                   settings->memory_bytes >> 20,
                   settings->read_all_values ? ", aggregates without zone maps" : "");
 }
@@ -273,10 +273,13 @@ static bool put_row(struct peer *peer, varve_batch *batch, uint64_t row)
     return true;
 }
 
-static bool fill_by_rows(struct peer_writer *writer, uint64_t first, uint64_t n)
+/* One row has no columns to speak of. */
+static bool fill(struct peer_writer *writer, uint64_t first, uint64_t n)
 {
     bool ok = true;
 
+    if (!writer->peer->by_rows && n > 1)
+        return fill_columns(writer, first, n);
     for (uint64_t row = first; ok && row < first + n; row++)
         ok = put_row(writer->peer, writer->batch, row);
     return ok;
@@ -287,71 +290,83 @@ static bool commit(struct peer_writer *writer, uint64_t first, uint64_t n)
     struct peer *peer = writer->peer;
     varve_error err;
 
-    if (!(peer->by_rows ? fill_by_rows(writer, first, n) : fill_columns(writer, first, n)))
+    if (!fill(writer, first, n))
         return false;
     if (varve_commit(peer->store, writer->batch, VARVE_POLICY_DURABLE_GROUP, NULL, &err) < 0)
         return failed("commit", &err);
     return true;
 }
 
-/* Queue one row as a commit of its own. */
-static bool start_single(struct peer *peer, varve_batch *batch, uint64_t row)
-{
-    varve_error err;
+/* Writers of one thread; what is in flight is not idle. */
+struct pool {
+    struct peer *peer;
+    struct peer_writer **idle;
+    uint32_t n_idle;
+    bool failed;
+};
 
-    if (!put_row(peer, batch, row))
-        return false;
-    if (varve_commit_start(peer->store, batch, VARVE_POLICY_DURABLE_GROUP, row, &err) < 0)
-        return failed("start commit", &err);
-    return true;
-}
-
-/* Wait for completions and take back their batches. False: one of them failed. */
-static bool reap(struct peer *peer, varve_batch **idle, uint32_t *n_idle)
+/* Take back the writers whose commits are done; waits for one at most `timeout_ms`, or if -1 as long
+ * as it takes. */
+static void reap(struct pool *pool, int timeout_ms)
 {
     varve_completion done[256];
-    struct pollfd event = {.fd = varve_event_fd(peer->store), .events = POLLIN};
-    uint32_t n = varve_commit_reap(peer->store, done, 256);
+    struct pollfd event = {.fd = varve_event_fd(pool->peer->store), .events = POLLIN};
+    uint32_t n = varve_commit_reap(pool->peer->store, done, 256);
 
-    while (n == 0) {
-        (void)poll(&event, 1, -1);
-        n = varve_commit_reap(peer->store, done, 256);
+    if (n == 0) {
+        (void)poll(&event, 1, timeout_ms);
+        n = varve_commit_reap(pool->peer->store, done, 256);
     }
-    bool ok = true;
     for (uint32_t i = 0; i < n; i++) {
-        idle[(*n_idle)++] = done[i].batch;
-        ok = ok && done[i].status == VARVE_OK;
+        pool->idle[pool->n_idle++] = (struct peer_writer *)(uintptr_t)done[i].tag;
+        if (done[i].status < 0 && !pool->failed) {
+            (void)fprintf(stderr, "varve: commit: %s\n", varve_status_name(done[i].status));
+            pool->failed = true;
+        }
     }
-    if (!ok)
-        (void)fprintf(stderr, "varve: a commit failed\n");
-    return ok;
 }
 
-static bool commit_single(struct peer *peer, struct peer_feed *feed, uint32_t writers)
+/* Queue a commit by an idle writer. While memtables are full there is only waiting. */
+static bool start(struct pool *pool, uint64_t first, uint64_t n)
 {
-    varve_batch **idle = calloc(writers, sizeof(varve_batch *));
-    uint32_t n_idle = 0;
-    uint64_t row;
+    struct peer_writer *writer = pool->idle[pool->n_idle - 1];
+    varve_store *store = pool->peer->store;
     varve_error err;
-    bool ok = idle != NULL;
+    varve_status rc;
 
-    while (ok && n_idle < writers)
-        ok = varve_batch_new(peer->store, &idle[n_idle], &err) < 0 ? failed("new batch", &err)
-                                                                   : ++n_idle > 0;
-    const uint32_t all = n_idle;
-    while (ok && peer_feed_take(feed, &row)) {
-        if (n_idle == 0)
-            ok = reap(peer, idle, &n_idle);
-        ok = ok && start_single(peer, idle[n_idle - 1], row);
-        if (ok)
-            n_idle--;
+    if (!fill(writer, first, n))
+        return false;
+    pool->n_idle--;
+    while ((rc = varve_commit_start(store, writer->batch, VARVE_POLICY_DURABLE_GROUP,
+                                    (uintptr_t)writer, &err)) == VARVE_EAGAIN)
+        reap(pool, 1);
+    if (rc == VARVE_OK)
+        return true;
+    pool->idle[pool->n_idle++] = writer;
+    return failed("start commit", &err);
+}
+
+/* One thread, that fills a batch while those of other writers go to the disk. */
+static bool commit_many(struct peer *peer, struct peer_feed *feed, uint32_t writers)
+{
+    struct pool pool = {.peer = peer, .idle = calloc(writers, sizeof *pool.idle)};
+    uint64_t first, n;
+    bool ok = pool.idle != NULL;
+
+    while (ok && pool.n_idle < writers)
+        ok = writer_open(peer, &pool.idle[pool.n_idle]) && ++pool.n_idle > 0;
+    const uint32_t all = pool.n_idle;
+    while (ok && !pool.failed && peer_feed_take(feed, &first, &n)) {
+        while (pool.n_idle == 0)
+            reap(&pool, -1);
+        ok = start(&pool, first, n);
     }
-    while (n_idle < all) /* also after a failure: the batches are the store's until then */
-        ok = reap(peer, idle, &n_idle) && ok;
-    for (uint32_t i = 0; i < n_idle; i++)
-        varve_batch_free(idle[i]);
-    free(idle);
-    return ok;
+    while (pool.n_idle < all) /* also after a failure: the batches are the store's until then */
+        reap(&pool, -1);
+    for (uint32_t i = 0; i < all; i++)
+        writer_close(pool.idle[i]);
+    free(pool.idle);
+    return ok && !pool.failed;
 }
 
 static bool flush(struct peer *peer)
@@ -685,14 +700,15 @@ const struct peer_definition peer_definition = {
     .columns = true,
     .zone_maps = true,
     .bulk_commit = 10000,
-    .load_threads = 2,
+    .bulk_writers = 8,
+    .load_threads = 1,
     .describe = describe,
     .open = peer_open,
     .close = peer_close,
     .writer_open = writer_open,
     .writer_close = writer_close,
     .commit = commit,
-    .commit_single = commit_single,
+    .commit_many = commit_many,
     .flush = flush,
     .client_open = client_open,
     .client_close = client_close,

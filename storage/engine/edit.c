@@ -8,6 +8,8 @@
  *       which is part of an edit, never passes the record of an owed one: neither a crash nor the
  *       trimming of the log loses it.
  *   E3  An edit that finds no room releases the reserve (reserve.c) before it is given up or owed.
+ *   E4  A file made after a switch to a new generation of the manifest has an id that the generation
+ *       before has not given away (stray.c says what for).
  */
 #include <string.h>
 
@@ -48,6 +50,23 @@ static void publish(varve_store *store, struct varve_generation *flushed,
     varve_version_unref(old);
 }
 
+/* A new generation has begun: the ids that the one before has persisted are left to it (E4). */
+static void leave_ids(varve_store *store) VARVE_REQUIRES(&store->manifest_lock)
+{
+    store->next_file_id = store->file_id_limit;
+}
+
+static varve_status apply_edit(varve_store *store, const struct varve_edit *edit, varve_error *err)
+    VARVE_REQUIRES(&store->manifest_lock)
+{
+    const uint64_t generation = varve_manifest_generation(store->manifest);
+    const varve_status rc = varve_manifest_apply(store->manifest, edit, err);
+
+    if (varve_manifest_generation(store->manifest) != generation)
+        leave_ids(store);
+    return rc;
+}
+
 static varve_status write_edit(varve_store *store, struct varve_edit *edit,
                                struct varve_generation *flushed, struct varve_table *dropped,
                                varve_error *err) VARVE_REQUIRES(&store->manifest_lock)
@@ -61,9 +80,9 @@ static varve_status write_edit(varve_store *store, struct varve_edit *edit,
     const uint32_t own = edit->n_put_segments;
     edit->n_put_segments += take_sealed(store, segments + own, 8);
     edit->put_segments = segments;
-    varve_status rc = varve_manifest_apply(store->manifest, edit, &detail);
+    varve_status rc = apply_edit(store, edit, &detail);
     if (rc == VARVE_ENOSPC && varve_reserve_release(store))
-        rc = varve_manifest_apply(store->manifest, edit, &detail);
+        rc = apply_edit(store, edit, &detail);
     edit->put_segments = NULL;
     if (rc < 0) {
         for (uint32_t i = own; i < edit->n_put_segments; i++)
@@ -173,12 +192,22 @@ varve_status varve_store_edit_many_locked(varve_store *store, struct varve_edit 
                                           varve_error *err)
 {
     varve_error detail = {0};
-    const varve_status rc = varve_manifest_apply(store->manifest, edit, &detail);
+    const varve_status rc = apply_edit(store, edit, &detail);
 
     if (rc < 0)
         return varve_error_copy(err, &detail, rc);
     publish(store, NULL, NULL);
     return VARVE_OK;
+}
+
+varve_status varve_store_begin_generation(varve_store *store, varve_error *err)
+{
+    varve_mutex_lock(&store->manifest_lock);
+    const varve_status rc = varve_manifest_switch(store->manifest, err);
+    if (rc == VARVE_OK)
+        leave_ids(store);
+    varve_mutex_unlock(&store->manifest_lock);
+    return rc;
 }
 
 varve_status varve_store_file_ids(varve_store *store, uint64_t n, uint64_t *ret_first,

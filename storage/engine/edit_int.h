@@ -31,6 +31,9 @@ varve_status varve_store_settle(varve_store *store, varve_error *err);
 varve_status varve_store_edit_many_locked(varve_store *store, struct varve_edit *edit,
                                           varve_error *err) VARVE_REQUIRES(&store->manifest_lock);
 
+/* Start a new generation of the manifest, at an open: a doubtful tail is met only once. */
+varve_status varve_store_begin_generation(varve_store *store, varve_error *err);
+
 /* File numbers that were never given before, in this life of the store or another. */
 varve_status varve_store_file_id(varve_store *store, uint64_t *ret_id, varve_error *err);
 varve_status varve_store_file_ids(varve_store *store, uint64_t n, uint64_t *ret_first,

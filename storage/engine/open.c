@@ -243,6 +243,9 @@ static varve_status open_writable(varve_store *store, bool scarce, varve_error *
     rc = open_manifest(store, err);
     if (rc < 0)
         return rc;
+    rc = varve_recover_check_files(store, err);
+    if (rc < 0)
+        return rc;
     varve_store_start_clock(store);
     rc = varve_recover_load(store, err);
     if (rc == VARVE_OK && scarce)
@@ -250,7 +253,7 @@ static varve_status open_writable(varve_store *store, bool scarce, varve_error *
     if (rc == VARVE_OK)
         rc = varve_recover_writable(store, err);
     if (rc == VARVE_OK)
-        rc = varve_manifest_switch(store->manifest, err);
+        rc = varve_store_begin_generation(store, err);
     if (rc == VARVE_OK)
         rc = varve_recover_strays(store, err);
     if (rc < 0)
@@ -307,6 +310,25 @@ static varve_status pin_version(varve_store *store, varve_error *err)
                            "the store changes faster than a view of it can be pinned");
 }
 
+/* Beside a writer, or if one was here since the manifest was read, a newer file is no contradiction. */
+static varve_status check_files(varve_store *store, bool live, varve_error *err)
+{
+    varve_error detail = {0};
+    bool changed = false;
+
+    if (live || (store->options.flags & VARVE_OPEN_SALVAGE) != 0)
+        return VARVE_OK;
+    const varve_status found = varve_recover_check_files(store, &detail);
+    if (found < 0) {
+        const varve_status rc = varve_manifest_refresh(store->manifest, &changed, err);
+        if (rc < 0)
+            return rc;
+        if (!changed && !is_live(store))
+            return varve_error_copy(err, &detail, found);
+    }
+    return VARVE_OK;
+}
+
 static varve_status open_read_only(varve_store *store, varve_error *err)
 {
     varve_status rc = open_manifest(store, err);
@@ -315,10 +337,14 @@ static varve_status open_read_only(varve_store *store, varve_error *err)
         rc = pin_version(store, err);
     if (rc < 0)
         return rc;
+    const bool live = is_live(store);
+    rc = check_files(store, live, err);
+    if (rc < 0)
+        return rc;
     varve_reserve_load(store);
     varve_store_start_clock(store);
     rc = varve_recover_load(store, err);
-    return rc < 0 ? rc : varve_recover_read_only(store, is_live(store), err);
+    return rc < 0 ? rc : varve_recover_read_only(store, live, err);
 }
 
 /* ---------------------------------------------------------------------------------------- Open */

@@ -13,8 +13,10 @@ varve_status varve_recover_load(varve_store *store, varve_error *err);
 varve_status varve_recover_writable(varve_store *store, varve_error *err);
 /* Replay in memory. `live`: another process is writing. */
 varve_status varve_recover_read_only(varve_store *store, bool live, varve_error *err);
-/* Remove files that nothing names. */
+/* Remove files that nothing names (stray.c). */
 varve_status varve_recover_strays(varve_store *store, varve_error *err);
+/* ECORRUPT: there is a file that was made under a newer manifest than the newest one in the folder. */
+varve_status varve_recover_check_files(varve_store *store, varve_error *err);
 
 /* Finds a section's schema for the payload decoder; `ctx` is the store. ECORRUPT: no record before that
  * one defines it. */

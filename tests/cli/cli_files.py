@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import cli_case
-from cli_case import CliCase, CORRUPT, FAILED, OK, USAGE, PROGRAM
+from cli_case import CliCase, CORRUPT, FAILED, OK, READINGS, USAGE, PROGRAM
 
 
 class Whole(CliCase):
@@ -23,6 +23,28 @@ class Whole(CliCase):
         self.assertEqual(table['file_rows'] + table['memtable_rows'], 4)
         self.run_varve('stats', 'nowhere', code=FAILED)
         self.run_varve('stats', code=USAGE)
+
+    def test_stats_says_that_versions_are_counted(self):
+        self.run_varve('create', 's', READINGS)
+        for _ in range(2):
+            self.run_varve('import', 's', 'readings', '-', '--flush', 'yes',
+                           stdin='sensor,ts\na,2024-01-01\n')
+        self.assertEqual(self.run_varve('scan', 's', 'readings', '--agg', 'count').out,
+                         'count\n1\n')
+        self.assertIn('2 in 2 files, 0 in log and memory\n' + 25 * ' ' +
+                      '(a row that was written again is counted again)\n',
+                      self.run_varve('stats', 's').out)
+
+    def test_bench_removes_only_what_it_made(self):
+        os.makedirs(self.path('d/bench-store'))
+        self.write('d/bench-store/notes', 'precious')
+        self.write('bench.sqlite', 'precious')
+        for folder, name in (('d', 'd/bench-store'), ('.', './bench.sqlite')):
+            result = self.run_varve('bench', '--quick', '--dir', folder, code=USAGE)
+            self.assertIn(f'{name} exists', result.err)
+        for name in ('d/bench-store/notes', 'bench.sqlite'):
+            with open(self.path(name), encoding='utf-8') as file:
+                self.assertEqual(file.read(), 'precious')
 
     def test_flush(self):
         self.make_readings()

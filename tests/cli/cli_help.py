@@ -55,6 +55,21 @@ class Help(CliCase):
             self.run_varve('bench', value, code=USAGE)
         self.run_varve('bench', 'operand', code=USAGE)
 
+    def test_an_option_given_twice_is_a_mistake_unless_it_is_a_list(self):
+        self.make_readings()
+        for command, option in ((['scan', 's', 'readings'], ['--limit', '3']),
+                                (['scan', 's', 'readings'], ['--columns', 'ts']),
+                                (['scan', 's', 'readings'], ['--reverse']),
+                                (['import', 's', 'readings', '-'], ['--columns', 'sensor,ts']),
+                                (['import', 's', 'readings', '-'], ['--rejects', 'r']),
+                                (['stats', 's'], ['--json']),
+                                (['bench'], ['--rows', '3'])):
+            result = self.run_varve(*command, *option, *option, code=USAGE)
+            self.assertEqual(result.err, f'varve: {command[0]}: {option[0]} is given twice\n')
+            self.assertEqual(result.out, '')
+        self.run_varve('import', 's', 'readings', '-', '--set', 'value=1', '--set', 'price=2',
+                       '--null', 'x', '--null', 'y', stdin='sensor,ts,note\na,2024-01-01,x\n')
+
     def test_a_full_stdout_is_a_failure(self):
         if not os.path.exists('/dev/full'):
             self.skipTest('no /dev/full')
@@ -64,6 +79,16 @@ class Help(CliCase):
                                      stderr=subprocess.PIPE, check=False)
         self.assertEqual(process.returncode, FAILED)
         self.assertIn(b'varve: stdout', process.stderr)
+
+    def test_a_reader_that_goes_away_is_a_quiet_failure(self):
+        import subprocess
+        self.make_readings()
+        end, begin = os.pipe()
+        os.close(end)
+        process = subprocess.run([cli_case.PROGRAM, 'scan', 's', 'readings'], stdout=begin,
+                                 stderr=subprocess.PIPE, cwd=self.folder, check=False)
+        os.close(begin)
+        self.assertEqual((process.returncode, process.stderr), (FAILED, b''))
 
 
 if __name__ == '__main__':

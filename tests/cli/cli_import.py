@@ -317,7 +317,7 @@ class Rejects(CliCase):
                      b'sensor,ts\n' + b',' * 100000, b'\xff' * 5000, b'sensor,ts\n"' + b'x' * 300000,
                      b'sensor,ts\r', b'\x1f\x8b', b'\x28\xb5\x2f\xfd\x00\x00', b'\n' * 1000,
                      b'sensor;ts\n' + b'"";"' * 20000):
-            self.run_varve('import', 's', 'readings', '-', '--rejects', 'bad.csv', stdin=data,
+            self.run_varve('import', 's', 'readings', '-', '--rejects', '/dev/null', stdin=data,
                            code=None)
 
 
@@ -343,7 +343,7 @@ class Numbers(CliCase):
                        'c decimal(18,8), b decimal, PRIMARY KEY ((k), ts))')
         for column in 'dfcb':
             text = ''.join(f'{column},{i},{value}\n' for i, value in enumerate(self.TEXTS))
-            self.run_varve('import', 's', 'n', '-', '--rejects', 'bad.csv', '--columns',
+            self.run_varve('import', 's', 'n', '-', '--rejects', '/dev/null', '--columns',
                            f'k,ts,{column}', stdin=text, code=None)
             loaded = [int(line) for line in self.run_varve(
                 'scan', 's', 'n', '--partition', column, '--columns', 'ts').out.split()[1:]]

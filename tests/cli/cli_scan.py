@@ -113,6 +113,37 @@ class Questions(CliCase):
         self.assertEqual(self.times('--where', "note != 'first'"), ['01:00', '00:10'])
         self.assertEqual(self.times('--where', 'value < -1', code=NOTHING), [])
 
+    def test_conditions_of_several_options_must_all_hold(self):
+        self.assertEqual(self.times('--where', 'value > 1', '--where', "sensor = 'a' and value<2"),
+                         ['00:00'])
+        self.assertEqual(self.times('--where', 'value <> 1.5', '--where', 'value<>-0.0'), ['00:30'])
+        result = self.run_varve('scan', 's', 'readings', '--where', 'value > 1', '--where', 'price',
+                                code=USAGE)
+        self.assertIn('character 6', result.err)
+
+    def test_aggregates_of_several_options_are_one_list(self):
+        self.assertEqual(self.run_varve('scan', 's', 'readings', '--agg', 'count', '--agg',
+                                        'sum(price),count(value)').out,
+                         'count,sum(price),count(value)\n4,30.26,3\n')
+
+    def test_a_condition_says_what_is_wrong_with_it(self):
+        for text, wanted in (('value == 3', "'=' (a single one) expected at '== 3'"),
+                             ('value = 3 and', "another condition behind 'and' expected, but it ends"),
+                             ('value = 3 and  ', "another condition behind 'and' expected"),
+                             ('value = 3 or price = 1', "'and' expected at 'or"),
+                             ('value = 3 andy', "'and' expected at 'andy'"),
+                             ('value', 'one of = != <> < <= > >= expected')):
+            result = self.run_varve('scan', 's', 'readings', '--where', text, code=USAGE)
+            self.assertIn(wanted, result.err)
+            self.assertEqual(len(result.err.splitlines()), 1)
+
+    def test_an_interval_without_a_unit_is_in_that_of_the_column(self):
+        self.run_varve('create', 's', 'CREATE TABLE i (k text, n bigint, PRIMARY KEY ((k), n))')
+        self.run_varve('import', 's', 'i', '-', stdin='k,n\na,1\na,2\na,3\n')
+        self.assertEqual(self.run_varve('scan', 's', 'i', '--every', '2', '--agg', 'count').out,
+                         'bucket,count\n0,1\n2,2\n')
+        self.run_varve('scan', 's', 'i', '--every', '2s', '--agg', 'count', code=USAGE)
+
     def test_aggregates_are_named_as_written(self):
         out = self.run_varve('scan', 's', 'readings', '--every', '1h', '--by', 'partition', '--agg',
                              'count, AVG(value),sum( price ),first(note)').out

@@ -108,6 +108,16 @@ static void remove_stores(struct bench *bench)
     (void)unlink(path);
 }
 
+/* What a store would be made over and removed with; NULL: nothing is in the way. */
+static const char *taken_path(const struct bench *bench)
+{
+    struct stat status;
+
+    if (lstat(bench->store_path, &status) == 0)
+        return bench->store_path;
+    return lstat(bench->sqlite_path, &status) == 0 ? bench->sqlite_path : NULL;
+}
+
 /* ------------------------------------------------------------------------------------ Figures */
 
 static void add_rate(struct bench *bench, const char *name, double units,
@@ -405,7 +415,11 @@ static int run(struct bench *bench)
         return TOOL_FAILED;
     (void)snprintf(bench->store_path, sizeof bench->store_path, "%s/bench-store", options->dir);
     (void)snprintf(bench->sqlite_path, sizeof bench->sqlite_path, "%s/bench.sqlite", options->dir);
-    remove_stores(bench);
+    const char *taken = taken_path(bench);
+    if (taken != NULL) {
+        return tool_usage_error("bench: %s exists: remove it, or name another folder with --dir",
+                                taken);
+    }
     if (!bench_rows_init(&bench->rows, options->workload, chunk)) {
         (void)fprintf(stderr, "varve: no memory for %llu rows\n", (unsigned long long)chunk);
         return TOOL_FAILED;

@@ -64,7 +64,8 @@ struct tool_usage {
     const char *synopsis; /* behind the command's name */
     const char *about;
     const struct tool_option *options; /* ends with a NULL name; may be NULL */
-    int operands_min, operands_max;    /* operands_max < 0: any number */
+    uint32_t repeatable; /* bits of the options that may be given again; others may not */
+    int operands_min, operands_max; /* operands_max < 0: any number */
 };
 
 /* Called for each option in order, `option` being its place in the table. False: the value is bad,

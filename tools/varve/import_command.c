@@ -41,8 +41,9 @@ static const struct tool_option options[] = {
                            "dmy or mdy, for dates like 1/2/2003 and 1-2-2003;\n"
                            "default: seen from the dates"},
     [OPTION_NULL] = {"null", "TEXT",
-                     "an unquoted field that has no value, besides the\n"
-                     "empty one (repeatable; default NA)"},
+                     "a field that has no value, besides the empty one; in a\n"
+                     "text or blob column only without quotes (repeatable;\n"
+                     "default NA)"},
     [OPTION_HEADER] = {"header", "WHETHER",
                        "yes, no or auto: whether the first line is one\n"
                        "(auto with --columns: if no number in it is one)"},
@@ -50,8 +51,9 @@ static const struct tool_option options[] = {
                           "between fields; default: comma, semicolon, tab or\n"
                           "bar, whichever the first line has most of"},
     [OPTION_REJECTS] = {"rejects", "FILE",
-                        "for records that cannot be taken; default\n"
-                        "TABLE.rejects.csv in the current directory"},
+                        "for records that cannot be taken: a new file; default\n"
+                        "TABLE.rejects.csv in the current directory, or the next\n"
+                        "free name"},
     [OPTION_POLICY] = {"policy", "POLICY", "durable_each, durable_group (default), interval or os"},
     [OPTION_FLUSH] = {"flush", "WHEN",
                       "yes, no or auto: whether all rows are written to\n"
@@ -71,6 +73,7 @@ static const struct tool_usage usage = {
              "A record that cannot be taken goes to the rejects file with its line number and\n"
              "the reason; all others are loaded. Then the exit code is 3.",
     .options = options,
+    .repeatable = 1u << OPTION_SET | 1u << OPTION_NULL,
     .operands_min = 3,
     .operands_max = -1,
 };
@@ -215,7 +218,7 @@ static int load_files(struct import_loader *loader, char **files, int n, uint64_
         const double file_started = progress_now_s();
         code = import_loader_file(loader, files[i], &counts);
         if (code == TOOL_OK || counts.rows + counts.rejected > 0)
-            summarise(files[i], &counts, progress_now_s() - file_started);
+            summarise(import_file_name(files[i]), &counts, progress_now_s() - file_started);
         all.rows += counts.rows;
         all.rejected += counts.rejected;
         all.nulls += counts.nulls;
@@ -224,11 +227,6 @@ static int load_files(struct import_loader *loader, char **files, int n, uint64_
     *ret_rows = all.rows;
     if (n > 1)
         summarise("all files", &all, progress_now_s() - started);
-    if (import_loader_rejects(loader) != NULL)
-        tool_say("%" PRIu64 " rejected records are in %s", all.rejected,
-                 import_loader_rejects(loader));
-    if (!import_loader_finish(loader) && code == TOOL_OK)
-        code = TOOL_FAILED;
     return code == TOOL_OK && all.rejected > 0 ? TOOL_FAILED : code;
 }
 
@@ -252,6 +250,7 @@ int command_import(int argc, char **argv)
     varve_store *store = NULL;
     varve_table *table;
     struct import_loader *loader = NULL;
+    struct reject_file rejects;
     uint64_t rows = 0;
     int first, code;
 
@@ -268,9 +267,15 @@ int command_import(int argc, char **argv)
     code = tool_open_table(store, argv[first + 1], &table);
     if (code != TOOL_OK)
         goto done;
-    loader = import_loader_new(store, table, o);
+    code = reject_file_prepare(&rejects, o->rejects,
+                               varve_schema_table_name(varve_table_schema(table)), argv + first + 2,
+                               argc - first - 2);
+    if (code != TOOL_OK)
+        goto done;
+    loader = import_loader_new(store, table, o, &rejects);
     code = loader == NULL ? TOOL_FAILED
                           : load_files(loader, argv + first + 2, argc - first - 2, &rows);
+    reject_file_close(&rejects);
     code = flush_after(store, argv[first], o, rows, code);
 
 done:

@@ -16,7 +16,6 @@
 #include "tools/varve/command.h"
 #include "tools/varve/commit_lane.h"
 #include "tools/varve/progress_line.h"
-#include "tools/varve/reject_file.h"
 
 #define ROWS_MAX 65536u
 #define PAYLOAD_MAX ((size_t)4 << 20)
@@ -31,7 +30,7 @@ struct import_loader {
     varve_table *table;
     const varve_schema *schema;
     const struct import_options *options;
-    struct reject_file rejects;
+    struct reject_file *rejects;
     struct commit_lane lane;
     bool refusing; /* a commit may be refused for a row: the next waits for it */
 
@@ -56,7 +55,8 @@ static int no_memory(void)
 }
 
 struct import_loader *import_loader_new(varve_store *store, varve_table *table,
-                                        const struct import_options *options)
+                                        const struct import_options *options,
+                                        struct reject_file *rejects)
 {
     struct import_loader *loader = calloc(1, sizeof *loader);
     varve_error err = {.status = VARVE_OK};
@@ -69,8 +69,7 @@ struct import_loader *import_loader_new(varve_store *store, varve_table *table,
     loader->options = options;
     loader->schema = varve_table_schema(table);
     loader->refusing = varve_schema_duplicates(loader->schema) == VARVE_DUPLICATES_ERROR;
-    loader->rejects.wanted = options->rejects;
-    loader->rejects.table = varve_schema_table_name(loader->schema);
+    loader->rejects = rejects;
     const uint32_t n = varve_schema_columns(loader->schema);
     loader->buffers = calloc(n, sizeof *loader->buffers);
     loader->arrays = calloc(n, sizeof *loader->arrays);
@@ -92,6 +91,11 @@ struct import_loader *import_loader_new(varve_store *store, varve_table *table,
 fail:
     import_loader_free(loader);
     return NULL;
+}
+
+const char *import_file_name(const char *file)
+{
+    return strcmp(file, "-") == 0 ? "stdin" : file;
 }
 
 static void free_buffers(struct import_loader *loader)
@@ -117,23 +121,11 @@ void import_loader_free(struct import_loader *loader)
     free(loader);
 }
 
-const char *import_loader_rejects(const struct import_loader *loader)
-{
-    return loader->rejects.said > 0 ? loader->rejects.name : NULL;
-}
-
-bool import_loader_finish(struct import_loader *loader)
-{
-    return reject_file_close(&loader->rejects);
-}
-
-static int reject(struct import_loader *loader, uint64_t line, const char *reason,
-                  const char *record, size_t size)
+static void reject(struct import_loader *loader, uint64_t line, const char *reason,
+                   const char *record, size_t size)
 {
     loader->counts->rejected++;
-    return reject_file_add(&loader->rejects, loader->file, line, reason, record, size)
-               ? TOOL_OK
-               : TOOL_FAILED;
+    reject_file_add(loader->rejects, loader->file, line, reason, record, size);
 }
 
 /* ------------------------------------------------------------------------------------- Batches */
@@ -176,14 +168,14 @@ static varve_status commit_rows(struct import_loader *loader, uint32_t first, ui
     return rc;
 }
 
-static int reject_row(struct import_loader *loader, uint32_t row, const varve_error *err)
+static void reject_row(struct import_loader *loader, uint32_t row, const varve_error *err)
 {
     const struct origin *origin = &loader->origins[row];
     char reason[900];
 
     tool_failure_text(err, reason, sizeof reason);
-    return reject(loader, origin->line, reason, loader->records + origin->begin,
-                  origin[1].begin - origin->begin);
+    reject(loader, origin->line, reason, loader->records + origin->begin,
+           origin[1].begin - origin->begin);
 }
 
 /* Start to commit the rows that wait. */
@@ -207,8 +199,7 @@ static int flush_rows(struct import_loader *loader)
         if (!refused)
             return tool_failure(&err, loader->file);
         if (n == 1) { /* this row and no other */
-            if (reject_row(loader, at, &err) != TOOL_OK)
-                return TOOL_FAILED;
+            reject_row(loader, at, &err);
             at++;
         } else if (err.row > 0 && err.row < n) { /* those before it first */
             loader->batch_rows = (uint32_t)err.row;
@@ -272,7 +263,8 @@ static const char *take_column(struct import_loader *loader, const struct csv_re
         return column_buffer_parse(buffer, loader->rows, text, size, err);
     }
     if (plan->info->kind != VARVE_VALUE_COLUMN)
-        return "a key column has no value";
+        return field->size == 0 ? "a key column has no value"
+                                : "a key column has no value (--null says what stands for none)";
     loader->counts->nulls += field->size > 0;
     column_buffer_put_unset(buffer, loader->rows);
     return NULL;
@@ -328,7 +320,8 @@ static int take_record(struct import_loader *loader, const struct csv_record *re
             describe_fault(reason, sizeof reason, at->info->name, fault, field_of(at, record));
             fault = reason;
         }
-        return reject(loader, record->line, fault, record->bytes, record->size);
+        reject(loader, record->line, fault, record->bytes, record->size);
+        return TOOL_OK;
     }
     if (!keep_record(loader, record))
         return no_memory();
@@ -407,10 +400,10 @@ int import_loader_file(struct import_loader *loader, const char *file, struct im
     int code = TOOL_FAILED;
 
     if (input == NULL) {
-        tool_say("%s: %s", file, tool_os_text(errno));
+        tool_say("%s: %s", import_file_name(file), tool_os_text(errno));
         return TOOL_FAILED;
     }
-    loader->file = strcmp(file, "-") == 0 ? "stdin" : file;
+    loader->file = import_file_name(file);
     loader->counts = counts;
     reader = csv_reader_new(input, loader->options->delimiter);
     if (reader == NULL) {

@@ -5,7 +5,7 @@
  * Place.   import_command.c opens store and files; import_plan.c says what fills each column.
  *
  * Invariants
- *   L1  Every record of every file is committed or written to the rejects file; both are counted.
+ *   L1  Every record of every file is committed or given to the rejects file; both are counted.
  *   L2  A row is refused for its own sake only: the others of its batch are committed.
  *   L3  At most ROWS_MAX rows or about PAYLOAD_MAX bytes are held.
  *
@@ -15,6 +15,7 @@
 #define VARVE_TOOL_IMPORT_LOAD_H
 
 #include "tools/varve/import_plan.h"
+#include "tools/varve/reject_file.h"
 
 struct import_counts {
     uint64_t rows; /* committed */
@@ -23,18 +24,18 @@ struct import_counts {
     uint64_t blank_lines;
 };
 
+/* What messages call a file of the command line. */
+const char *import_file_name(const char *file);
+
 struct import_loader; /* one for all files of one import */
 
 /* NULL after a message. Everything is borrowed. */
 struct import_loader *import_loader_new(varve_store *store, varve_table *table,
-                                        const struct import_options *options);
+                                        const struct import_options *options,
+                                        struct reject_file *rejects);
 /* Load one file; adds to *counts. TOOL_OK, or the exit code of what stopped it. */
 int import_loader_file(struct import_loader *loader, const char *file,
                        struct import_counts *counts);
-/* The rejects file's name, or NULL if nothing was rejected. */
-const char *import_loader_rejects(const struct import_loader *loader);
-/* Close the rejects file; false: it could not be written. */
-bool import_loader_finish(struct import_loader *loader);
 void import_loader_free(struct import_loader *loader); /* NULL is a no-op */
 
 #endif

@@ -86,8 +86,10 @@ int main(int argc, char **argv)
     /* Only how wide characters are: numbers and messages never depend on the locale. */
     if (setlocale(LC_CTYPE, "C.UTF-8") == NULL)
         (void)setlocale(LC_CTYPE, "");
-    /* A reader of stdout that goes away shows as a failed write, so that stores are closed. */
+    /* A reader of stdout that goes away, and a limit on the size of files, show as failed writes, so
+     * that stores are closed. */
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
     (void)sigaction(SIGPIPE, &ignore, NULL);
+    (void)sigaction(SIGXFSZ, &ignore, NULL);
     return tool_finish_output(dispatch(argc, argv));
 }

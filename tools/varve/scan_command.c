@@ -38,18 +38,18 @@ static const struct tool_option options[] = {
     [OPTION_COLUMNS] = {"columns", "LIST", "columns to print; default: all"},
     [OPTION_WHERE] = {"where", "CONDITIONS",
                       "`column op value` joined by `and`; op is one of\n"
-                      "= != < <= > >=, text stands in single quotes, a null\n"
-                      "never matches"},
+                      "= != <> < <= > >=, text stands in single quotes, a null\n"
+                      "never matches (repeatable: all must hold)"},
     [OPTION_REVERSE] = {"reverse", NULL, "partitions and rows in descending order"},
     [OPTION_LIMIT] = {"limit", "N", "at most so many rows or groups"},
     [OPTION_LIMIT_PER_PARTITION] = {"limit-per-partition", "N", "at most so many of a partition"},
     [OPTION_EVERY] = {"every", "INTERVAL",
                       "a group for each interval: a number and ns, us, ms, s,\n"
-                      "m, h, d or w"},
+                      "m, h, d or w; without a unit, in that of the column"},
     [OPTION_ORIGIN] = {"origin", "TIME", "where some interval begins; default 1970-01-01"},
     [OPTION_AGG] = {"agg", "LIST",
                     "aggregates instead of rows: count, count(column), sum,\n"
-                    "min, max, avg, first, last"},
+                    "min, max, avg, first, last (repeatable)"},
     [OPTION_BY] = {"by", "WHAT", "partition: a group for each"},
     [OPTION_FORMAT] = {"format", "FORMAT",
                        "table (default on a terminal), csv (default elsewhere),\n"
@@ -66,6 +66,7 @@ static const struct tool_usage usage = {
              "time. Works on a store that another process is writing to: one consistent state\n"
              "is shown. The exit code is 1 if no row or partition was found.",
     .options = options,
+    .repeatable = 1u << OPTION_PARTITION | 1u << OPTION_WHERE | 1u << OPTION_AGG,
     .operands_min = 2,
     .operands_max = 2,
 };
@@ -97,6 +98,14 @@ static bool take_partition(struct scan_options *o, const char *value)
         o->partitions = partitions;
     }
     o->partitions[o->n_partitions++] = value;
+    return true;
+}
+
+static bool take_text(const char *option, const char *value, const char **texts, uint32_t *n)
+{
+    if (*n == REQUEST_TEXTS_MAX)
+        return tool_usage_error("--%s may be given %u times", option, REQUEST_TEXTS_MAX) == TOOL_OK;
+    texts[(*n)++] = value;
     return true;
 }
 
@@ -142,8 +151,7 @@ static bool take_option(void *ctx, int option, const char *value)
         o->columns = value;
         return true;
     case OPTION_WHERE:
-        o->where = value;
-        return true;
+        return take_text("where", value, o->wheres, &o->n_wheres);
     case OPTION_EVERY:
         o->every = value;
         return true;
@@ -151,8 +159,7 @@ static bool take_option(void *ctx, int option, const char *value)
         o->origin = value;
         return true;
     case OPTION_AGG:
-        o->agg = value;
-        return true;
+        return take_text("agg", value, o->aggs, &o->n_aggs);
     default:
         return take_choice(a, option, value);
     }

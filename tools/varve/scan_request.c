@@ -296,17 +296,31 @@ static int take_times(struct scan_request *request, const varve_schema *schema,
 
 /* ----------------------------------------------------------------------------------- Conditions */
 
-static int take_where(struct scan_request *request, const varve_schema *schema, const char *where)
+/* Each --where after the others: all conditions must hold. */
+static int take_wheres(struct scan_request *request, const varve_schema *schema,
+                       const struct scan_options *options)
 {
-    const size_t size = strlen(where);
-    char *copy = keep_text(request, where, size);
+    size_t size = 0;
+    int code = TOOL_OK;
 
     /* A condition has at least three characters: a column, an operator, a value. */
-    request->predicates = calloc(size / 3 + 1, sizeof *request->predicates);
-    if (request->predicates == NULL || copy == NULL)
+    for (uint32_t i = 0; i < options->n_wheres; i++)
+        size += strlen(options->wheres[i]) / 3 + 1;
+    request->predicates = calloc(size + 1, sizeof *request->predicates);
+    if (request->predicates == NULL)
         return no_memory();
     request->scan.predicates = request->predicates;
-    return scan_where_parse(where, schema, request->predicates, &request->scan.n_predicates, copy);
+    for (uint32_t i = 0; code == TOOL_OK && i < options->n_wheres; i++) {
+        const char *where = options->wheres[i];
+        char *copy = keep_text(request, where, strlen(where));
+        uint32_t n = 0;
+        if (copy == NULL)
+            return no_memory();
+        code = scan_where_parse(where, schema, request->predicates + request->scan.n_predicates, &n,
+                                copy);
+        request->scan.n_predicates += n;
+    }
+    return code;
 }
 
 /* ----------------------------------------------------------------------------------- Aggregates */
@@ -356,37 +370,50 @@ static int take_aggregate(struct scan_request *request, const varve_schema *sche
     return find_column(request, schema, column, column_size, "--agg", &ret->column);
 }
 
+/* What one --agg lists, behind the others. */
+static int take_aggregate_list(struct scan_request *request, const varve_schema *schema,
+                               const char *list)
+{
+    int code = TOOL_OK;
+
+    while (code == TOOL_OK && list != NULL) {
+        const char *item;
+        size_t size;
+        list = next_item(list, &item, &size);
+        code = take_aggregate(request, schema, item, size,
+                              &request->aggregate_list[request->scan.n_aggregates++]);
+        request->names[request->n_names++] = keep_text(request, item, size);
+        if (code == TOOL_OK && request->names[request->n_names - 1] == NULL)
+            code = no_memory();
+    }
+    return code;
+}
+
 /* Partition columns if by partition, then `bucket`, then the aggregates as they are written. */
 static int take_aggregates(struct scan_request *request, const varve_schema *schema,
                            const struct scan_options *options)
 {
-    const uint32_t n = count_items(options->agg);
     const uint32_t keys = options->by_partition ? partition_columns(schema) : 0;
-    const char *list = options->agg;
+    size_t n = 0;
     int code = TOOL_OK;
 
-    request->names = calloc((size_t)keys + n + 1, sizeof *request->names);
-    request->aggregate_list = calloc((size_t)n + 1, sizeof *request->aggregate_list);
+    for (uint32_t i = 0; i < options->n_aggs; i++)
+        n += count_items(options->aggs[i]);
+    request->names = calloc(keys + n + 1, sizeof *request->names);
+    request->aggregate_list = calloc(n + 1, sizeof *request->aggregate_list);
     if (request->names == NULL || request->aggregate_list == NULL)
         return no_memory();
     for (uint32_t i = 0; i < keys; i++)
         request->names[request->n_names++] = varve_schema_column(schema, i)->name;
     if (request->scan.every > 0)
         request->names[request->n_names++] = "bucket";
-    for (uint32_t i = 0; code == TOOL_OK && i < n; i++) {
-        const char *item;
-        size_t size;
-        list = next_item(list, &item, &size);
-        code = take_aggregate(request, schema, item, size, &request->aggregate_list[i]);
-        request->names[request->n_names++] = keep_text(request, item, size);
-        if (code == TOOL_OK && request->names[request->n_names - 1] == NULL)
-            code = no_memory();
-    }
+    for (uint32_t i = 0; code == TOOL_OK && i < options->n_aggs; i++)
+        code = take_aggregate_list(request, schema, options->aggs[i]);
     /* One more that is not shown: whether there was any row at all. */
     request->aggregate_list[n] = (varve_aggregate){.function = VARVE_COUNT_ROWS};
     request->aggregates = true;
     request->scan.aggregates = request->aggregate_list;
-    request->scan.n_aggregates = n + 1;
+    request->scan.n_aggregates = (uint32_t)n + 1;
     if (options->by_partition)
         request->scan.flags |= VARVE_SCAN_BY_PARTITION;
     return code;
@@ -394,15 +421,15 @@ static int take_aggregates(struct scan_request *request, const varve_schema *sch
 
 static int check_together(const struct scan_options *options)
 {
-    if (options->agg == NULL && options->every != NULL)
+    if (options->n_aggs == 0 && options->every != NULL)
         return tool_usage_error("--every wants --agg, as in --agg count");
-    if (options->agg == NULL && options->by_partition)
+    if (options->n_aggs == 0 && options->by_partition)
         return tool_usage_error("--by partition wants --agg, as in --agg count");
     if (options->every == NULL && options->origin != NULL)
         return tool_usage_error("--origin wants --every");
-    if (options->agg != NULL && options->columns != NULL)
+    if (options->n_aggs > 0 && options->columns != NULL)
         return tool_usage_error("--columns and --agg exclude each other");
-    if (options->agg != NULL && options->limit_per_partition > 0 && !options->by_partition)
+    if (options->n_aggs > 0 && options->limit_per_partition > 0 && !options->by_partition)
         return tool_usage_error("--limit-per-partition with --agg wants --by partition");
     return TOOL_OK;
 }
@@ -423,9 +450,9 @@ int scan_request_make(struct scan_request *request, const varve_schema *schema,
         code = take_times(request, schema, options);
     if (code == TOOL_OK)
         code = take_partitions(request, schema, options);
-    if (code == TOOL_OK && options->where != NULL)
-        code = take_where(request, schema, options->where);
-    if (code == TOOL_OK && options->agg != NULL)
+    if (code == TOOL_OK && options->n_wheres > 0)
+        code = take_wheres(request, schema, options);
+    if (code == TOOL_OK && options->n_aggs > 0)
         code = take_aggregates(request, schema, options);
     else if (code == TOOL_OK)
         code = take_columns(request, schema, options->columns);

@@ -12,12 +12,16 @@
 #include <varve/varve.h>
 
 #define REQUEST_PARTITIONS_MAX 10000u
+#define REQUEST_TEXTS_MAX 64u /* --where, --agg */
 
 /* As they stand on the command line; NULL: not given. */
 struct scan_options {
     const char **partitions;
     uint32_t n_partitions;
-    const char *from, *to, *columns, *where, *every, *origin, *agg;
+    const char *from, *to, *columns, *every, *origin;
+    const char *wheres[REQUEST_TEXTS_MAX]; /* all must hold */
+    const char *aggs[REQUEST_TEXTS_MAX];   /* one list */
+    uint32_t n_wheres, n_aggs;
     bool by_partition;
     bool reverse;
     uint64_t limit, limit_per_partition;
@@ -43,8 +47,9 @@ void scan_request_free(struct scan_request *request); /* zeroed is fine */
 
 /* The pieces, for tests of their own and for demo. Each returns an exit code. */
 
-/* "close > 30000 and name = 'it''s'": appends to `predicates` (room for one a word of the text).
- * `text_copy` is as large as the text plus its words, and holds what the values point to. */
+/* "close > 30000 and name = 'it''s'": writes to `predicates` (room for one for each three characters
+ * of the text, and one more) and sets *ret_n. `text_copy` is as large as the text, and holds what the
+ * values point to. */
 int scan_where_parse(const char *where, const varve_schema *schema, varve_predicate *predicates,
                      uint32_t *ret_n, char *text_copy);
 /* "1h", "15m", "500ms" in units of the time column. */

@@ -65,6 +65,8 @@ static int take_operator(struct where *where, uint32_t *ret_op)
                      {"=", VARVE_EQ},  {"<", VARVE_LT},  {">", VARVE_GT}};
 
     skip_blanks(where);
+    if (strncmp(where->at, "==", 2) == 0)
+        return complain(where, "'=' (a single one)");
     for (size_t i = 0; i < sizeof operators / sizeof operators[0]; i++) {
         const size_t size = strlen(operators[i].text);
         if (strncmp(where->at, operators[i].text, size) == 0) {
@@ -73,7 +75,7 @@ static int take_operator(struct where *where, uint32_t *ret_op)
             return TOOL_OK;
         }
     }
-    return complain(where, "one of = != < <= > >=");
+    return complain(where, "one of = != <> < <= > >=");
 }
 
 /* 'text' with quotes doubled, or a word: its characters go to where->copy. */
@@ -131,9 +133,13 @@ int scan_where_parse(const char *text, const varve_schema *schema, varve_predica
         skip_blanks(&where);
         if (*where.at == '\0')
             break;
-        if (strncasecmp(where.at, "and", 3) != 0 || !isspace((unsigned char)where.at[3]))
+        if (strncasecmp(where.at, "and", 3) != 0 ||
+            (where.at[3] != '\0' && !isspace((unsigned char)where.at[3])))
             return complain(&where, "'and'");
         where.at += 3;
+        skip_blanks(&where);
+        if (*where.at == '\0')
+            return complain(&where, "another condition behind 'and'");
     }
     *ret_n = n;
     return TOOL_OK;

@@ -130,6 +130,9 @@ static void print_table(varve_store *store, const varve_table *table)
     (void)printf("Table %s\n", varve_schema_table_name(schema));
     (void)printf("  %-22s %" PRIu64 " in %" PRIu64 " file%s, %" PRIu64 " in log and memory\n",
                  "rows", s.file_rows, s.files, s.files == 1 ? "" : "s", s.memtable_rows);
+    if (s.file_rows + s.memtable_rows > 1 &&
+        varve_schema_duplicates(schema) != VARVE_DUPLICATES_KEEP)
+        (void)printf("  %-22s (a row that was written again is counted again)\n", "");
     (void)printf("  %-22s at most %" PRIu64 "\n", "partitions", s.partitions);
     if (s.first_time <= s.last_time) {
         const size_t a = format_time(schema, s.first_time, first, sizeof first);

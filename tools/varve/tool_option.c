@@ -64,6 +64,7 @@ int tool_options_parse(int argc, char **argv, const struct tool_usage *usage, to
                        void *ctx, int *ret_first)
 {
     struct option long_options[OPTIONS_MAX + 3];
+    bool given[OPTIONS_MAX] = {false};
     char name[64];
 
     (void)build_long_options(usage->options, long_options);
@@ -85,6 +86,10 @@ int tool_options_parse(int argc, char **argv, const struct tool_usage *usage, to
         if (value == '?')
             return TOOL_USAGE;
         assert(take != NULL); /* there are options only if somebody takes them */
+        if (given[value] && (usage->repeatable >> value & 1) == 0) /* which one was meant? */
+            return tool_usage_error("%s: --%s is given twice", name + 7,
+                                    usage->options[value].name);
+        given[value] = true;
         if (!take(ctx, value, optarg))
             return TOOL_USAGE;
     }

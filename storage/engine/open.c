@@ -61,6 +61,18 @@ static varve_status open_vfs(varve_store *store, const char *path, varve_error *
     return varve_vfs_create(path, o->io_backend, &options, &store->vfs, err);
 }
 
+static varve_status no_store(varve_error *err)
+{
+    return varve_error_set(err, VARVE_ENOTFOUND, NULL, VARVE_NO_OFFSET,
+                           "the directory holds no store");
+}
+
+static varve_status not_empty(varve_error *err)
+{
+    return varve_error_set(err, VARVE_ENOTFOUND, NULL, VARVE_NO_OFFSET,
+                           "the directory is not a store and not empty: no store is made in it");
+}
+
 /* Free what there is of a store. */
 static void store_free(varve_store *store)
 {
@@ -160,6 +172,41 @@ static void own_heap(varve_store *store)
 
 /* ------------------------------------------------------------------------------------- Writing */
 
+struct names {
+    bool manifest;
+    bool foreign;
+};
+
+static int take_name(void *ctx, const char *name)
+{
+    struct names *names = ctx;
+    uint64_t id;
+    const enum varve_file_kind kind = varve_file_name_parse(name, &id);
+
+    names->manifest |= kind == VARVE_FILE_MANIFEST;
+    names->foreign |= kind == VARVE_FILE_OTHER && !varve_reserve_is_name(name);
+    return names->manifest ? 1 : 0;
+}
+
+/*
+ * Before the lock, which is a file that is made: a folder that holds something else is left as it is.
+ * A store that another process is just making there is none: what it has made so far has a name of
+ * a store's, and a foreign name is older, so that process refuses it as well.
+ */
+static varve_status check_place(varve_store *store, varve_error *err)
+{
+    struct names names = {.manifest = false};
+    const int rc = store->vfs->ops->list(store->vfs, take_name, &names);
+
+    if (rc < 0)
+        return varve_error_os(err, rc, NULL, VARVE_NO_OFFSET, "list the directory");
+    if (names.manifest)
+        return VARVE_OK;
+    if ((store->options.flags & VARVE_OPEN_CREATE) == 0)
+        return no_store(err);
+    return names.foreign ? not_empty(err) : VARVE_OK;
+}
+
 static varve_status take_lock(varve_store *store, varve_error *err)
 {
     const struct varve_vfs_ops *ops = store->vfs->ops;
@@ -201,11 +248,7 @@ static varve_status check_empty(varve_store *store, varve_error *err)
 
     if (rc < 0)
         return varve_error_os(err, rc, NULL, VARVE_NO_OFFSET, "list the directory");
-    if (rc > 0)
-        return varve_error_set(
-            err, VARVE_ENOTFOUND, NULL, VARVE_NO_OFFSET,
-            "the directory is not a store and not empty: no store is made in it");
-    return VARVE_OK;
+    return rc > 0 ? not_empty(err) : VARVE_OK;
 }
 
 static varve_status open_manifest(varve_store *store, varve_error *err)
@@ -219,8 +262,7 @@ static varve_status open_manifest(varve_store *store, varve_error *err)
         if (rc == VARVE_OK)
             rc = varve_manifest_create(store->vfs, &store->heap, &store->manifest, err);
     } else if (rc == VARVE_ENOTFOUND) {
-        return varve_error_set(err, VARVE_ENOTFOUND, NULL, VARVE_NO_OFFSET,
-                               "the directory holds no store");
+        return no_store(err);
     } else if (rc < 0) {
         return varve_error_copy(err, &detail, rc);
     }
@@ -233,8 +275,10 @@ static varve_status open_manifest(varve_store *store, varve_error *err)
  * an attempt that was interrupted has left goes before anything is written. */
 static varve_status open_writable(varve_store *store, bool scarce, varve_error *err)
 {
-    varve_status rc = take_lock(store, err);
+    varve_status rc = check_place(store, err);
 
+    if (rc == VARVE_OK)
+        rc = take_lock(store, err);
     if (rc < 0)
         return rc;
     varve_reserve_load(store);

@@ -50,6 +50,11 @@ static void set_state(varve_store *store, enum varve_reserve_state state, uint64
 
 /* --------------------------------------------------------------------------------- At an open */
 
+bool varve_reserve_is_name(const char *name)
+{
+    return strcmp(name, RESERVE_FILE) == 0 || strcmp(name, RESERVE_TMP) == 0;
+}
+
 void varve_reserve_load(varve_store *store)
 {
     const struct varve_vfs_ops *ops = store->vfs->ops;

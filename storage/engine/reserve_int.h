@@ -10,6 +10,9 @@
  * not wanted or was not finished; what cannot be found out counts as no reserve. */
 void varve_reserve_load(varve_store *store);
 
+/* Whether a file of that name is, or would have become, the reserve. */
+bool varve_reserve_is_name(const char *name);
+
 /* Something that may use the reserve finds no room: give it back to the disk. True: there was one, so
  * that it is worth trying again. The manifest lock or anything above it may be held. */
 bool varve_reserve_release(varve_store *store);

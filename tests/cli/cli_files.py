@@ -35,6 +35,23 @@ class Whole(CliCase):
                       '(a row that was written again is counted again)\n',
                       self.run_varve('stats', 's').out)
 
+    def test_a_folder_that_is_no_store_is_left_as_it_is(self):
+        self.write('rows.csv', 'sensor,ts\n')
+        os.mkdir(self.path('o'))
+        os.mkdir(self.path('empty'))
+        self.write('o/notes', 'precious')
+        for command in (['create', 'o', READINGS], ['import', 'o', 'readings', 'rows.csv'],
+                        ['flush', 'o'], ['drop', 'o', 'readings'], ['demo', 'o'],
+                        ['scan', 'o', 'readings'], ['stats', 'o'], ['verify', 'o']):
+            result = self.run_varve(*command, code=FAILED)
+            self.assertIn('store', result.err)
+            self.assertEqual(os.listdir(self.path('o')), ['notes'], command)
+        for command in (['import', 'empty', 'readings', 'rows.csv'], ['flush', 'empty'],
+                        ['stats', 'empty']):
+            self.assertIn('holds no store', self.run_varve(*command, code=FAILED).err)
+            self.assertEqual(os.listdir(self.path('empty')), [], command)
+        self.run_varve('create', 'empty', READINGS)
+
     def test_bench_removes_only_what_it_made(self):
         os.makedirs(self.path('d/bench-store'))
         self.write('d/bench-store/notes', 'precious')
@@ -136,6 +153,63 @@ class Inside(CliCase):
             byte = f.read(1)
             f.seek(offset)
             f.write(bytes([byte[0] ^ 0x40]))
+
+    def cut(self, name, size):
+        """A copy of that many bytes, under the same name."""
+        os.makedirs(self.path('cut'), exist_ok=True)
+        with open(self.path(name), 'rb') as whole:
+            self.write('cut/' + os.path.basename(name), whole.read(size))
+        return 'cut/' + os.path.basename(name)
+
+    def test_dump_says_that_a_log_segment_is_cut_short(self):
+        name = max(self.files('*.wal'), key=lambda f: len(self.run_varve('dump', 'wal', f).out))
+        size = os.path.getsize(self.path(name))
+        for left in (4096, 4096 * 3, 4096 * 3 + 7, 4096 * 200, size - 4096, size - 1):
+            result = self.run_varve('dump', 'wal', self.cut(name, left), code=CORRUPT)
+            self.assertIn(f'the log segment is cut short: {left} of {size} bytes are there',
+                          result.err)
+            self.assertIn(f'offset {left}', result.err)
+            self.assertIn(' records, ', result.out)
+        for left in (1, 4095):
+            self.run_varve('dump', 'wal', self.cut(name, left), code=CORRUPT)
+        self.assertIn('if the manifest lists it', self.run_varve('dump', 'wal', self.cut(name, 0)).out)
+
+    def test_dump_takes_a_log_segment_that_was_being_made_for_no_damage(self):
+        for size in (100, 4096, 4096 * 64 + 100, 1 << 22):
+            self.write('00000000000000ff.wal', b'\0' * size)
+            self.assertEqual(self.run_varve('dump', 'wal', '00000000000000ff.wal').out,
+                             'log segment, made ahead and never used\n')
+        self.write('00000000000000ff.wal', b'\0' * 9000 + b'x')
+        result = self.run_varve('dump', 'wal', '00000000000000ff.wal', code=CORRUPT)
+        self.assertIn('offset 8192', result.err)
+
+    def test_dump_says_that_a_manifest_is_cut_short(self):
+        name = self.files('MANIFEST-*')[-1]
+        size = os.path.getsize(self.path(name))
+        whole = self.run_varve('dump', 'manifest', name).out
+        for left in (4096, 4096 * 5, 4096 * 5 + 1, 4096 * 7, size - 4096, size - 1):
+            cut = self.cut(name, left)
+            result = self.run_varve('dump', 'manifest', cut, code=CORRUPT)
+            self.assertIn(f'the manifest is cut short: {left} of {size} bytes are there', result.err)
+            # Under a temporary name it is what a crash leaves of one that was being written.
+            os.replace(self.path(cut), self.path(cut + '.tmp'))
+            self.assertIn('not finished', self.run_varve('dump', 'manifest', cut + '.tmp').out)
+        self.assertNotIn('cut short', self.run_varve('dump', 'manifest', name).err)
+        with open(self.path(name), 'ab') as file:
+            file.write(bytes(4096))
+        result = self.run_varve('dump', 'manifest', name, code=CORRUPT)
+        self.assertIn(f'the manifest has grown: {size + 4096} instead of {size} bytes', result.err)
+        self.assertEqual(result.out, whole)
+        self.assertIn('not finished', self.run_varve(
+            'dump', 'manifest', self.write('MANIFEST-0000000000000009.tmp', b'')).out)
+
+    def test_dump_says_that_a_table_file_is_cut_short(self):
+        self.flush('s')
+        name = self.files('*.sst')[0]
+        size = os.path.getsize(self.path(name))
+        for left in (0, 100, size // 2, size - 4096, size - 1):
+            result = self.run_varve('dump', 'sst', self.cut(name, left), code=CORRUPT)
+            self.assertIn(os.path.basename(name), result.err)
 
     def test_a_damaged_log_page_is_named_and_passed(self):
         name = max(self.files('*.wal'), key=lambda f: len(self.run_varve('dump', 'wal', f).out))

@@ -1,6 +1,9 @@
 /*
  * manifest_inspect.c - one generation of the manifest: header, snapshot, edits, operation by
  * operation. A damaged copy is named, and the other one is read.
+ *
+ * A generation has its whole size before it gets its name, so one that is shorter has been cut; a
+ * temporary file is what a crash leaves of one that was being written.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -15,6 +18,7 @@ struct manifest_inspection {
     FILE *out;
     struct varve_manifest_header header;
     uint32_t n_pages; /* of the file */
+    bool temporary;   /* by its name: nothing uses it yet */
     struct varve_buffer bytes;
     uint64_t version;
 };
@@ -220,13 +224,13 @@ static varve_status read_page(struct manifest_inspection *m, uint32_t page_no, u
     return rc;
 }
 
-/* The header, or a seal in its place: whichever holds. */
+/* The header, or a seal in its place: whichever holds. VARVE_END as in check_size(). */
 static varve_status read_control(struct manifest_inspection *m)
 {
     uint64_t generation = 0;
     varve_status found = VARVE_ECORRUPT;
 
-    (void)varve_file_name_parse(m->file->name, &generation);
+    m->temporary = varve_file_name_parse(m->file->name, &generation) == VARVE_FILE_MANIFEST_TMP;
     for (uint32_t n = 0; n < m->n_pages && found != VARVE_OK; n++) {
         uint8_t page[VARVE_PAGE_SIZE];
         struct varve_page_trailer trailer;
@@ -241,7 +245,7 @@ static varve_status read_control(struct manifest_inspection *m)
         }
         if (varve_page_classify(page, &place, &trailer) != VARVE_PAGE_VALID ||
             (trailer.flags & (VARVE_PAGE_HEADER | VARVE_PAGE_SEAL)) == 0) {
-            if (n == 0)
+            if (n == 0 && !m->temporary)
                 inspect_file_damage(m->file, 0, "the header page is damaged, or no manifest's");
             continue;
         }
@@ -251,8 +255,13 @@ static varve_status read_control(struct manifest_inspection *m)
             return found;
         }
     }
-    if (found != VARVE_OK)
-        inspect_file_damage(m->file, 0, "no header and no seal holds");
+    if (found == VARVE_OK)
+        return VARVE_OK;
+    if (m->temporary) {
+        (void)fputs("manifest generation, not finished: nothing uses it\n", m->out);
+        return VARVE_END;
+    }
+    inspect_file_damage(m->file, 0, "no header and no seal holds");
     return found;
 }
 
@@ -369,6 +378,27 @@ static varve_status print_edits(struct manifest_inspection *m)
     return VARVE_OK;
 }
 
+/* VARVE_END: a generation that was never finished, of which nothing is believed. */
+static varve_status check_size(struct manifest_inspection *m)
+{
+    const uint64_t size = (uint64_t)m->header.file_pages * VARVE_PAGE_SIZE;
+    char message[120];
+
+    if (m->file->size == size)
+        return VARVE_OK;
+    if (m->temporary) {
+        (void)fputs("  not finished: nothing uses it\n", m->out);
+        return VARVE_END;
+    }
+    (void)snprintf(message, sizeof message,
+                   m->file->size < size
+                       ? "the manifest is cut short: %" PRIu64 " of %" PRIu64 " bytes are there"
+                       : "the manifest has grown: %" PRIu64 " instead of %" PRIu64 " bytes",
+                   m->file->size, size);
+    inspect_file_damage(m->file, m->file->size < size ? m->file->size : size, message);
+    return VARVE_OK;
+}
+
 varve_status inspect_manifest(const char *path, const struct inspect_options *options)
 {
     struct inspect_file file;
@@ -386,11 +416,15 @@ varve_status inspect_manifest(const char *path, const struct inspect_options *op
         (void)fputs("  store ", m.out);
         inspect_print_hex(m.out, m.header.store_uuid, 16);
         (void)fputc('\n', m.out);
-        rc = print_snapshot(&m);
+        rc = check_size(&m);
     }
+    if (rc == VARVE_OK)
+        rc = print_snapshot(&m);
     if (rc == VARVE_OK)
         rc = print_edits(&m);
     varve_buffer_free(&m.bytes);
+    if (rc == VARVE_END)
+        rc = VARVE_OK;
     if (rc == VARVE_OK && file.damaged)
         rc = VARVE_ECORRUPT;
     inspect_file_close(&file);

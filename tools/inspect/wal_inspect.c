@@ -3,6 +3,10 @@
  *
  * Pages are read one by one. Records are put together from the payloads of VALID pages; after a
  * damaged page reading goes on at the next page in which a record begins.
+ *
+ * A segment has its whole size before its header is written, so one with a header that is shorter has
+ * been cut. One without, of zeros and of any size, is what a crash leaves of a segment that was being
+ * made.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -185,6 +189,35 @@ static varve_status take_page(struct wal_inspection *w, const uint8_t *page, uin
     return rc;
 }
 
+static bool is_zero(const uint8_t *bytes, size_t size)
+{
+    return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
+}
+
+/* A file that begins with zeros: VARVE_END if there is nothing else in it. */
+static varve_status read_unused(struct wal_inspection *w)
+{
+    uint8_t page[VARVE_PAGE_SIZE];
+
+    for (uint64_t at = 0; at < w->file->size; at += sizeof page) {
+        const uint64_t left = w->file->size - at;
+        const size_t n = left < sizeof page ? (size_t)left : sizeof page;
+        const varve_status rc = inspect_file_read(w->file, at, page, n);
+        if (rc < 0)
+            return rc;
+        if (!is_zero(page, n)) {
+            inspect_file_damage(w->file, at,
+                                w->file->size < sizeof page
+                                    ? "this is no log segment, or one that is cut short"
+                                    : "there is something in a log segment that has no header");
+            return VARVE_ECORRUPT;
+        }
+    }
+    (void)fprintf(w->out, "log segment, made ahead and never used%s\n",
+                  w->file->size == 0 ? "; or cut down to nothing, if the manifest lists it" : "");
+    return VARVE_END;
+}
+
 /* VARVE_END: the segment was never used. */
 static varve_status read_header(struct wal_inspection *w)
 {
@@ -194,17 +227,17 @@ static varve_status read_header(struct wal_inspection *w)
     uint64_t id, size;
     FILE *out = w->out;
     const struct varve_wal_header *h = &w->header;
-    varve_status rc = inspect_file_read(w->file, 0, page, sizeof page);
+    varve_status rc = w->file->size < sizeof page
+                          ? read_unused(w)
+                          : inspect_file_read(w->file, 0, page, sizeof page);
 
-    if (rc < 0)
+    if (rc != VARVE_OK)
         return rc;
     varve_wal_header_peek(page, uuid, &id, &size);
     const struct varve_page_place place = varve_wal_page_place(uuid, id, 0);
     const enum varve_page_class class = varve_page_classify(page, &place, &trailer);
-    if (class == VARVE_PAGE_ZERO) {
-        (void)fprintf(out, "log segment, made ahead and never used\n");
-        return VARVE_END;
-    }
+    if (class == VARVE_PAGE_ZERO)
+        return read_unused(w);
     rc = class == VARVE_PAGE_VALID
              ? varve_wal_header_decode((struct varve_span){page, trailer.used}, &w->header)
              : VARVE_ECORRUPT;
@@ -273,6 +306,13 @@ varve_status inspect_wal(const char *path, const struct inspect_options *options
         rc = read_header(&w);
     if (rc == VARVE_OK)
         rc = read_pages(&w);
+    if (rc == VARVE_OK && file.size < w.header.size) {
+        char message[120];
+        (void)snprintf(message, sizeof message,
+                       "the log segment is cut short: %" PRIu64 " of %" PRIu64 " bytes are there",
+                       file.size, w.header.size);
+        inspect_file_damage(&file, file.size, message);
+    }
     if (rc == VARVE_OK)
         (void)fprintf(w.out,
                       "%" PRIu64 " records, %" PRIu64 " rows; pages: %" PRIu32 " valid, %" PRIu32

@@ -390,6 +390,10 @@ VARVE_API varve_status varve_batch_put_columns(varve_batch *batch, const varve_t
 VARVE_API varve_status varve_batch_set_origin(varve_batch *batch, uint32_t origin, uint32_t epoch,
                                               uint64_t first, uint64_t last, varve_error *err);
 
+/* The last sequence number that `origin` has had applied, 0 if none: where its sender goes on. Right
+ * after an open it is durable, later as durable as the policy of its commit made it. */
+VARVE_API uint64_t varve_origin_last(varve_store *store, uint32_t origin);
+
 /* ----------------------------------------------------------------------------------- Commits */
 
 /*
@@ -464,13 +468,22 @@ typedef struct varve_aggregate {
 } varve_aggregate;
 
 typedef enum varve_scan_flags {
-    VARVE_SCAN_REVERSE = 1,        /* partitions and rows in descending order */
+    VARVE_SCAN_REVERSE = 1,        /* the same, last first: partitions, rows, groups */
     VARVE_SCAN_FROM = 2,           /* `from` counts */
     VARVE_SCAN_TO = 4,             /* `to` counts */
     VARVE_SCAN_BY_PARTITION = 8,   /* aggregate: a group per partition */
     VARVE_SCAN_NO_ZONE_MAPS = 16,  /* aggregate: read every value (the answer is the same) */
-    VARVE_SCAN_DECLARED_ORDER = 32 /* reverse if the table is CLUSTERING ORDER BY (time DESC) */
+    VARVE_SCAN_DECLARED_ORDER = 32 /* varve_scan_open(): rows of a partition in the table's
+                                      CLUSTERING ORDER, so newest first if its time is DESC */
 } varve_scan_flags;
+
+/*
+ * Order. Partitions come in key byte order, and the rows of each oldest first: in the table's
+ * CLUSTERING ORDER, or in its exact reverse where the time is DESC. DECLARED_ORDER turns the rows
+ * of each partition there, never the partitions. Groups come by partition, then by bucket, oldest
+ * first, whatever the table declares. REVERSE turns the whole result, partitions too, so that a
+ * limit takes from the other end.
+ */
 
 /* Called now and then during a long scan; a return value other than 0 cancels it. */
 typedef int (*varve_progress)(void *ctx, uint64_t rows, uint64_t bytes, double fraction);

@@ -32,9 +32,9 @@ static void apply_data(varve_store *store, struct varve_pending *pending)
     if (pending->targets != pending->inline_targets)
         varve_free(&store->heap, pending->targets, pending->n_targets * sizeof *pending->targets);
     pending->targets = NULL;
+    varve_mutex_lock(&store->queue_lock);
     if (origin.id != 0)
         varve_origins_put(&store->origins, &origin);
-    varve_mutex_lock(&store->queue_lock);
     store->stats.batches++;
     store->stats.rows_written += rows;
     store->stats.rows_dropped += dropped;

@@ -44,6 +44,28 @@ static bool upsert_only(const varve_batch *batch)
     return true;
 }
 
+/* Apply must not fail for want of room in its table; it adds at most what was judged. A new array
+ * takes the old one's place under the lock of those who ask, and is allocated outside of it. */
+static bool reserve_applied(varve_store *store)
+{
+    struct varve_origins *origins = &store->origins;
+    struct varve_origins larger = {.count = origins->count};
+
+    if (store->judged.count < origins->capacity)
+        return true;
+    if (!varve_vec_grow(&store->heap, (void **)&larger.items, sizeof *larger.items,
+                        store->judged.count + 1, &larger.capacity))
+        return false;
+    if (origins->count > 0)
+        memcpy(larger.items, origins->items, origins->count * sizeof *larger.items);
+    struct varve_origins old = *origins;
+    varve_mutex_lock(&store->queue_lock);
+    *origins = larger;
+    varve_mutex_unlock(&store->queue_lock);
+    varve_origins_free(&store->heap, &old);
+    return true;
+}
+
 static enum varve_judgement judge_origin(varve_store *store, struct varve_pending *pending)
 {
     const struct varve_origin origin = varve_batch_origin(pending->batch);
@@ -72,13 +94,10 @@ static enum varve_judgement judge_origin(varve_store *store, struct varve_pendin
         (void)varve_error_nomem(&pending->error, "the table of origins");
         return VARVE_JUDGE_REFUSE;
     }
-    if (origin.id != 0) /* apply must not fail either; it adds at most what was judged */
-        if (!varve_vec_grow(&store->heap, (void **)&store->origins.items,
-                            sizeof *store->origins.items, store->judged.count + 1,
-                            &store->origins.capacity)) {
-            (void)varve_error_nomem(&pending->error, "the table of origins");
-            return VARVE_JUDGE_REFUSE;
-        }
+    if (origin.id != 0 && !reserve_applied(store)) {
+        (void)varve_error_nomem(&pending->error, "the table of origins");
+        return VARVE_JUDGE_REFUSE;
+    }
     return VARVE_JUDGE_LOG;
 }
 

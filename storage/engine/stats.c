@@ -70,6 +70,18 @@ void varve_table_get_stats(varve_store *store, const varve_table *table,
     memcpy(ret_stats, &stats, size);
 }
 
+uint64_t varve_origin_last(varve_store *store, uint32_t origin)
+{
+    if (varve_store_enter(store, NULL) < 0)
+        return 0;
+    varve_mutex_lock(&store->queue_lock);
+    const struct varve_origin_entry *entry =
+        varve_origin_find(store->origins.items, store->origins.count, origin);
+    const uint64_t last = entry == NULL ? 0 : entry->last;
+    varve_mutex_unlock(&store->queue_lock);
+    return last;
+}
+
 static void gather_tables(varve_store *store, varve_stats *stats)
 {
     varve_mutex_lock(&store->view_lock);

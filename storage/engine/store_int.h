@@ -253,7 +253,7 @@ struct varve_store {
     struct varve_table *oldest_filling, *newest_filling;
     uint64_t filling_bytes;         /* of their active memtables */
     struct varve_origins judged;    /* origins up to the last record appended */
-    struct varve_origins origins;   /* origins up to the last record applied */
+    struct varve_origins origins;   /* ... applied; changed with the queue lock, too */
     struct varve_log_point applied; /* after the last record applied; without origins */
     uint64_t term; /* of the records written since the open; `appended` has that of the last one */
     uint32_t next_table_id;

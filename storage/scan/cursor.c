@@ -125,9 +125,7 @@ static varve_status cursor_init(varve_cursor *cursor, const struct varve_scan_in
     cursor->schema = schema;
     cursor->scan = *scan;
     cursor->reverse = (scan->flags & VARVE_SCAN_REVERSE) != 0;
-    if ((scan->flags & VARVE_SCAN_DECLARED_ORDER) != 0 &&
-        schema->columns[schema->time_column].descending)
-        cursor->reverse = !cursor->reverse;
+    cursor->keys_reverse = cursor->reverse;
     varve_scan_time_range(scan, input->floor, &cursor->first, &cursor->last);
     atomic_init(&cursor->canceled, false);
     cursor->key_values =

@@ -89,7 +89,7 @@ varve_status varve_walk_init(struct varve_walk *walk, varve_cursor *cursor, varv
 
     walk->sources = cursor->input.sources;
     walk->n_sources = n;
-    walk->reverse = cursor->reverse;
+    walk->reverse = cursor->keys_reverse;
     walk->places = varve_cursor_memory(cursor, n + 1, sizeof *walk->places);
     walk->inputs = varve_cursor_memory(cursor, n + 1, sizeof *walk->inputs);
     if (walk->places == NULL || walk->inputs == NULL)

@@ -598,6 +598,7 @@ varve_status varve_groups_init(varve_cursor *cursor, varve_error *err)
     groups->descending = cursor->reverse;
     groups->reverse = groups->by_partition && cursor->reverse;
     cursor->reverse = groups->reverse;
+    cursor->keys_reverse = groups->reverse;
     groups->left = cursor->scan.limit > 0 ? cursor->scan.limit : UINT64_MAX;
     list_columns(cursor, groups);
     rc = define_columns(cursor, err);

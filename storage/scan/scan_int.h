@@ -188,8 +188,9 @@ struct varve_cursor {
     const struct varve_schema *schema;
     struct varve_scan_input input; /* `sources` is the cursor's array */
     varve_scan scan;               /* a copy with every field the library knows */
-    bool reverse;
-    int64_t first, last; /* time */
+    bool keys_reverse;             /* partitions are visited last first */
+    bool reverse;                  /* so are the rows of each */
+    int64_t first, last;           /* time */
     atomic_bool canceled;
     bool begun;
     varve_status ended; /* VARVE_OK, VARVE_END or the failure */

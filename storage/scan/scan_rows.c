@@ -243,6 +243,9 @@ varve_status varve_scan_rows_init(varve_cursor *cursor, varve_error *err)
         return rc < 0 ? rc : varve_error_nomem(err, "a scan");
     memset(rows, 0, offsetof(struct varve_scan_rows, index));
     rows->left = cursor->scan.limit > 0 ? cursor->scan.limit : UINT64_MAX;
+    if ((cursor->scan.flags & VARVE_SCAN_DECLARED_ORDER) != 0 &&
+        schema->columns[schema->time_column].descending)
+        cursor->reverse = !cursor->reverse; /* of the partitions only the rows turn */
     rows->columns = varve_cursor_memory(cursor, n, sizeof *rows->columns);
     if (rows->columns == NULL)
         return varve_error_nomem(err, "a scan");

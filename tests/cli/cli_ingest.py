@@ -1,5 +1,5 @@
-"""The example service: durable lines survive kill -9, the same input again changes nothing, and
-readers see a consistent state while it writes."""
+"""The example service: durable lines survive kill -9, what is sent again changes nothing, what is new
+after a restart is stored, and readers see a consistent state while it writes."""
 
 import os
 import random
@@ -11,9 +11,9 @@ import cli_case
 from cli_case import CliCase, FAILED, INGEST
 
 
-def lines(n):
+def lines(last, first=1):
     """Line i (from 1): its value is i, so that sums tell which lines are there."""
-    return [f'user{i % 7},{1700000000000 + i},{i}\n' for i in range(1, n + 1)]
+    return [f'{i},user{i % 7},{1700000000000 + i},{i}\n' for i in range(first, last + 1)]
 
 
 class Ingest(CliCase):
@@ -39,21 +39,83 @@ class Ingest(CliCase):
         self.assertEqual(self.totals(), (2500, sum(range(2501))))
 
     def test_bad_lines_are_named_and_the_rest_is_kept(self):
-        code, _, err = self.ingest('a,1700000000000,1\nnonsense\na,x,1\na,1700000000001,2')
+        code, out, err = self.ingest('1,a,1700000000000,1\n2,nonsense\n3,a,x,1\n'
+                                     '4,a,1700000000001,2\n5,a,1700000000002,y\n')
         self.assertEqual(code, FAILED)
-        self.assertIn('line 2:', err)
+        self.assertIn('line 2: four fields are wanted', err)
         self.assertIn('line 3:', err)
-        self.assertIn('4 lines, 2 refused', err)
+        self.assertIn('5 lines: 2 stored, 0 known already, 3 refused', err)
         self.assertEqual(self.totals(), (2, 3.0))
+        self.assertEqual(out, 'durable 0\ndurable 5\n')
+        # The store remembers numbers with a row only, so nothing else is said to be durable.
+        code, out, err = self.ingest('6,a,1700000000002,y\n7,a,z,1\n')
+        self.assertEqual((code, out), (FAILED, 'durable 5\n'))
+        code, out, err = self.ingest('6,a,1700000000002,y\n7,a,1700000000003,4\n')
+        self.assertEqual(out, 'durable 5\ndurable 7\n')
+        self.assertEqual(self.totals(), (3, 7.0))
 
     def test_the_same_input_again_changes_nothing(self):
         text = ''.join(lines(3000))
         self.ingest(text)
         written = self.run_varve('scan', 's', 'readings').out
-        code, out, _ = self.ingest(text)
+        code, out, err = self.ingest(text)
         self.assertEqual(code, 0)
-        self.assertEqual(out.splitlines()[-1], 'durable 3000')
+        self.assertEqual(out, 'durable 3000\n')
+        self.assertIn('3000 lines: 0 stored, 3000 known already, 0 refused', err)
         self.assertEqual(self.run_varve('scan', 's', 'readings').out, written)
+
+    def test_new_input_after_a_restart_is_stored(self):
+        self.assertEqual(self.ingest('1,a,1000,1\n2,a,2000,2\n')[1], 'durable 0\ndurable 2\n')
+        code, out, _ = self.ingest('3,b,1000,4\n4,a,2000,8\n')
+        self.assertEqual((code, out), (0, 'durable 2\ndurable 4\n'))
+        out = self.run_varve('scan', 's', 'readings', '--time', 'raw').out
+        self.assertEqual(out, 'user,ts,value\na,1000,1\na,2000,8\nb,1000,4\n')
+
+    def test_lines_sent_again_before_new_ones(self):
+        self.ingest(''.join(lines(2500)))
+        code, out, err = self.ingest(''.join(lines(4200, 1700)))
+        self.assertEqual(code, 0, err)
+        self.assertEqual(out.splitlines()[-1], 'durable 4200')
+        self.assertIn('1700 stored, 801 known already', err)
+        self.assertEqual(self.totals(), (4200, 4200 * 4201 / 2))
+        # An old value that comes late does not hide a newer one of the same key.
+        self.ingest('4201,user1,5,1\n4202,user1,5,2\n')
+        self.ingest('4201,user1,5,1\n')
+        out = self.run_varve('scan', 's', 'readings', '--where', 'ts = 5', '--columns', 'value').out
+        self.assertEqual(out, 'value\n2\n')
+
+    def test_sent_again_without_a_restart(self):
+        code, out, err = self.ingest('1,a,1,1\n2,a,2,2\n1,a,1,1\n2,a,2,2\n3,a,3,4\n')
+        self.assertEqual((code, out.splitlines()[-1]), (0, 'durable 3'), err)
+        self.assertEqual(self.totals(), (3, 7.0))
+
+    def test_numbers_that_leave_lines_out_end_it(self):
+        self.ingest('1,a,1,1\n')
+        for text, line in (('2,a,2,2\n4,a,4,4\n5,a,5,5\n', 2), ('9,a,9,9\n', 1), ('x,a,9,9\n', 1),
+                           (',a,9,9\n', 1), ('0,a,9,9\n', 1), ('-1,a,9,9\n', 1), ('7\n', 1),
+                           ('99999999999999999999999999,a,9,9\n', 1)):
+            code, out, err = self.ingest(text)
+            self.assertEqual(code, FAILED)
+            self.assertIn(f'line {line} does not begin with the number ', err)
+            self.assertEqual(out.splitlines()[-1], 'durable 2') # what came before is kept
+            if line == 2:
+                self.assertIn('the number 3,', err)
+        self.assertEqual(self.totals(), (2, 3.0))
+
+    def test_half_a_line_is_not_taken(self):
+        """Its sender was killed in the middle of a value."""
+        code, out, err = self.ingest('1,a,1,1\n2,a,2,12')
+        self.assertEqual((code, out), (FAILED, 'durable 0\ndurable 1\n'))
+        self.assertIn('the last line has no end', err)
+        code, out, _ = self.ingest('2,a,2,1234\n')
+        self.assertEqual((code, out), (0, 'durable 1\ndurable 2\n'))
+        self.assertEqual(self.totals(), (2, 1235.0))
+
+    def test_a_line_without_end(self):
+        code, _, err = self.ingest('1,a,1,1\n' + '2' * 100000)
+        self.assertEqual(code, FAILED)
+        self.assertIn('a line is too long', err)
+        self.assertEqual(self.totals(), (1, 1.0))
 
     def test_kill_9_and_again(self):
         everything = lines(60000)
@@ -92,6 +154,10 @@ class Ingest(CliCase):
         code, out, err = self.ingest(''.join(everything))
         self.assertEqual(code, 0, err)
         self.assertEqual(out.splitlines()[-1], 'durable 60000')
+        # It knows what it had, to the line.
+        first = int(out.split()[1])
+        self.assertGreaterEqual(first, durable_before)
+        self.assertIn(f'{60000 - first} stored, {first} known already', err)
         self.assertEqual(self.totals(), (60000, 60000 * 60001 / 2))
         self.run_varve('verify', 's')
 

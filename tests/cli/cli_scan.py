@@ -1,6 +1,7 @@
 """varve scan: formats byte for byte, ranges, conditions, aggregates, exit codes."""
 
 import json
+import sqlite3
 
 import cli_case
 from cli_case import CliCase, NOTHING, USAGE, FAILED
@@ -188,6 +189,84 @@ class Questions(CliCase):
         self.run_varve('scan', 'nowhere', 'readings', code=FAILED)
         self.write('file', 'no store')
         self.run_varve('scan', 'file', 'readings', code=FAILED)
+
+
+class Orders(CliCase):
+    """What comes first: against SQLite on the same rows, from memory and from files."""
+
+    KEY = {'ASC': 'ts, seq DESC', 'DESC': 'ts DESC, seq'}
+
+    def setUp(self):
+        super().setUp()
+        self.rows = [(k, ts, seq, ts * 10 + seq) for k in ('b', 'a', 'aa', 'c', '')[:4]
+                     for ts in range(-30, 4000, 37 + ord(k[0]) % 5) for seq in (1, 2)]
+        self.database = sqlite3.connect(':memory:')
+        self.database.execute('create table t (k, ts, seq, v)')
+        self.database.executemany('insert into t values (?, ?, ?, ?)', self.rows)
+        text = 'k,ts,seq,v\n' + ''.join('%s,%d,%d,%d\n' % row for row in self.rows)
+        for order, other in (('ASC', 'DESC'), ('DESC', 'ASC')):
+            self.run_varve('create', order, 'CREATE TABLE t (k text, ts timestamp, seq int, v int, '
+                           f'PRIMARY KEY ((k), ts, seq)) WITH CLUSTERING ORDER BY (ts {order}, '
+                           f'seq {other})')
+            self.run_varve('import', order, 't', '-', '--time-unit', 'ms', stdin=text)
+
+    def tearDown(self):
+        self.database.close()
+
+    def wanted(self, order, reverse, keys=None, limit=-1, each=10**9, conditions='1'):
+        """The declared order within partitions, these ascending; reverse turns all of it."""
+        turned = {'ts': reverse != (order == 'DESC'), 'seq': reverse != (order == 'ASC')}
+        inside = ', '.join(c + (' DESC' if t else '') for c, t in turned.items())
+        if keys:
+            conditions += " and k in ('" + "', '".join(keys) + "')"
+        return ['%s,%d,%d,%d' % row for row in self.database.execute(
+            f'select k, ts, seq, v from (select *, row_number() over (partition by k order by '
+            f'{inside}) as n from t where {conditions}) where n <= {each} '
+            f'order by k {"DESC" if reverse else ""}, {inside} limit {limit}')]
+
+    def check(self, order):
+        for reverse in (False, True):
+            for keys in (None, ['aa'], ['c', 'a', 'b']):
+                for limit, each in ((-1, 10**9), (3, 10**9), (-1, 1), (-1, 7), (150, 60)):
+                    arguments = ['--reverse'] * reverse
+                    arguments += ['--partition=' + k for k in keys or []]
+                    arguments += ['--limit', str(limit)] if limit > 0 else []
+                    arguments += ['--limit-per-partition', str(each)] if each < 10**9 else []
+                    out = self.run_varve('scan', order, 't', '--time', 'raw', *arguments).out
+                    self.assertEqual(out.splitlines()[1:],
+                                     self.wanted(order, reverse, keys, limit, each),
+                                     (order, arguments))
+            out = self.run_varve('scan', order, 't', '--time', 'raw', '--from', '100', '--to', '900',
+                                 '--where', 'v > 2000', '--limit-per-partition', '5',
+                                 *['--reverse'] * reverse).out
+            self.assertEqual(out.splitlines()[1:], self.wanted(
+                order, reverse, each=5, conditions='ts >= 100 and ts < 900 and v > 2000'))
+
+    def test_rows(self):
+        for order in ('ASC', 'DESC'):
+            self.check(order)
+            self.flush(order)
+            self.check(order)
+
+    def test_groups_come_by_partition_and_time_in_every_table(self):
+        wanted = ['%s,%d,%d' % row for row in self.database.execute(
+            'select k, (ts + 1000) / 1000 * 1000 - 1000 as b, count(*) from t group by k, b '
+            'order by k, b')]
+        for order in ('ASC', 'DESC'):
+            def groups(*arguments):
+                return self.run_varve('scan', order, 't', '--time', 'raw', '--every', '1s', '--agg',
+                                      'count', *arguments).out.splitlines()[1:]
+            self.assertEqual(groups('--by', 'partition'), wanted)
+            self.assertEqual(groups('--by', 'partition', '--reverse'), wanted[::-1])
+            self.assertEqual(groups('--by', 'partition', '--limit', '2'), wanted[:2])
+            buckets = groups()
+            self.assertEqual([b.split(',')[0] for b in buckets],
+                             ['-1000', '0', '1000', '2000', '3000'])
+            self.assertEqual(groups('--reverse'), buckets[::-1])
+            out = self.run_varve('scan', order, 't', '--partition', 'a', '--agg',
+                                 'first(v),last(v)').out
+            first, last = out.splitlines()[1].split(',')
+            self.assertLess(int(first), int(last))
 
 
 class Types(CliCase):

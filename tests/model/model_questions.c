@@ -61,7 +61,7 @@ static void ask_where(struct model_rig *rig, struct model_table *table, struct q
     q->scan.n_predicates = (uint32_t)n;
     if (random_chance(random, 30))
         q->scan.flags |= VARVE_SCAN_REVERSE;
-    else if (random_chance(random, 20))
+    if (random_chance(random, 30))
         q->scan.flags |= VARVE_SCAN_DECLARED_ORDER;
     if (random_chance(random, 25))
         q->scan.limit = 1 + random_below(random, 40);

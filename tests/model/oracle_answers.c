@@ -89,17 +89,40 @@ static varve_value *result_row(struct oracle_result *result)
     return result->values + result->n_rows++ * result->n_columns;
 }
 
-static bool is_reverse(const struct oracle_schema *schema, const varve_scan *scan)
+static bool is_reverse(const varve_scan *scan)
 {
-    const bool declared = (scan->flags & VARVE_SCAN_DECLARED_ORDER) != 0;
-    return (scan->flags & VARVE_SCAN_REVERSE) != 0 || (declared && schema->time_descending);
+    return (scan->flags & VARVE_SCAN_REVERSE) != 0;
+}
+
+/* The table's rows as a scan comes upon them. Rows lie by partition, then oldest first. */
+static struct oracle_row **rows_in_order(const struct oracle_table *table, const varve_scan *scan)
+{
+    const struct oracle_schema *schema = &table->schema;
+    const size_t n = table->n_rows;
+    struct oracle_row **rows = oracle_grown(NULL, (n + 1) * sizeof *rows);
+    const bool newest_first =
+        (scan->flags & VARVE_SCAN_DECLARED_ORDER) != 0 && schema->time_descending;
+    size_t at = 0;
+
+    while (at < n) { /* a partition at a time */
+        size_t end = at + 1;
+        while (end < n &&
+               oracle_compare_partitions(schema, table->rows[at]->key, table->rows[end]->key) == 0)
+            end++;
+        for (size_t i = at; i < end; i++) {
+            const size_t place = newest_first ? at + (end - 1 - i) : i;
+            rows[is_reverse(scan) ? n - 1 - place : place] = table->rows[i];
+        }
+        at = end;
+    }
+    return rows;
 }
 
 void oracle_scan(const struct oracle_table *table, uint64_t seq, const varve_scan *scan,
                  struct oracle_result *result)
 {
     const struct oracle_schema *schema = &table->schema;
-    const bool reverse = is_reverse(schema, scan);
+    struct oracle_row **rows = rows_in_order(table, scan);
     varve_value values[ORACLE_COLUMNS_MAX];
     const varve_value *last = NULL;
     uint64_t in_partition = 0;
@@ -107,7 +130,7 @@ void oracle_scan(const struct oracle_table *table, uint64_t seq, const varve_sca
     result->n_rows = 0;
     result->n_columns = scan->n_columns > 0 ? scan->n_columns : schema->n_columns;
     for (size_t i = 0; i < table->n_rows; i++) {
-        const struct oracle_row *row = table->rows[reverse ? table->n_rows - 1 - i : i];
+        const struct oracle_row *row = rows[i];
         if (scan->limit > 0 && result->n_rows == scan->limit)
             break;
         if (!read_row(table, row, seq, scan, values))
@@ -121,6 +144,7 @@ void oracle_scan(const struct oracle_table *table, uint64_t seq, const varve_sca
         for (uint32_t c = 0; c < result->n_columns; c++)
             out[c] = values[scan->n_columns > 0 ? scan->columns[c] : c];
     }
+    free(rows);
 }
 
 uint64_t oracle_rows(const struct oracle_table *table, uint64_t seq)
@@ -152,7 +176,7 @@ uint64_t oracle_partitions(const struct oracle_table *table, uint64_t seq, const
                            struct oracle_partition **ret_partitions)
 {
     const struct oracle_schema *schema = &table->schema;
-    const bool reverse = is_reverse(schema, scan);
+    const bool reverse = is_reverse(scan);
     struct oracle_partition *all = oracle_grown(NULL, (table->n_rows + 1) * sizeof *all);
     struct oracle_cell cells[ORACLE_COLUMNS_MAX + 1];
     varve_scan by_key = *scan;
@@ -323,7 +347,7 @@ void oracle_aggregate(const struct oracle_table *table, uint64_t seq, const varv
     result->n_rows = 0;
     result->n_columns = n_key + bucketed + scan->n_aggregates;
     for (size_t i = 0; i < groups.n && (scan->limit == 0 || i < scan->limit); i++) {
-        const size_t at = is_reverse(schema, scan) ? groups.n - 1 - i : i;
+        const size_t at = is_reverse(scan) ? groups.n - 1 - i : i;
         varve_value *out = result_row(result);
         memcpy(out, groups.items[at].head, (n_key + bucketed) * sizeof *out);
         for (uint32_t a = 0; a < scan->n_aggregates; a++)

@@ -40,7 +40,7 @@ static const struct tool_option options[] = {
                       "`column op value` joined by `and`; op is one of\n"
                       "= != <> < <= > >=, text stands in single quotes, a null\n"
                       "never matches (repeatable: all must hold)"},
-    [OPTION_REVERSE] = {"reverse", NULL, "partitions and rows in descending order"},
+    [OPTION_REVERSE] = {"reverse", NULL, "the same, last first: partitions, their rows, groups"},
     [OPTION_LIMIT] = {"limit", "N", "at most so many rows or groups"},
     [OPTION_LIMIT_PER_PARTITION] = {"limit-per-partition", "N", "at most so many of a partition"},
     [OPTION_EVERY] = {"every", "INTERVAL",
@@ -62,8 +62,10 @@ static const struct tool_option options[] = {
 
 static const struct tool_usage usage = {
     .synopsis = "STORE TABLE [OPTIONS]",
-    .about = "Print rows of a table, or aggregates of them, in the order of partition key and\n"
-             "time. Works on a store that another process is writing to: one consistent state\n"
+    .about = "Print rows of a table, or aggregates of them. Partitions come in the order of their\n"
+             "key, rows of a partition by time: oldest first, or newest first if the table is\n"
+             "CLUSTERING ORDER BY (time DESC). Aggregates come by partition and time, oldest\n"
+             "first. Works on a store that another process is writing to: one consistent state\n"
              "is shown. The exit code is 1 if no row or partition was found.",
     .options = options,
     .repeatable = 1u << OPTION_PARTITION | 1u << OPTION_WHERE | 1u << OPTION_AGG,

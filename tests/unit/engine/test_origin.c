@@ -101,7 +101,10 @@ static void check_rules(struct sim_store *s, void (*between)(struct sim_store *s
     ck_assert_int_eq(put_from(s, "w", 2, 5, 10), VARVE_OK);
     ck_assert_int_eq(sim_store_count(s, "w"), 0);
     between(s);
+    ck_assert_uint_eq(varve_origin_last(s->store, 7), 10);
+    ck_assert_uint_eq(varve_origin_last(s->store, 8), 0);
     ck_assert_int_eq(put_from(s, "w", 2, 10, 11), VARVE_EEXISTS); /* overlaps */
+    ck_assert_uint_eq(varve_origin_last(s->store, 7), 10);
     ck_assert_int_eq(put_from(s, "u", 2, 10, 12), VARVE_OK);
     ck_assert_int_eq(sim_store_count(s, "u"), 12);
     between(s);
@@ -111,6 +114,7 @@ static void check_rules(struct sim_store *s, void (*between)(struct sim_store *s
     ck_assert_int_eq(put_from(s, "w", 3, 13, 20), VARVE_OK);
     ck_assert_int_eq(sim_store_count(s, "w"), 8);
     ck_assert_int_eq(sim_store_count(s, "u"), 12);
+    ck_assert_uint_eq(varve_origin_last(s->store, 7), 20);
 }
 
 static void nothing(struct sim_store *s)

@@ -223,6 +223,7 @@ void rig_ask(struct rig_question *q, const struct fake_table *table, enum rig_ki
     if (kind == RIG_PARTITIONS) {
         q->scan.limit = one_in(rng, 3) ? 1 + varve_rng_below(rng, 4) : 0;
         q->scan.flags = one_in(rng, 2) ? VARVE_SCAN_REVERSE : 0;
+        q->scan.flags |= one_in(rng, 4) ? VARVE_SCAN_DECLARED_ORDER : 0; /* which says nothing */
         return;
     }
     ask_predicates(q, table, rng);
@@ -358,11 +359,9 @@ struct fake_row *rig_rows(const struct fake_table *table, const struct rig_quest
     return rows;
 }
 
-bool rig_reverse(const struct fake_table *table, const struct rig_question *q)
+bool rig_reverse(const struct rig_question *q)
 {
-    const bool declared = (q->scan.flags & VARVE_SCAN_DECLARED_ORDER) != 0 &&
-                          table->schema->columns[table->schema->time_column].descending;
-    return ((q->scan.flags & VARVE_SCAN_REVERSE) != 0) != declared;
+    return (q->scan.flags & VARVE_SCAN_REVERSE) != 0;
 }
 
 /* --------------------------------------------------------------------------------------- Layout */

@@ -41,7 +41,8 @@ varve_status rig_open(struct fake_table *table, struct varve_heap *heap,
 /* The rows that the question means, before limits, in ascending order. */
 struct fake_row *rig_rows(const struct fake_table *table, const struct rig_question *q,
                           size_t *ret_n);
-bool rig_reverse(const struct fake_table *table, const struct rig_question *q);
+/* Whether the whole answer is turned. */
+bool rig_reverse(const struct rig_question *q);
 
 /* The cell as a reader sees it: partition key and time columns too. */
 varve_value rig_cell(const struct fake_table *table, const struct rig_question *q,

@@ -210,14 +210,13 @@ static void check_group(const struct fake_table *table, const struct rig_questio
 }
 
 /* Order and limits on the model's groups. */
-static size_t limit_groups(const struct fake_table *table, const struct rig_question *q,
-                           struct model_group *groups, size_t n)
+static size_t limit_groups(const struct rig_question *q, struct model_group *groups, size_t n)
 {
     size_t out = 0;
     uint64_t of_partition = 0;
     uint32_t partition = UINT32_MAX;
 
-    for (size_t i = 0; rig_reverse(table, q) && i < n / 2; i++) {
+    for (size_t i = 0; rig_reverse(q) && i < n / 2; i++) {
         const struct model_group group = groups[i];
         groups[i] = groups[n - 1 - i];
         groups[n - 1 - i] = group;
@@ -247,7 +246,7 @@ static varve_status run_question(struct fake_table *table, struct varve_heap *he
     struct model_group *groups = calloc(n + 1, sizeof *groups);
 
     must(groups != NULL);
-    n = limit_groups(table, q, groups, group_rows(q, rows, n, groups));
+    n = limit_groups(q, groups, group_rows(q, rows, n, groups));
     varve_status rc = rig_open(table, heap, q, RIG_GROUPS, &cursor, err);
     while (rc == VARVE_OK) {
         rc = varve_cursor_next(cursor, &view, err);

@@ -10,19 +10,32 @@
 #define TABLES 25
 #define QUESTIONS 25
 
-/* Apply order and limits to the model's rows. */
-static size_t limit_rows(const struct rig_question *q, struct fake_row *rows, size_t n,
-                         bool reverse)
+static void turn(struct fake_row *rows, size_t n)
 {
-    size_t out = 0;
-    uint64_t of_partition = 0;
-    uint32_t partition = UINT32_MAX;
-
-    for (size_t i = 0; reverse && i < n / 2; i++) {
+    for (size_t i = 0; i < n / 2; i++) {
         const struct fake_row row = rows[i];
         rows[i] = rows[n - 1 - i];
         rows[n - 1 - i] = row;
     }
+}
+
+/* Apply order and limits to the model's rows. */
+static size_t limit_rows(const struct fake_table *table, const struct rig_question *q,
+                         struct fake_row *rows, size_t n)
+{
+    const bool declared = (q->scan.flags & VARVE_SCAN_DECLARED_ORDER) != 0 &&
+                          table->schema->columns[table->schema->time_column].descending;
+    size_t out = 0;
+    uint64_t of_partition = 0;
+    uint32_t partition = UINT32_MAX;
+
+    for (size_t at = 0, end; declared && at < n; at = end) { /* the rows of each partition */
+        for (end = at + 1; end < n && rows[end].partition == rows[at].partition;)
+            end++;
+        turn(rows + at, end - at);
+    }
+    if (rig_reverse(q))
+        turn(rows, n);
     for (size_t i = 0; i < n; i++) {
         if (rows[i].partition != partition)
             of_partition = 0;
@@ -59,7 +72,7 @@ static varve_status run_question(struct fake_table *table, struct varve_heap *he
     struct fake_row *rows = rig_rows(table, q, &n);
     varve_status rc;
 
-    n = limit_rows(q, rows, n, rig_reverse(table, q));
+    n = limit_rows(table, q, rows, n);
     rc = rig_open(table, heap, q, RIG_ROWS, &cursor, err);
     while (rc == VARVE_OK) {
         rc = varve_cursor_next(cursor, &view, err);
@@ -151,7 +164,7 @@ static void run_partitions(struct fake_table *table, const struct rig_question *
     const varve_batch_view *view;
     const uint32_t keys = table->schema->n_partition;
     const uint32_t n = table->shape.partitions;
-    const bool reverse = rig_reverse(table, q);
+    const bool reverse = rig_reverse(q);
     uint64_t given = 0;
     uint32_t at = 0;
 

@@ -489,7 +489,7 @@ typedef enum varve_scan_flags {
 typedef int (*varve_progress)(void *ctx, uint64_t rows, uint64_t bytes, double fraction);
 
 /* Zero it (varve_scan_init), set struct_size, then what you need. Everything is borrowed until the
- * cursor is closed. */
+ * cursor is closed. Fields are only ever appended; EUNSUPPORTED: one is set that is not known here. */
 typedef struct varve_scan {
     size_t struct_size;
     varve_snapshot *snapshot;          /* NULL: the state at open */

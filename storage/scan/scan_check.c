@@ -5,6 +5,8 @@
 
 #include "storage/scan/scan.h"
 
+#define STRUCT_SIZE_MAX 4096u /* what is larger was never set */
+
 VARVE_API void varve_scan_init(varve_scan *scan, size_t struct_size)
 {
     memset(scan, 0, struct_size);
@@ -93,6 +95,17 @@ static varve_status check_aggregates(const struct varve_schema *schema, const va
     return VARVE_OK;
 }
 
+/* Whether a caller that was compiled with more fields has set one of those. */
+static bool asks_for_more(const varve_scan *scan)
+{
+    const uint8_t *bytes = (const uint8_t *)scan;
+
+    for (size_t i = sizeof *scan; i < scan->struct_size; i++)
+        if (bytes[i] != 0)
+            return true;
+    return false;
+}
+
 varve_status varve_scan_check(const struct varve_schema *schema, const varve_scan *scan,
                               bool aggregate, varve_error *err)
 {
@@ -100,8 +113,11 @@ varve_status varve_scan_check(const struct varve_schema *schema, const varve_sca
                            VARVE_SCAN_BY_PARTITION | VARVE_SCAN_NO_ZONE_MAPS |
                            VARVE_SCAN_DECLARED_ORDER;
 
-    if (scan->struct_size < sizeof *scan)
+    if (scan->struct_size < sizeof *scan || scan->struct_size > STRUCT_SIZE_MAX)
         return invalid(err, "varve_scan.struct_size is not set (varve_scan_init)");
+    if (asks_for_more(scan))
+        return varve_error_set(err, VARVE_EUNSUPPORTED, NULL, VARVE_NO_OFFSET,
+                               "the scan asks for something that only a newer version knows");
     if ((scan->flags & ~known) != 0)
         return invalid(err, "unknown flags of a scan");
     if (scan->n_partitions > 0 && scan->partitions == NULL)

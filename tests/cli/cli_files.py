@@ -63,6 +63,18 @@ class Whole(CliCase):
             with open(self.path(name), encoding='utf-8') as file:
                 self.assertEqual(file.read(), 'precious')
 
+    def test_the_reserve_is_as_large_as_the_manual_says(self):
+        def reserve():
+            return json.loads(self.run_varve('stats', 's', '--json').out)['reserve_bytes'] / 2**20
+        self.run_varve('create', 's', cli_case.READINGS)
+        self.assertTrue(16 <= reserve() < 17, reserve())
+        rows = 'sensor,ts\na,2024-01-01\n'
+        for _ in range(3): # it is made in the background, and the program may end before
+            self.run_varve('import', 's', 'readings', '-', stdin=rows)
+        self.assertTrue(reserve() < 33, reserve())
+        with open(os.path.join(cli_case.ROOT, 'docs', 'varve.1'), encoding='utf-8') as page:
+            self.assertIn('(16 MiB in a new store, 32 MiB once it has taken in rows', page.read())
+
     def test_flush(self):
         self.make_readings()
         before = self.run_varve('scan', 's', 'readings').out

@@ -293,7 +293,7 @@ class Types(CliCase):
         raw = self.run_varve('scan', 'one', 't', '--time', 'raw').out
         self.write('raw.csv', raw)
         self.run_varve('create', 'three', self.TABLE)
-        self.run_varve('import', 'three', 't', 'raw.csv', '--time-unit', 'ms')
+        self.run_varve('import', 'three', 't', 'raw.csv')
         self.assertEqual(self.run_varve('scan', 'three', 't').out, first)
         tsv = self.run_varve('scan', 'one', 't', '--format', 'tsv').out
         self.write('out.tsv', tsv)

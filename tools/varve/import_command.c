@@ -32,8 +32,9 @@ static const struct tool_option options[] = {
                         "without it the header line names them"},
     [OPTION_SET] = {"set", "COLUMN=VALUE", "the same value for every row (repeatable)"},
     [OPTION_TIME_UNIT] = {"time-unit", "UNIT",
-                          "of integer times: auto (default: by their size,\n"
-                          "column by column), s, ms, us or ns"},
+                          "of integer times: auto (default: column by column the\n"
+                          "table's unit or, if all look like another, that), s,\n"
+                          "ms, us or ns"},
     [OPTION_TIME_PARTS] = {"time-parts", "LIST",
                            "fields (names, or numbers from 1) that make up the\n"
                            "time column: year,month,day[,hour[,minute[,second]]]"},
@@ -65,6 +66,9 @@ static const struct tool_option options[] = {
 static const struct tool_usage usage = {
     .synopsis = "STORE TABLE FILE... [OPTIONS]",
     .about = "Load CSV files into a table. `-` is stdin; .gz and .zst are told by content.\n"
+             "\n"
+             "A header line may name no column that the table does not have: skip fields with\n"
+             "--columns a,b,_,c. All headers are looked at before the first row is loaded.\n"
              "\n"
              "A field without a value leaves its cell as it is; a quoted empty field is an\n"
              "empty text. Times are integers since 1970, ISO 8601, or dates with day and month\n"
@@ -213,6 +217,10 @@ static int load_files(struct import_loader *loader, char **files, int n, uint64_
     const double started = progress_now_s();
     int code = TOOL_OK;
 
+    for (int i = 0; code == TOOL_OK && n > 1 && i < n; i++)
+        code = import_loader_check(loader, files[i]);
+    if (code != TOOL_OK)
+        return code;
     for (int i = 0; code == TOOL_OK && i < n; i++) {
         struct import_counts counts = {.rows = 0};
         const double file_started = progress_now_s();

@@ -393,33 +393,51 @@ static int load_records(struct import_loader *loader, struct csv_reader *reader,
     return flushed;
 }
 
-int import_loader_file(struct import_loader *loader, const char *file, struct import_counts *counts)
+/* Open a file and make its plan. Input and reader are to be closed whatever comes of it. */
+static int open_file(struct import_loader *loader, const char *file, bool quiet,
+                     struct text_input **ret_input, struct csv_reader **ret_reader)
 {
-    struct text_input *input = text_input_open(file);
-    struct csv_reader *reader = NULL;
-    int code = TOOL_FAILED;
-
-    if (input == NULL) {
+    *ret_reader = NULL;
+    *ret_input = text_input_open(file);
+    if (*ret_input == NULL) {
         tool_say("%s: %s", import_file_name(file), tool_os_text(errno));
         return TOOL_FAILED;
     }
+    *ret_reader = csv_reader_new(*ret_input, loader->options->delimiter);
+    if (*ret_reader == NULL)
+        return no_memory();
     loader->file = import_file_name(file);
-    loader->counts = counts;
-    reader = csv_reader_new(input, loader->options->delimiter);
-    if (reader == NULL) {
-        (void)no_memory();
-        goto done;
-    }
     import_plan_free(&loader->plan);
-    code = import_plan_make(&loader->plan, loader->schema, loader->options, reader, loader->file);
+    return import_plan_make(&loader->plan, loader->schema, loader->options, *ret_reader,
+                            loader->file, quiet);
+}
+
+int import_loader_check(struct import_loader *loader, const char *file)
+{
+    struct text_input *input;
+    struct csv_reader *reader;
+
+    if (!text_input_repeats(file))
+        return TOOL_OK;
+    const int code = open_file(loader, file, true, &input, &reader);
+    csv_reader_free(reader);
+    text_input_close(input);
+    return code;
+}
+
+int import_loader_file(struct import_loader *loader, const char *file, struct import_counts *counts)
+{
+    struct text_input *input;
+    struct csv_reader *reader;
+    int code = open_file(loader, file, false, &input, &reader);
+
+    loader->counts = counts;
     if (code == TOOL_OK)
         code = make_buffers(loader);
     const uint64_t before = commit_lane_rows(&loader->lane);
     if (code == TOOL_OK)
         code = load_records(loader, reader, input);
     counts->rows += commit_lane_rows(&loader->lane) - before;
-
-done:
     csv_reader_free(reader);
     text_input_close(input);
     return code;

@@ -33,6 +33,9 @@ struct import_loader; /* one for all files of one import */
 struct import_loader *import_loader_new(varve_store *store, varve_table *table,
                                         const struct import_options *options,
                                         struct reject_file *rejects);
+/* Look at a file's beginning as import_loader_file() does, and say what is wrong, so that a mistake in
+ * the last file is found before the first is loaded. A pipe is not looked at. */
+int import_loader_check(struct import_loader *loader, const char *file);
 /* Load one file; adds to *counts. TOOL_OK, or the exit code of what stopped it. */
 int import_loader_file(struct import_loader *loader, const char *file,
                        struct import_counts *counts);

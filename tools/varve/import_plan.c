@@ -4,6 +4,8 @@
 #include "tools/varve/import_plan.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -11,24 +13,62 @@
 #include "tools/varve/command.h"
 
 #define NO_COLUMN UINT32_MAX
+#define TWO_COLUMNS (UINT32_MAX - 1) /* it could be either */
+#define NAMES_TEXT_MAX 700u          /* of lists of names in messages */
 
 static const char *const part_names[PLAN_PARTS_MAX] = {"year", "month",  "day",
                                                        "hour", "minute", "second"};
 
-static uint32_t find_column(const struct import_plan *plan, const char *name, size_t size)
+/* What was found out, unless the file is only looked at. */
+TOOL_PRINTF(2, 3) static void plan_say(const struct import_plan *plan, const char *format, ...)
 {
-    if (size >= 2 && name[0] == '"' && name[size - 1] == '"') { /* as CREATE TABLE quotes it */
-        for (uint32_t i = 0; i < plan->n_columns; i++)
-            if (strlen(plan->columns[i].info->name) == size - 2 &&
-                memcmp(plan->columns[i].info->name, name + 1, size - 2) == 0)
-                return i;
-        return NO_COLUMN;
-    }
+    char text[600];
+    va_list arguments;
+
+    if (plan->quiet)
+        return;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    tool_say("%s", text);
+}
+
+static bool is_name(const struct import_plan *plan, uint32_t column, const char *name, size_t size)
+{
+    return strlen(plan->columns[column].info->name) == size &&
+           memcmp(plan->columns[column].info->name, name, size) == 0;
+}
+
+/* The column of a name as it stands in a header line: as it is spelled, else in any case. */
+static uint32_t find_in_any_case(const struct import_plan *plan, const char *name, size_t size)
+{
+    uint32_t found = NO_COLUMN;
+
     for (uint32_t i = 0; i < plan->n_columns; i++)
-        if (strlen(plan->columns[i].info->name) == size &&
-            strncasecmp(plan->columns[i].info->name, name, size) == 0)
+        if (is_name(plan, i, name, size))
             return i;
-    return NO_COLUMN;
+    for (uint32_t i = 0; i < plan->n_columns; i++) {
+        const char *other = plan->columns[i].info->name;
+        if (strlen(other) == size && strncasecmp(other, name, size) == 0)
+            found = found == NO_COLUMN ? i : TWO_COLUMNS;
+    }
+    return found;
+}
+
+/* The column of a name in an option: as CREATE TABLE and `scan --columns` understand it, which fold
+ * what is not quoted; else in any case. */
+static uint32_t find_by_option(const struct import_plan *plan, const char *name, size_t size)
+{
+    char text[520]; /* a name of 255 bytes with every quote doubled, and two around it */
+    uint32_t found;
+
+    if (size < sizeof text) {
+        memcpy(text, name, size);
+        text[size] = '\0';
+        if (varve_schema_find(plan->schema, text, &found, NULL) == VARVE_OK)
+            return found;
+    }
+    return size > 0 && *name == '"' ? NO_COLUMN : find_in_any_case(plan, name, size);
 }
 
 void import_trim(const char **text, size_t *size)
@@ -41,13 +81,52 @@ void import_trim(const char **text, size_t *size)
         --*size;
 }
 
+/* Append a name to a list in a message, as far as there is room. */
+static void append_name(char list[NAMES_TEXT_MAX], const char *separator, const char *quote,
+                        const char *name, size_t size)
+{
+    const size_t used = strlen(list);
+    const bool fits = used + size + 16 < NAMES_TEXT_MAX;
+
+    if (!fits && used >= 4 && strcmp(list + used - 4, " ...") == 0)
+        return;
+    (void)snprintf(list + used, NAMES_TEXT_MAX - used, "%s%s%.*s%s", used == 0 ? "" : separator,
+                   fits ? quote : "", fits ? (int)size : 4, fits ? name : " ...",
+                   fits ? quote : "");
+}
+
+/* "symbol, ts, close" */
+static void list_columns(const struct import_plan *plan, char list[NAMES_TEXT_MAX])
+{
+    list[0] = '\0';
+    for (uint32_t i = 0; i < plan->n_columns; i++)
+        append_name(list, ", ", "", plan->columns[i].info->name,
+                    strlen(plan->columns[i].info->name));
+}
+
+/* Usage: an option or a header line names a column that is none. */
+static int no_such_column(const struct import_plan *plan, uint32_t found, const char *name,
+                          size_t size, const char *where)
+{
+    char columns[NAMES_TEXT_MAX];
+    const int shown = (int)(size < 60 ? size : 60);
+
+    if (found == TWO_COLUMNS)
+        return tool_usage_error("'%.*s' could be two columns of table %s that differ in case only "
+                                "(%s): write it as the table does",
+                                shown, name, varve_schema_table_name(plan->schema), where);
+    list_columns(plan, columns);
+    return tool_usage_error("table %s has no column '%.*s' (%s); its columns are %s",
+                            varve_schema_table_name(plan->schema), shown, name, where, columns);
+}
+
 /* Give column `at` its field. */
-static int set_field(struct import_plan *plan, uint32_t at, uint32_t field)
+static int set_field(struct import_plan *plan, uint32_t at, uint32_t field, const char *where)
 {
     struct plan_column *column = &plan->columns[at];
 
     if (column->source != PLAN_ABSENT)
-        return tool_usage_error("column %s is given twice", column->info->name);
+        return tool_usage_error("%s: column %s is given twice", where, column->info->name);
     column->source = PLAN_FIELD;
     column->field = field;
     return TOOL_OK;
@@ -62,12 +141,12 @@ static int take_constant(struct import_plan *plan, const char *set)
 
     if (equals == NULL)
         return tool_usage_error("--set wants column=value, not '%s'", set);
-    const uint32_t at = find_column(plan, set, (size_t)(equals - set));
-    if (at == NO_COLUMN)
-        return tool_usage_error("there is no column '%.*s' (--set)", (int)(equals - set), set);
+    const uint32_t at = find_by_option(plan, set, (size_t)(equals - set));
+    if (at >= plan->n_columns)
+        return no_such_column(plan, at, set, (size_t)(equals - set), "--set");
     struct plan_column *column = &plan->columns[at];
     if (column->source != PLAN_ABSENT)
-        return tool_usage_error("column %s is given twice", column->info->name);
+        return tool_usage_error("--set: column %s is given twice", column->info->name);
     const size_t size = strlen(equals + 1);
     column->scratch = malloc(size + 1);
     if (column->scratch == NULL) {
@@ -95,10 +174,10 @@ static int take_column_list(struct import_plan *plan, const char *list)
         size_t size = (size_t)(comma - at);
         import_trim(&name, &size);
         if (size != 1 || *name != '_') {
-            const uint32_t column = find_column(plan, name, size);
-            if (column == NO_COLUMN)
-                return tool_usage_error("there is no column '%.*s' (--columns)", (int)size, name);
-            const int code = set_field(plan, column, plan->n_fields);
+            const uint32_t column = find_by_option(plan, name, size);
+            if (column >= plan->n_columns)
+                return no_such_column(plan, column, name, size, "--columns");
+            const int code = set_field(plan, column, plan->n_fields, "--columns");
             if (code != TOOL_OK)
                 return code;
         }
@@ -109,13 +188,17 @@ static int take_column_list(struct import_plan *plan, const char *list)
     }
 }
 
-/* Append a name to a list in a message, as far as there is room. */
-static void append_name(char *list, size_t list_size, const char *name, size_t size)
+/* Blanks around a name mean nothing, unless the column's name has them. */
+static uint32_t find_in_header(const struct import_plan *plan, const struct csv_field *field)
 {
-    const size_t used = strlen(list);
+    const char *name = field->text;
+    size_t size = field->size;
+    const uint32_t found = find_in_any_case(plan, name, size);
 
-    (void)snprintf(list + used, list_size - used, "%s%.*s", used == 0 ? "" : ", ",
-                   (int)(size < 60 ? size : 60), name);
+    if (found != NO_COLUMN)
+        return found;
+    import_trim(&name, &size);
+    return find_in_any_case(plan, name, size);
 }
 
 /* The field of a part of the time: by the header's name, or by its number from 1. */
@@ -177,8 +260,7 @@ static int take_time_parts(struct import_plan *plan, const struct csv_record *fi
 }
 
 /* A header with year, month, day, ... where the time column has no other source. */
-static void find_time_parts(struct import_plan *plan, const struct csv_record *first,
-                            const char *file)
+static void find_time_parts(struct import_plan *plan, const struct csv_record *first)
 {
     struct plan_column *time = time_column(plan);
     uint32_t n = 0;
@@ -194,8 +276,6 @@ static void find_time_parts(struct import_plan *plan, const struct csv_record *f
         return;
     plan->n_parts = n;
     time->source = PLAN_PARTS;
-    tool_say("%s: column %s is put together from the fields year to %s", file, time->info->name,
-             part_names[n - 1]);
 }
 
 static bool is_part(const struct import_plan *plan, uint32_t field)
@@ -206,39 +286,90 @@ static bool is_part(const struct import_plan *plan, uint32_t field)
     return false;
 }
 
+static bool is_plain_name(const char *name)
+{
+    size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    return name[size] == '\0' && *name >= 'a' && *name <= 'z';
+}
+
+/* The --columns list that takes from a file what its header line does, and skips the rest. */
+static void list_fields(const struct import_plan *plan, char list[NAMES_TEXT_MAX])
+{
+    list[0] = '\0';
+    for (uint32_t f = 0; f < plan->n_fields; f++) {
+        const char *name = "_";
+        for (uint32_t i = 0; i < plan->n_columns; i++)
+            if (plan->columns[i].source == PLAN_FIELD && plan->columns[i].field == f)
+                name = plan->columns[i].info->name;
+        append_name(list, ",", is_plain_name(name) || *name == '_' ? "" : "\"", name, strlen(name));
+    }
+}
+
+/* A header line with names that are no columns: misspelt, or of fields that are not wanted. Only
+ * who gives the command knows which, so nothing is loaded. */
+static int refuse_header(const struct import_plan *plan, const char unknown[NAMES_TEXT_MAX],
+                         const char *file)
+{
+    const char *table = varve_schema_table_name(plan->schema);
+    char columns[NAMES_TEXT_MAX], fields[NAMES_TEXT_MAX], parts[NAMES_TEXT_MAX] = "";
+    bool any = plan->n_parts > 0;
+
+    for (uint32_t i = 0; i < plan->n_columns; i++)
+        any |= plan->columns[i].source == PLAN_FIELD;
+    list_columns(plan, columns);
+    if (!any)
+        return tool_usage_error("%s: the first line names no column of table %s, whose columns are "
+                                "%s; if it is no header, say what the fields are with --columns "
+                                "a,b,_,c (_ skips one)",
+                                file, table, columns);
+    list_fields(plan, fields);
+    for (uint32_t i = 0; i < plan->n_parts; i++) {
+        char number[12];
+        const int size = snprintf(number, sizeof number, "%" PRIu32, plan->parts[i] + 1);
+        append_name(parts, ",", "", number, (size_t)size);
+    }
+    return tool_usage_error("%s: table %s has no column %s, which the header line names; its "
+                            "columns are %s; to skip fields: --columns '%s'%s%s",
+                            file, table, unknown, columns, fields,
+                            plan->n_parts > 0 ? " --time-parts " : "", parts);
+}
+
 /* Columns by the names of the header line. */
 static int take_header(struct import_plan *plan, const struct csv_record *header, const char *file)
 {
-    char skipped[400] = "";
+    const bool parts_given = plan->n_parts > 0;
+    char unknown[NAMES_TEXT_MAX] = "";
 
     plan->n_fields = header->n_fields;
     for (uint32_t i = 0; i < header->n_fields; i++) {
-        const char *name = header->fields[i].text;
-        size_t size = header->fields[i].size;
-        import_trim(&name, &size);
-        const uint32_t at = find_column(plan, name, size);
+        const uint32_t at = find_in_header(plan, &header->fields[i]);
+        if (at == TWO_COLUMNS)
+            return no_such_column(plan, at, header->fields[i].text, header->fields[i].size, file);
         if (at == NO_COLUMN)
             continue;
         if (plan->columns[at].source == PLAN_CONSTANT) {
-            tool_say("%s: column %s: the value of --set is taken, not the file's", file,
+            plan_say(plan, "%s: column %s: the value of --set is taken, not the file's", file,
                      plan->columns[at].info->name);
             continue;
         }
-        const int code = set_field(plan, at, i);
+        const int code = set_field(plan, at, i, file);
         if (code != TOOL_OK)
             return code;
     }
-    if (plan->n_parts == 0)
-        find_time_parts(plan, header, file);
+    if (!parts_given)
+        find_time_parts(plan, header);
     for (uint32_t i = 0; i < header->n_fields; i++) {
         const char *name = header->fields[i].text;
         size_t size = header->fields[i].size;
         import_trim(&name, &size);
-        if (find_column(plan, name, size) == NO_COLUMN && !is_part(plan, i))
-            append_name(skipped, sizeof skipped, name, size);
+        if (find_in_header(plan, &header->fields[i]) == NO_COLUMN && !is_part(plan, i))
+            append_name(unknown, ", ", "'", name, size);
     }
-    if (skipped[0] != '\0')
-        tool_say("%s: fields without a column of that name are skipped: %s", file, skipped);
+    if (unknown[0] != '\0')
+        return refuse_header(plan, unknown, file);
+    if (plan->n_parts > 0 && !parts_given)
+        plan_say(plan, "%s: column %s is put together from the fields year to %s", file,
+                 time_column(plan)->info->name, part_names[plan->n_parts - 1]);
     return TOOL_OK;
 }
 
@@ -322,43 +453,65 @@ static int check_key(struct import_plan *plan, const char *file)
 
 /* --------------------------------------------------------------------------------------- Times */
 
+static int read_failure(const struct csv_reader *reader, const char *file)
+{
+    const char *fault = csv_reader_fault(reader);
+
+    tool_say("%s: %s", file, fault[0] == '\0' ? "out of memory" : fault);
+    return TOOL_FAILED;
+}
+
 static bool is_date_column(const struct plan_column *column)
 {
     return column->source == PLAN_FIELD &&
            (column->info->type == VARVE_TIMESTAMP || column->info->type == VARVE_DATE);
 }
 
-static enum csv_result sample_times(struct import_plan *plan, const struct import_options *options,
-                                    struct csv_reader *reader, const char *file)
+/* Decide over the first records how each column of times is to be read. */
+static int sample_times(struct import_plan *plan, const struct import_options *options,
+                        struct csv_reader *reader, const char *file)
 {
     struct time_sample *samples = calloc(plan->n_columns, sizeof *samples);
     struct csv_record record;
     enum csv_result result;
     bool header = plan->has_header;
+    int code = TOOL_OK;
 
-    if (samples == NULL)
-        return CSV_FAILED;
+    if (samples == NULL) {
+        tool_say("out of memory");
+        return TOOL_FAILED;
+    }
     while ((result = csv_reader_next(reader, &record)) == CSV_RECORD) {
         for (uint32_t i = 0; !header && record.n_fields == plan->n_fields && i < plan->n_columns;
              i++) {
             const struct plan_column *column = &plan->columns[i];
             const struct csv_field *field = &record.fields[column->field];
-            if (is_date_column(column) && !import_field_is_null(options, field, column->info->type))
-                time_sample_add(&samples[i], field->text, field->size);
+            if (is_date_column(column) &&
+                !import_field_is_null(options, field, column->info->type)) {
+                const char *text = field->text;
+                size_t size = field->size;
+                import_trim(&text, &size);
+                time_sample_add(&samples[i], text, size);
+            }
         }
         header = false;
     }
-    for (uint32_t i = 0; i < plan->n_columns; i++) {
-        char said[200];
+    if (result == CSV_FAILED)
+        code = read_failure(reader, file);
+    for (uint32_t i = 0; code == TOOL_OK && i < plan->n_columns; i++) {
+        char said[TIME_SAID_MAX];
         if (!is_date_column(&plan->columns[i]))
             continue;
-        time_shape_decide(&plan->columns[i].shape, &samples[i], plan->columns[i].info,
-                          options->time_unit, options->date_order, said, sizeof said);
-        if (said[0] != '\0')
-            tool_say("%s: column %s: %s", file, plan->columns[i].info->name, said);
+        const bool decided =
+            time_shape_decide(&plan->columns[i].shape, &samples[i], plan->columns[i].info,
+                              options->time_unit, options->date_order, said, sizeof said);
+        if (!decided)
+            code = tool_usage_error("%s: column %s: %s", file, plan->columns[i].info->name, said);
+        else if (said[0] != '\0')
+            plan_say(plan, "%s: column %s: %s", file, plan->columns[i].info->name, said);
     }
     free(samples);
-    return result;
+    return code;
 }
 
 static bool any_date_column(const struct import_plan *plan)
@@ -371,9 +524,10 @@ static bool any_date_column(const struct import_plan *plan)
 
 /* ---------------------------------------------------------------------------------------- Plan */
 
-static int plan_init(struct import_plan *plan, const varve_schema *schema)
+static int plan_init(struct import_plan *plan, const varve_schema *schema, bool quiet)
 {
-    *plan = (struct import_plan){.schema = schema, .n_columns = varve_schema_columns(schema)};
+    *plan = (struct import_plan){
+        .schema = schema, .n_columns = varve_schema_columns(schema), .quiet = quiet};
     plan->columns = calloc(plan->n_columns, sizeof *plan->columns);
     if (plan->columns == NULL) {
         tool_say("out of memory");
@@ -384,28 +538,20 @@ static int plan_init(struct import_plan *plan, const varve_schema *schema)
     return TOOL_OK;
 }
 
-static int read_failure(const struct csv_reader *reader, const char *file)
-{
-    const char *fault = csv_reader_fault(reader);
-
-    tool_say("%s: %s", file, fault[0] == '\0' ? "out of memory" : fault);
-    return TOOL_FAILED;
-}
-
-static void say_delimiter(char delimiter, const char *file)
+static void say_delimiter(const struct import_plan *plan, char delimiter, const char *file)
 {
     if (delimiter == '\t')
-        tool_say("%s: the delimiter is a tab", file);
+        plan_say(plan, "%s: the delimiter is a tab", file);
     else
-        tool_say("%s: the delimiter is %c", file, delimiter);
+        plan_say(plan, "%s: the delimiter is %c", file, delimiter);
 }
 
 int import_plan_make(struct import_plan *plan, const varve_schema *schema,
                      const struct import_options *options, struct csv_reader *reader,
-                     const char *file)
+                     const char *file, bool quiet)
 {
     struct csv_record first = {.n_fields = 0};
-    int code = plan_init(plan, schema);
+    int code = plan_init(plan, schema, quiet);
 
     for (uint32_t i = 0; code == TOOL_OK && i < options->n_sets; i++)
         code = take_constant(plan, options->sets[i]);
@@ -421,21 +567,23 @@ int import_plan_make(struct import_plan *plan, const varve_schema *schema,
         return TOOL_OK;
     }
     if (csv_reader_delimiter(reader) != ',' && options->delimiter == '\0')
-        say_delimiter(csv_reader_delimiter(reader), file);
+        say_delimiter(plan, csv_reader_delimiter(reader), file);
     code = map_fields(plan, options, &first, file);
     if (code == TOOL_OK)
         code = check_key(plan, file);
     if (code != TOOL_OK)
         return code;
     if (plan->has_header && options->columns != NULL && options->header == PLAN_HEADER_AUTO)
-        tool_say("%s: the first line is taken as a header: no number or time in it is one", file);
+        plan_say(plan, "%s: the first line is taken as a header: no number or time in it is one",
+                 file);
 
     csv_reader_rewind(reader);
     if (any_date_column(plan)) {
         csv_reader_mark(reader);
-        if (sample_times(plan, options, reader, file) == CSV_FAILED)
-            return read_failure(reader, file);
+        code = sample_times(plan, options, reader, file);
         csv_reader_rewind(reader);
+        if (code != TOOL_OK)
+            return code;
     }
     if (plan->has_header && csv_reader_next(reader, &first) == CSV_FAILED)
         return read_failure(reader, file);

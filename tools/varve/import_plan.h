@@ -68,15 +68,16 @@ struct import_plan {
     uint32_t n_parts;
     bool has_header;
     bool constant_partition; /* every partition key column is a constant */
+    bool quiet;              /* only faults are said */
 };
 
 /*
- * Make the plan for one file and say on stderr what was found out. The reader is left where the
- * rows begin. Returns an exit code.
+ * Make the plan for one file and say on stderr what was found out (`quiet`: only what is wrong). The
+ * reader is left where the rows begin. Returns an exit code.
  */
 int import_plan_make(struct import_plan *plan, const varve_schema *schema,
                      const struct import_options *options, struct csv_reader *reader,
-                     const char *file);
+                     const char *file, bool quiet);
 void import_plan_free(struct import_plan *plan); /* zeroed is fine */
 
 /* Whether a field stands for no value, in a column of that type. */

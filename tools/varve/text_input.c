@@ -121,6 +121,15 @@ struct text_input *text_input_open(const char *path)
     return input;
 }
 
+bool text_input_repeats(const char *path)
+{
+    struct stat status;
+
+    if (strcmp(path, "-") == 0)
+        return false;
+    return stat(path, &status) < 0 || S_ISREG(status.st_mode); /* absent: it is so every time */
+}
+
 void text_input_close(struct text_input *input)
 {
     if (input == NULL)

@@ -7,6 +7,7 @@
 #ifndef VARVE_TOOL_TEXT_INPUT_H
 #define VARVE_TOOL_TEXT_INPUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,8 @@ struct text_input;
 
 /* NULL: it cannot be opened; errno says why. */
 struct text_input *text_input_open(const char *path);
+/* Whether it can be opened again and has the same bytes then, which a pipe has not. */
+bool text_input_repeats(const char *path);
 void text_input_close(struct text_input *input); /* NULL is a no-op */
 
 /*

@@ -4,12 +4,13 @@
  */
 #include "tools/varve/time_shape.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 /* Below this, an integer may be anything: 10^8 seconds are three years. From there on, each unit
- * has the three decades in which its times lie between 1973 and 5138. */
-#define MAGNITUDE_MIN UINT64_C(100000000)
+ * has the three decades in which its times lie between 1973 and 5138, on either side of 1970. */
+#define MAGNITUDE_MIN INT64_C(100000000)
 #define YEAR_1_S INT64_C(-62135596800)
 #define YEAR_10000_S INT64_C(253402300800)
 
@@ -17,22 +18,24 @@ static const int64_t per_second[] = {0, 1, 1000, 1000000, 1000000000};
 static const char *const unit_names[] = {"", "seconds", "milliseconds", "microseconds",
                                          "nanoseconds"};
 
+/* As the library reads integers; false for what it refuses, too. */
 static bool integer_parse(const char *text, size_t size, int64_t *ret)
 {
-    const bool negative = size > 1 && *text == '-';
+    const bool negative = size > 0 && *text == '-';
+    const size_t sign = negative || (size > 0 && *text == '+');
     uint64_t magnitude = 0;
 
-    if (size == 0 || size - negative > 19)
+    if (size == sign)
         return false;
-    for (size_t i = negative; i < size; i++) {
+    for (size_t i = sign; i < size; i++) {
         const unsigned digit = (unsigned char)text[i] - (unsigned)'0';
-        if (digit > 9)
+        if (digit > 9 || magnitude > (uint64_t)INT64_MAX / 10)
             return false;
         magnitude = magnitude * 10 + digit;
     }
-    if (magnitude > INT64_MAX) /* 19 digits fit 64 bits without a sign */
+    if (magnitude > (uint64_t)INT64_MAX + negative)
         return false;
-    *ret = negative ? -(int64_t)magnitude : (int64_t)magnitude;
+    *ret = negative ? (int64_t)(0 - magnitude) : (int64_t)magnitude;
     return true;
 }
 
@@ -72,6 +75,20 @@ static bool date_split(const char *text, size_t size, int *first, int *second, c
     return at + 4 == size || text[at + 4] == ' ' || text[at + 4] == 'T';
 }
 
+/* The unit that the integer looks like; 0: it is too small to tell. */
+static uint8_t unit_of_size(int64_t number)
+{
+    const uint64_t magnitude = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    uint64_t limit = (uint64_t)MAGNITUDE_MIN * 1000;
+
+    if (magnitude < MAGNITUDE_MIN)
+        return 0;
+    for (uint8_t unit = VARVE_SECONDS; unit < VARVE_NANOSECONDS; unit++, limit *= 1000)
+        if (magnitude < limit)
+            return unit;
+    return VARVE_NANOSECONDS;
+}
+
 void time_sample_add(struct time_sample *sample, const char *text, size_t size)
 {
     int64_t number;
@@ -80,10 +97,11 @@ void time_sample_add(struct time_sample *sample, const char *text, size_t size)
     size_t rest;
 
     if (integer_parse(text, size, &number)) {
-        const uint64_t magnitude = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+        const uint8_t unit = unit_of_size(number);
         sample->integers++;
-        if (magnitude > sample->greatest)
-            sample->greatest = magnitude;
+        if (!sample->seen[unit])
+            sample->example[unit] = number;
+        sample->seen[unit] = true;
     } else if (date_split(text, size, &first, &second, year, &separator, &rest)) {
         sample->dates++;
         sample->separator = separator;
@@ -94,75 +112,111 @@ void time_sample_add(struct time_sample *sample, const char *text, size_t size)
     }
 }
 
-static uint8_t unit_of_magnitude(uint64_t greatest)
+/* The table's unit is taken if it can be, so that what was printed from a table is read back to it. */
+static uint8_t choose_unit(const struct time_sample *sample, uint8_t table_unit)
 {
-    uint64_t limit = MAGNITUDE_MIN * 1000;
+    uint8_t chosen = 0;
 
-    if (greatest < MAGNITUDE_MIN)
-        return 0;
-    for (uint8_t unit = VARVE_SECONDS; unit < VARVE_NANOSECONDS; unit++, limit *= 1000)
-        if (greatest < limit)
-            return unit;
-    return VARVE_NANOSECONDS;
+    if (sample->seen[table_unit])
+        return table_unit;
+    for (uint8_t unit = VARVE_SECONDS; unit <= VARVE_NANOSECONDS; unit++)
+        if (sample->seen[unit]) {
+            if (chosen != 0 || sample->seen[0])
+                return 0;
+            chosen = unit;
+        }
+    return chosen == 0 ? table_unit : chosen;
 }
 
-static void decide_unit(struct time_shape *shape, const struct time_sample *sample,
+/* Why no unit could be chosen: two integers that cannot both be right. */
+static void say_undecided(const struct time_sample *sample, char *said, size_t said_size)
+{
+    uint8_t a = 0, b = VARVE_NANOSECONDS;
+
+    while (!sample->seen[a])
+        a++;
+    while (!sample->seen[b])
+        b--;
+    (void)snprintf(said, said_size,
+                   "%" PRId64 " %s%s and %" PRId64 " looks like %s since 1970: say the unit with "
+                   "--time-unit",
+                   sample->example[a], a == 0 ? "is too small to tell its unit" : "looks like ",
+                   a == 0 ? "" : unit_names[a], sample->example[b], unit_names[b]);
+}
+
+static bool decide_unit(struct time_shape *shape, const struct time_sample *sample,
                         const varve_column_info *column, uint8_t unit, char *said, size_t said_size)
 {
     shape->unit = unit;
-    if (unit != 0 || sample->integers == 0)
-        return;
-    if (sample->others > 0 || sample->dates > 0) { /* times without a date, as scan prints them */
-        (void)snprintf(said, said_size, "dates, and integers taken as %s",
-                       unit_names[column->unit]);
-        return;
+    if (unit != 0)
+        return true;
+    shape->unit = column->unit;
+    shape->guard = TIME_GUARD_UNIT;
+    if (sample->others > 0 || sample->dates > 0) {
+        shape->guard = TIME_GUARD_DATES;
+        return true;
     }
-    shape->unit = unit_of_magnitude(sample->greatest);
-    shape->believable = shape->unit != 0;
-    if (shape->unit != 0)
-        (void)snprintf(said, said_size, "integers taken as %s since 1970, by their size",
-                       unit_names[shape->unit]);
+    if (sample->integers == 0)
+        return true;
+    shape->unit = choose_unit(sample, column->unit);
+    if (shape->unit == 0) {
+        say_undecided(sample, said, said_size);
+        return false;
+    }
+    if (sample->seen[shape->unit])
+        (void)snprintf(said, said_size, "integers taken as %s since 1970, %s",
+                       unit_names[shape->unit],
+                       shape->unit == column->unit ? "the table's unit" : "by their size");
     else
         (void)snprintf(said, said_size,
                        "integers too small to tell their unit, taken as the table's: %s",
                        unit_names[column->unit]);
+    return true;
 }
 
 /* Only a range without divisions and overflow at its ends: what is outside is looked at in full. */
-static void decide_plain(struct time_shape *shape, const varve_column_info *column)
+static void decide_plain(struct time_shape *shape, const struct time_sample *sample,
+                         const varve_column_info *column)
 {
-    const int64_t second = per_second[column->unit];
-
-    if (column->type != VARVE_TIMESTAMP || (shape->unit != 0 && shape->unit != column->unit))
+    if (column->type != VARVE_TIMESTAMP || (shape->unit != 0 && shape->unit != column->unit) ||
+        shape->guard == TIME_GUARD_DATES)
         return;
-    shape->plain_min = shape->believable ? 0 : INT64_MIN;
-    shape->plain_max = shape->believable && YEAR_10000_S <= INT64_MAX / second
-                           ? YEAR_10000_S * second - 1
-                           : INT64_MAX;
+    shape->plain_min = INT64_MIN;
+    shape->plain_max = INT64_MAX;
+    if (shape->guard == TIME_GUARD_NONE)
+        return;
+    const int64_t second = per_second[column->unit];
+    const bool small = sample->integers > 0 && !sample->seen[column->unit];
+    shape->plain_min = small ? 1 - MAGNITUDE_MIN : MAGNITUDE_MIN * second;
+    shape->plain_max = small                               ? MAGNITUDE_MIN - 1
+                       : column->unit == VARVE_NANOSECONDS ? INT64_MAX
+                                                           : MAGNITUDE_MIN * 1000 * second - 1;
 }
 
-void time_shape_decide(struct time_shape *shape, const struct time_sample *sample,
+bool time_shape_decide(struct time_shape *shape, const struct time_sample *sample,
                        const varve_column_info *column, uint8_t unit, enum time_order order,
                        char *said, size_t said_size)
 {
     *shape = (struct time_shape){.order = order, .plain_min = 0, .plain_max = -1};
     said[0] = '\0';
-    if (column->type == VARVE_TIMESTAMP)
-        decide_unit(shape, sample, column, unit, said, said_size);
-    decide_plain(shape, column);
+    if (column->type == VARVE_TIMESTAMP &&
+        !decide_unit(shape, sample, column, unit, said, said_size))
+        return false;
+    decide_plain(shape, sample, column);
     if (order != TIME_ORDER_AUTO)
-        return;
+        return true;
     const bool slash = sample->separator == '/';
     const bool day_first = sample->first_max > 12;
     const bool day_second = sample->second_max > 12;
     shape->order = day_first || (!day_second && !slash) ? TIME_ORDER_DMY : TIME_ORDER_MDY;
     if (sample->dates == 0)
-        return;
+        return true;
     const char *how = day_first && day_second   ? "although some do not fit"
                       : day_first || day_second ? "as no month is above 12"
                                                 : "a guess: --date-order says otherwise";
     (void)snprintf(said, said_size, "dates taken as %s, %s",
                    shape->order == TIME_ORDER_DMY ? "day, month, year" : "month, day, year", how);
+    return true;
 }
 
 static const char *parse_by_library(const varve_column_info *column, const char *text, size_t size,
@@ -176,14 +230,44 @@ static const char *parse_by_library(const varve_column_info *column, const char 
     return NULL;
 }
 
+/* Whether a date can say the time, so that `scan` would have written one. */
+static bool has_date(int64_t number, int64_t per)
+{
+    if (per > INT64_MAX / YEAR_10000_S) /* all that fit lie between 1677 and 2262 */
+        return true;
+    return number >= YEAR_1_S * per && number < YEAR_10000_S * per;
+}
+
+/* NULL, or why the integer is not believed. */
+static const char *guard_integer(const struct time_shape *shape, const varve_column_info *column,
+                                 int64_t number, varve_error *err)
+{
+    const uint8_t looks = unit_of_size(number);
+
+    if (shape->guard == TIME_GUARD_NONE)
+        return NULL;
+    if (shape->guard == TIME_GUARD_DATES)
+        return has_date(number, per_second[column->unit])
+                   ? "an integer where dates are expected (--time-unit)"
+                   : NULL;
+    if (looks == shape->unit || (looks == 0 && shape->unit == column->unit))
+        return NULL;
+    (void)snprintf(err->message, sizeof err->message,
+                   "the time %s%s where %s are expected (--time-unit)",
+                   looks == 0 ? "is too small to tell its unit" : "looks like ",
+                   looks == 0 ? "" : unit_names[looks], unit_names[shape->unit]);
+    return err->message;
+}
+
 static const char *parse_integer(const struct time_shape *shape, const varve_column_info *column,
-                                 int64_t number, int64_t *ret_time)
+                                 int64_t number, int64_t *ret_time, varve_error *err)
 {
     const uint8_t unit = shape->unit == 0 ? column->unit : shape->unit;
     const int64_t from = per_second[unit], to = per_second[column->unit];
+    const char *fault = guard_integer(shape, column, number, err);
 
-    if (shape->believable && (number / from >= YEAR_10000_S || number / from < YEAR_1_S))
-        return "the time is outside the years 1 to 9999";
+    if (fault != NULL)
+        return fault;
     if (from > to && number % (from / to) != 0)
         return "the time is finer than the table's unit";
     if (from >= to)
@@ -204,7 +288,7 @@ const char *time_shape_parse(const struct time_shape *shape, const varve_column_
     size_t rest;
 
     if (column->type == VARVE_TIMESTAMP && integer_parse(text, size, &number))
-        return parse_integer(shape, column, number, ret_time);
+        return parse_integer(shape, column, number, ret_time, err);
     if (!date_split(text, size, &first, &second, year, &separator, &rest) ||
         size - rest > sizeof iso - 16)
         return parse_by_library(column, text, size, ret_time, err);

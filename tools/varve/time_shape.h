@@ -19,9 +19,16 @@ enum time_order { /* of a date like 1/2/2003 */
                   TIME_ORDER_MDY,
 };
 
+/* What an integer must be to be believed, so that no row gets another time than its neighbours mean. */
+enum time_guard {
+    TIME_GUARD_NONE, /* the unit was given */
+    TIME_GUARD_UNIT, /* it looks like a time of the unit; if that is the table's, it may be small */
+    TIME_GUARD_DATES, /* among dates: one of the table's unit that no date can say */
+};
+
 struct time_shape {
-    uint8_t unit;    /* of integers: enum varve_unit; 0: as the column */
-    bool believable; /* integers outside the years 1 to 9999 are refused */
+    uint8_t unit; /* of integers: enum varve_unit; 0: as the column */
+    enum time_guard guard;
     enum time_order order;
     int64_t plain_min, plain_max; /* integers in this range are the column's value as they stand */
 };
@@ -29,18 +36,21 @@ struct time_shape {
 /* What the sample holds. Zero it, add every field, then decide. */
 struct time_sample {
     uint64_t integers, dates, others;
-    uint64_t greatest;         /* magnitude of an integer */
+    bool seen[5];              /* integers that look like that unit; 0: too small to tell */
+    int64_t example[5];        /* the first of each */
     int first_max, second_max; /* numbers of dates */
     char separator;
 };
 
 void time_sample_add(struct time_sample *sample, const char *text, size_t size);
 
+#define TIME_SAID_MAX 300u
 /*
- * Decide; `unit` 0: by magnitude, `order` AUTO: by the sample. `said` gets a sentence on what was
- * found, or "" when there is nothing to say.
+ * Decide; `unit` 0: the table's if some integer looks like it or none like anything, else the one that
+ * all of them look like; `order` AUTO: by the sample. `said` gets a sentence on what was found, or "".
+ * False: nobody can tell the unit, and `said` says why.
  */
-void time_shape_decide(struct time_shape *shape, const struct time_sample *sample,
+bool time_shape_decide(struct time_shape *shape, const struct time_sample *sample,
                        const varve_column_info *column, uint8_t unit, enum time_order order,
                        char *said, size_t said_size);
 

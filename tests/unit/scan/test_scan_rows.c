@@ -299,6 +299,16 @@ START_TEST(each_senseless_question_is_refused)
     scan = good;
     scan.struct_size = 8;
     must(check(schema, &scan, false) == VARVE_EINVAL);
+    scan.struct_size = 4097;
+    must(check(schema, &scan, false) == VARVE_EINVAL);
+    struct {
+        varve_scan scan;
+        uint8_t more[16]; /* fields of a newer version */
+    } newer = {.scan = good};
+    newer.scan.struct_size = sizeof newer;
+    must(check(schema, &newer.scan, false) == VARVE_OK);
+    newer.more[15] = 1;
+    must(check(schema, &newer.scan, false) == VARVE_EUNSUPPORTED);
     scan = good;
     scan.flags = 1u << 20;
     must(check(schema, &scan, false) == VARVE_EINVAL);

@@ -45,6 +45,12 @@ enum varve_io_op {
     VARVE_IO_SYNC = 4         /* fdatasync */
 };
 
+/* What is done with a range soon. */
+enum varve_advice {
+    VARVE_ADVICE_WILLNEED = 1, /* it is read: begin to, without waiting */
+    VARVE_ADVICE_DONTNEED = 2  /* nothing: let it go from the page cache */
+};
+
 /* One operation. Owned by the caller, like the buffer, and left alone from submit to reap. */
 struct varve_io {
     uint32_t op;    /* enum varve_io_op */
@@ -90,7 +96,9 @@ struct varve_vfs_ops {
     int (*stat)(struct varve_file *file, struct varve_file_stat *ret_stat);
     /* The descriptor's alignment for addresses, sizes and offsets; 0: not opened DIRECT. */
     uint32_t (*direct_align)(struct varve_file *file);
-    int (*advise_dontneed)(struct varve_file *file, uint64_t offset, uint64_t size);
+    /* A hint about a range: reading, and what it gives, is the same without it. */
+    int (*advise)(struct varve_file *file, uint64_t offset, uint64_t size,
+                  enum varve_advice advice);
 
     /* Byte-range locks that belong to the open file, not to the process (OFD locks): two files
      * opened by one process exclude each other. size > 0. An exclusive one needs a file opened to

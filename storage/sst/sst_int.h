@@ -41,10 +41,13 @@ varve_status varve_sst_read_block(struct varve_sst *sst, uint32_t kind,
 /* The same through the cache: an entry whose data are the block's bytes. */
 varve_status varve_sst_fetch(struct varve_sst *sst, uint32_t kind, const struct varve_page_ref *ref,
                              struct varve_cache_entry **ret_entry, varve_error *err);
-/* Vectors at the hints' offsets in the file (at most VARVE_CACHE_PREFETCH_MAX) will be fetched next.
+/* Vectors at the hints' offsets in the file (at most VARVE_CACHE_PREFETCH_MAX) will be fetched next:
+ * begin to bring them near, all at once, what is cached to the processor, what is not from the disk.
  * The hints are used up. */
 void varve_sst_expect_vectors(const struct varve_sst *sst, struct varve_cache_hint *hints,
                               uint32_t n);
+/* Bytes of the file will be read past the cache: begin to bring them from the disk. */
+void varve_sst_expect(const struct varve_sst *sst, uint64_t offset, uint64_t size);
 /* The parsed index of a row group: an entry whose data begin with struct varve_group_index. */
 varve_status varve_sst_fetch_group(struct varve_sst *sst, uint32_t group,
                                    struct varve_cache_entry **ret_entry,

@@ -13,7 +13,9 @@
 #include "storage/sst/text_dictionary.h"
 
 #define READ_TRIES 3
-#define FILE_SIZE_MAX ((uint64_t)1 << 48)
+#define PLACE_KIND 48 /* a place in the cache: the bit at which the kind stands above the offset */
+#define PLACE_OFFSET (((uint64_t)1 << PLACE_KIND) - 1)
+#define FILE_SIZE_MAX ((uint64_t)1 << PLACE_KIND)
 
 /* ------------------------------------------------------------------------------------- Blocks */
 
@@ -101,7 +103,13 @@ static varve_status no_memory(varve_error *err)
  * and for something that is kept parsed. */
 static uint64_t cache_place(uint32_t kind, uint64_t offset)
 {
-    return offset | (uint64_t)kind << 48;
+    return offset | (uint64_t)kind << PLACE_KIND;
+}
+
+/* A hint: if it fails, the reading will say why. */
+void varve_sst_expect(const struct varve_sst *sst, uint64_t offset, uint64_t size)
+{
+    (void)sst->vfs->ops->advise(sst->file, offset, size, VARVE_ADVICE_WILLNEED);
 }
 
 void varve_sst_expect_vectors(const struct varve_sst *sst, struct varve_cache_hint *hints,
@@ -109,7 +117,12 @@ void varve_sst_expect_vectors(const struct varve_sst *sst, struct varve_cache_hi
 {
     for (uint32_t i = 0; i < n; i++)
         hints[i].offset = cache_place(VARVE_SST_VECTOR, hints[i].offset);
-    varve_cache_prefetch(sst->cache, sst->number, hints, n);
+    const uint32_t absent = varve_cache_prefetch(sst->cache, sst->number, hints, n);
+    if ((absent & (absent - 1)) == 0) /* a single one is read as soon as it would be announced */
+        return;
+    for (uint32_t i = 0; i < n; i++)
+        if ((absent >> i & 1) != 0)
+            varve_sst_expect(sst, hints[i].offset & PLACE_OFFSET, hints[i].size);
 }
 
 varve_status varve_sst_fetch(struct varve_sst *sst, uint32_t kind, const struct varve_page_ref *ref,

@@ -8,7 +8,8 @@
  * Reading. The first vectors of a walk come one by one through the cache. A walk that goes on from
  *          vector to vector doubles how many it reads at once, past the cache, up to what is left
  *          of the row group; so a long scan costs one read a column and group, and flushes nothing
- *          out of the cache.
+ *          out of the cache. What is read next of all columns is announced to the disk first, so that
+ *          it arrives together (docs/decisions/0008).
  * Slots.   A stream's slot holds its current block (pinned in the cache, or in its window of bytes
  *          read ahead) and what was decoded last.
  */
@@ -93,8 +94,9 @@ struct sst_source {
     uint32_t walked_group; /* where the last block was asked for, to see a walk */
     uint32_t walked_vector;
     uint32_t ahead;          /* vectors to read at once */
-    uint32_t expected_group; /* the vector that the cache has been told of */
+    uint32_t expected_group; /* the vector that has been announced, its windows if it is in any */
     uint32_t expected_vector;
+    const struct varve_column_set *wanted; /* of the call at work; NULL: all */
 
     struct slot *slots; /* VARVE_STREAM_TIME .. ORDINAL, then one a column */
     uint32_t n_slots;
@@ -444,6 +446,37 @@ static void window_bounds(const struct sst_source *s, const struct varve_group_b
     *end = high;
 }
 
+static bool is_wanted(const struct sst_source *s, uint32_t stream)
+{
+    const uint32_t column = stream - VARVE_STREAM_COLUMN;
+
+    if (stream < VARVE_STREAM_COLUMN)
+        return stream == VARVE_STREAM_TIME;
+    return column < s->sst->schema->n_columns &&
+           (s->wanted == NULL || varve_column_set_has(s->wanted, column));
+}
+
+/* Announce the windows around the current vector of all streams that will be read, so that the disk
+ * has them all to do at once. */
+static void expect_windows(struct sst_source *s)
+{
+    if (s->expected_group == s->group && s->expected_vector == s->vector)
+        return;
+    s->expected_group = s->group;
+    s->expected_vector = s->vector;
+    for (uint32_t row = 0; row < s->index->n_streams; row++) {
+        const struct varve_group_block *blocks = varve_group_block_at(s->index, row, 0);
+        uint32_t first;
+        uint32_t end;
+
+        if (blocks[s->vector].size == 0 || !is_wanted(s, s->index->streams[row]))
+            continue;
+        window_bounds(s, blocks, &first, &end);
+        varve_sst_expect(s->sst, blocks[first].offset,
+                         blocks[end - 1].offset + blocks[end - 1].size - blocks[first].offset);
+    }
+}
+
 /* Read a window of the stream around the current vector, past the cache. */
 static varve_status window_read(struct sst_source *s, struct slot *slot,
                                 const struct varve_group_block *blocks, varve_error *err)
@@ -451,6 +484,7 @@ static varve_status window_read(struct sst_source *s, struct slot *slot,
     uint32_t first;
     uint32_t end;
 
+    expect_windows(s);
     window_bounds(s, blocks, &first, &end);
     const uint64_t offset = blocks[first].offset;
     const size_t size = (size_t)(blocks[end - 1].offset + blocks[end - 1].size - offset);
@@ -847,22 +881,10 @@ static varve_status load_fixed(struct sst_source *s, struct range range, bool st
     return rc;
 }
 
-static bool is_wanted(const struct sst_source *s, const struct varve_column_set *columns,
-                      uint32_t stream)
-{
-    const uint32_t column = stream - VARVE_STREAM_COLUMN;
-
-    if (stream < VARVE_STREAM_COLUMN)
-        return stream == VARVE_STREAM_TIME;
-    return column < s->sst->schema->n_columns &&
-           (columns == NULL || varve_column_set_has(columns, column));
-}
-
-/* Tell the cache which blocks of the current vector come next, so that they arrive together. Where
+/* Tell which blocks of the current vector come next, so that they arrive together. Where
  * in a block the rows stand is estimated, as if all took the same space and decoding began at the
  * restart before them. */
-static void expect_blocks(struct sst_source *s, struct range range,
-                          const struct varve_column_set *columns)
+static void expect_blocks(struct sst_source *s, struct range range)
 {
     const double rows = s->index->vectors[s->vector].rows;
     const double from = (range.row - range.row % RESTART_ROWS) / rows;
@@ -878,9 +900,9 @@ static void expect_blocks(struct sst_source *s, struct range range,
         const uint32_t stream = s->index->streams[row];
         const struct varve_group_block *b = varve_group_block_at(s->index, row, s->vector);
 
-        if (b->size > 0 && is_wanted(s, columns, stream))
-            hints[n++] = (struct varve_cache_hint){b->offset, (size_t)(b->size * from),
-                                                   (size_t)(b->size * to)};
+        if (b->size > 0 && is_wanted(s, stream))
+            hints[n++] = (struct varve_cache_hint){
+                b->offset, (size_t)b->size, (size_t)(b->size * from), (size_t)(b->size * to)};
     }
     varve_sst_expect_vectors(s->sst, hints, n);
 }
@@ -929,8 +951,9 @@ static varve_status source_load(struct varve_source *source, uint32_t stream, ui
     const struct range range = {run->first_row - s->index->vectors[run->vector].first_row + first,
                                 n};
 
+    s->wanted = columns;
     enter_vector(s);
-    expect_blocks(s, range, columns);
+    expect_blocks(s, range);
     return load_range(s, range, columns, stamps, rows, err);
 }
 
@@ -962,8 +985,9 @@ static varve_status source_bounds(struct varve_source *source, uint32_t stream, 
     const uint32_t row = run->first_row - s->index->vectors[run->vector].first_row;
     uint32_t begin = 0;
     uint32_t end = run->rows;
+    s->wanted = columns;
     enter_vector(s);
-    expect_blocks(s, guess_range(run, row, first, last), columns);
+    expect_blocks(s, guess_range(run, row, first, last));
     varve_status rc = load_times(s, err);
     if (rc < 0)
         return rc;
@@ -1000,6 +1024,7 @@ varve_status varve_sst_source_vector(struct varve_source *source, uint32_t group
     s->run = s->index->vectors[vector].first_run;
     s->walking = true; /* read to the group's end at once, and not through the cache */
     s->ahead = VARVE_SST_ROWS_MAX;
+    s->wanted = NULL;
     s->open_reverse = false;
     return load_range(s, (struct range){0, s->index->vectors[vector].rows}, NULL, true, rows, err);
 }

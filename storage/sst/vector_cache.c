@@ -212,10 +212,11 @@ static void prefetch_bytes(uintptr_t from, uintptr_t to)
 }
 
 /* An address that is stale by now does no harm: a prefetch never faults and nothing is read. */
-void varve_cache_prefetch(const struct varve_cache *cache, uint64_t file,
-                          const struct varve_cache_hint *hints, uint32_t n)
+uint32_t varve_cache_prefetch(const struct varve_cache *cache, uint64_t file,
+                              const struct varve_cache_hint *hints, uint32_t n)
 {
     const cache_slot *slots[VARVE_CACHE_PREFETCH_MAX];
+    uint32_t absent = 0;
 
     assert(n <= VARVE_CACHE_PREFETCH_MAX);
     for (uint32_t i = 0; i < n; i++) {
@@ -229,11 +230,14 @@ void varve_cache_prefetch(const struct varve_cache *cache, uint64_t file,
         const uintptr_t data = entry + header_size();
         const size_t most = hints[i].from + PREFETCH_BYTES;
 
-        if (entry == 0)
+        if (entry == 0) {
+            absent |= UINT32_C(1) << i;
             continue;
+        }
         prefetch_bytes(entry, entry + HEAD_BYTES);
         prefetch_bytes(data + hints[i].from, data + (hints[i].to < most ? hints[i].to : most));
     }
+    return absent;
 }
 
 struct varve_cache_entry *varve_cache_get(struct varve_cache *cache, uint64_t file, uint64_t offset)

@@ -62,14 +62,16 @@ struct varve_cache_entry *varve_cache_get(struct varve_cache *cache, uint64_t fi
 /* What will be read soon: the entry at `offset`, the head of its data, and of them [from, to). */
 struct varve_cache_hint {
     uint64_t offset;
+    size_t size; /* of all its data */
     size_t from, to;
 };
 
 /* Begin to bring what hints name into the processor's caches, all at once, so that their misses
- * overlap. It takes no lock and changes nothing, and what a hint says need not be so. */
+ * overlap. It takes no lock and changes nothing, and what a hint says need not be so. Returns a bit for
+ * each hint, set if no entry is there; one that is not set promises nothing. */
 #define VARVE_CACHE_PREFETCH_MAX 32u
-void varve_cache_prefetch(const struct varve_cache *cache, uint64_t file,
-                          const struct varve_cache_hint *hints, uint32_t n);
+uint32_t varve_cache_prefetch(const struct varve_cache *cache, uint64_t file,
+                              const struct varve_cache_hint *hints, uint32_t n);
 
 /* A new entry of `size` bytes for the caller to fill, not in the table yet. NULL: no memory, even
  * after unpinned entries have been given up for it. */

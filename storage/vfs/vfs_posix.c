@@ -437,14 +437,16 @@ static uint32_t posix_direct_align(struct varve_file *file)
     return to_file(file)->direct_align;
 }
 
-static int posix_advise_dontneed(struct varve_file *file, uint64_t offset, uint64_t size)
+static int posix_advise(struct varve_file *file, uint64_t offset, uint64_t size,
+                        enum varve_advice advice)
 {
+    const int how = advice == VARVE_ADVICE_WILLNEED ? POSIX_FADV_WILLNEED : POSIX_FADV_DONTNEED;
+
     if (file_is_foreign(to_file(file)))
         return -ECHILD;
     if (size > INT64_MAX || !range_is_valid((size_t)size, offset))
         return -EINVAL;
-    return -posix_fadvise(to_file(file)->handle.fd, (off_t)offset, (off_t)size,
-                          POSIX_FADV_DONTNEED);
+    return -posix_fadvise(to_file(file)->handle.fd, (off_t)offset, (off_t)size, how);
 }
 
 /* ---- locks ---- */
@@ -868,7 +870,7 @@ static void set_ops(struct varve_vfs_ops *ops)
         .allocate = posix_allocate,
         .stat = posix_stat,
         .direct_align = posix_direct_align,
-        .advise_dontneed = posix_advise_dontneed,
+        .advise = posix_advise,
         .lock = posix_lock,
         .unlock = posix_unlock,
         .lock_test = posix_lock_test,

@@ -523,11 +523,13 @@ static uint32_t sim_direct_align(struct varve_file *file_base)
     return (file->flags & VARVE_FILE_DIRECT) != 0 ? file->process->sim->options.direct_align : 0;
 }
 
-static int sim_advise_dontneed(struct varve_file *file_base, uint64_t offset, uint64_t size)
+static int sim_advise(struct varve_file *file_base, uint64_t offset, uint64_t size,
+                      enum varve_advice advice)
 {
     struct varve_sim_file *file = varve_sim_file_of(file_base);
     struct varve_sim_event event = varve_sim_event_of(file, VARVE_SIM_ADVISE);
 
+    (void)advice;
     if (file->process->killed)
         return -ESHUTDOWN;
     event.offset = offset;
@@ -848,7 +850,7 @@ int varve_sim_attach(struct varve_sim *sim, struct varve_vfs **ret_vfs)
         .allocate = sim_allocate,
         .stat = sim_stat,
         .direct_align = sim_direct_align,
-        .advise_dontneed = sim_advise_dontneed,
+        .advise = sim_advise,
         .lock = sim_lock,
         .unlock = sim_unlock,
         .lock_test = sim_lock_test,

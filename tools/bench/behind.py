@@ -35,7 +35,7 @@ REASONS = {
     'cold_slice': (
         'A slice reads a vector of up to 1,024 values of each column: with eight columns that is '
         'eight reads, some 50 KiB, where an engine that stores by rows reads one block.',
-        'Asking for the columns\' vectors at once instead of one after the other; smaller vectors.'),
+        'Smaller vectors; vectors of all columns side by side in the file.'),
     'cold_total': (
         'The first question reads the end of the log and the directory of every file.',
         'Fewer and larger files: merging.'),

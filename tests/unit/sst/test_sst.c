@@ -3,6 +3,7 @@
  * direction, time range and size of row group.
  */
 #include <check.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -146,6 +147,77 @@ START_TEST(what_is_not_there_is_not_found)
 }
 END_TEST
 
+/* Ranges of a file that were announced, and reads of what was. */
+struct announced {
+    uint64_t from[256];
+    uint64_t to[256];
+    uint32_t n;
+    uint32_t n_at_first_read; /* announcements before the first read of something announced */
+    uint32_t reads;           /* of something announced */
+    int error;                /* that announcing gives */
+};
+
+static int watch_reads(void *ctx, struct varve_sim *sim, const struct varve_sim_event *event)
+{
+    struct announced *a = ctx;
+
+    (void)sim;
+    if (event->phase != VARVE_SIM_BEFORE)
+        return 0;
+    if (event->op == VARVE_SIM_ADVISE) {
+        ck_assert_uint_lt(a->n, 256);
+        a->from[a->n] = event->offset;
+        a->to[a->n++] = event->offset + event->size;
+        return a->error;
+    }
+    for (uint32_t i = 0; event->op == VARVE_SIM_READ && i < a->n; i++)
+        if (event->offset >= a->from[i] && event->offset + event->size <= a->to[i]) {
+            if (a->reads++ == 0)
+                a->n_at_first_read = a->n;
+            break;
+        }
+    return 0;
+}
+
+/* All columns of a vector that is in no cache, and later the windows of a walk, are announced before the
+ * first of them is read. Whether announcing works makes no difference to what is read. */
+START_TEST(what_comes_next_is_announced_together)
+{
+    struct announced slice = {.error = _i == 0 ? 0 : -EIO};
+    struct announced walk = {.error = slice.error};
+    struct varve_source *source = NULL;
+    varve_error err = {0};
+    struct sst_model m;
+    struct sst_disk d;
+
+    sst_model_init(&m, sst_table_bars, 81);
+    for (uint32_t i = 0; i < 3; i++)
+        sst_model_add(&m, 9000, SST_PLAIN);
+    sst_disk_init(&d, 1 << 20);
+    struct varve_sst *sst = sst_model_open(&m, &d, 65536);
+    const uint32_t streams = 1 + m.schema->n_columns - (m.schema->time_column + 1);
+
+    ck_assert_int_eq(varve_sst_source_open(sst, &d.heap.heap, &source, &err), VARVE_OK);
+    const struct varve_rows *rows = &m.parts[1].rows.rows;
+    ck_assert_int_eq(varve_sim_watch(d.sim, watch_reads, &slice), 0);
+    sst_model_slice(&m, source, 1, rows->time[5000], rows->time[5010], false);
+    varve_sim_unwatch(d.sim, watch_reads, &slice);
+    ck_assert_uint_eq(slice.n, streams);
+    ck_assert_uint_eq(slice.n_at_first_read, streams);
+    ck_assert_uint_eq(slice.reads, streams);
+    source->ops->close(source);
+
+    ck_assert_int_eq(varve_sim_watch(d.sim, watch_reads, &walk), 0);
+    ck_assert_int_eq(sst_model_read(&m, &d, sst, false, &err), VARVE_OK);
+    varve_sim_unwatch(d.sim, watch_reads, &walk);
+    ck_assert_uint_ge(walk.n_at_first_read, streams);
+    ck_assert_uint_ge(walk.reads, 3 * streams);
+    varve_sst_unref(sst);
+    sst_disk_free(&d);
+    sst_model_free(&m);
+}
+END_TEST
+
 START_TEST(bytes_do_not_depend_on_how_rows_were_appended)
 {
     struct sst_model m;
@@ -230,6 +302,7 @@ int main(void)
     tcase_add_test(tc, many_small_partitions_come_back);
     tcase_add_loop_test(tc, large_and_small_partitions_mix, 0, 2);
     tcase_add_test(tc, what_is_not_there_is_not_found);
+    tcase_add_loop_test(tc, what_comes_next_is_announced_together, 0, 2);
     tcase_add_test(tc, bytes_do_not_depend_on_how_rows_were_appended);
     tcase_add_test(tc, keys_and_rows_out_of_order_are_refused);
     suite_add_tcase(suite, tc);

@@ -176,7 +176,7 @@ static void *work(void *ctx)
     for (int i = 0; i < 20000; i++) {
         const uint64_t offset = varve_rng_below(&rng, 400);
 
-        const struct varve_cache_hint hint = {offset, 50, 150};
+        const struct varve_cache_hint hint = {offset, 200, 50, 150};
         varve_cache_prefetch(w->cache, 3, &hint, 1); /* entries may be going away meanwhile */
         struct varve_cache_entry *entry = varve_cache_get(w->cache, 3, offset);
 
@@ -200,14 +200,16 @@ START_TEST(a_prefetch_changes_nothing)
     row_heap_init(&heap, -1);
     ck_assert_int_eq(varve_cache_create(&heap.heap, 1 << 20, &cache, NULL), VARVE_OK);
     for (uint32_t i = 0; i < VARVE_CACHE_PREFETCH_MAX; i++) {
-        hints[i] = (struct varve_cache_hint){i, i, (size_t)i * 100};
+        hints[i] = (struct varve_cache_hint){i, 1 + i, i, (size_t)i * 100};
         if (i % 2 == 0)
             varve_cache_release(cache, put(cache, 1, i, 1 + i)); /* shorter than what is fetched */
     }
     varve_cache_get_stats(cache, &before);
-    varve_cache_prefetch(cache, 1, hints, VARVE_CACHE_PREFETCH_MAX);
-    varve_cache_prefetch(cache, 2, hints, 1);
-    varve_cache_prefetch(cache, 1, NULL, 0);
+    const uint32_t absent = varve_cache_prefetch(cache, 1, hints, VARVE_CACHE_PREFETCH_MAX);
+    for (uint32_t i = 0; i < VARVE_CACHE_PREFETCH_MAX; i += 2)
+        ck_assert_uint_eq(absent >> i & 1, 0);
+    ck_assert_uint_ne(absent, 0);
+    ck_assert_uint_eq(varve_cache_prefetch(cache, 1, NULL, 0), 0);
     varve_cache_get_stats(cache, &after);
     ck_assert_mem_eq(&before, &after, sizeof before);
     for (uint32_t i = 0; i < VARVE_CACHE_PREFETCH_MAX; i++)

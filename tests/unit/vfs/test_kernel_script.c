@@ -257,8 +257,8 @@ START_TEST(offsets_beyond_all_files_are_refused)
     ck_assert_int_eq(b.ops->write(b.file, &byte, 1, UINT64_MAX), -EINVAL);
     ck_assert_int_eq(b.ops->truncate(b.file, end + 1), -EFBIG);
     ck_assert_int_eq(b.ops->allocate(b.file, end + 1), -EFBIG);
-    ck_assert_int_eq(b.ops->advise_dontneed(b.file, 0, end + 1), -EINVAL);
-    ck_assert_int_eq(b.ops->advise_dontneed(b.file, end, 1), -EINVAL);
+    ck_assert_int_eq(b.ops->advise(b.file, 0, end + 1, VARVE_ADVICE_DONTNEED), -EINVAL);
+    ck_assert_int_eq(b.ops->advise(b.file, end, 1, VARVE_ADVICE_DONTNEED), -EINVAL);
     ck_assert_int_eq(b.ops->lock(b.file, 0, 0, true), -EINVAL);
     ck_assert_int_eq(b.ops->lock(b.file, 0, end + 1, true), -EINVAL);
     ck_assert_int_eq(b.ops->lock(b.file, end, 2, true), -EINVAL);
@@ -625,7 +625,7 @@ START_TEST(another_process_can_only_abandon)
     ck_assert_int_eq(ops->truncate(b.file, 0), -ECHILD);
     ck_assert_int_eq(ops->allocate(b.file, 1), -ECHILD);
     ck_assert_int_eq(ops->stat(b.file, &st), -ECHILD);
-    ck_assert_int_eq(ops->advise_dontneed(b.file, 0, 1), -ECHILD);
+    ck_assert_int_eq(ops->advise(b.file, 0, 1, VARVE_ADVICE_DONTNEED), -ECHILD);
     ck_assert_int_eq(ops->lock(b.file, 0, 1, true), -ECHILD);
     ck_assert_int_eq(ops->unlock(b.file, 0, 1), -ECHILD);
     ck_assert_int_eq(ops->lock_test(b.file, 0, 1, true, &pid), -ECHILD);

@@ -199,7 +199,7 @@ static void check_refusals(struct varve_vfs *vfs, struct varve_file *file,
     ck_assert_int_eq(ops->truncate(file, 0), -ECHILD);
     ck_assert_int_eq(ops->allocate(file, 1), -ECHILD);
     ck_assert_int_eq(ops->stat(file, &st), -ECHILD);
-    ck_assert_int_eq(ops->advise_dontneed(file, 0, 1), -ECHILD);
+    ck_assert_int_eq(ops->advise(file, 0, 1, VARVE_ADVICE_DONTNEED), -ECHILD);
     ck_assert_int_eq(ops->lock(file, 0, 1, true), -ECHILD);
     ck_assert_int_eq(ops->unlock(file, 0, 1), -ECHILD);
     ck_assert_int_eq(ops->lock_test(file, 0, 1, true, NULL), -ECHILD);
@@ -419,7 +419,7 @@ static int64_t operate(struct rig *rig, struct varve_file *file, unsigned number
     case __NR_fallocate:
         return ops->allocate(file, 5);
     case __NR_fadvise64:
-        return ops->advise_dontneed(file, 0, 5);
+        return ops->advise(file, 0, 5, VARVE_ADVICE_DONTNEED);
     case __NR_newfstatat:
         return ops->stat(file, &st);
     case __NR_fcntl:

@@ -47,7 +47,7 @@ START_TEST(handles_of_the_dead_only_close)
     ck_assert_int_eq(ops->truncate(file, 0), -ESHUTDOWN);
     ck_assert_int_eq(ops->allocate(file, 1), -ESHUTDOWN);
     ck_assert_int_eq(ops->stat(file, &st), -ESHUTDOWN);
-    ck_assert_int_eq(ops->advise_dontneed(file, 0, 1), -ESHUTDOWN);
+    ck_assert_int_eq(ops->advise(file, 0, 1, VARVE_ADVICE_DONTNEED), -ESHUTDOWN);
     ck_assert_int_eq(ops->lock(file, 0, 1, true), -ESHUTDOWN);
     ck_assert_int_eq(ops->unlock(file, 0, 1), -ESHUTDOWN);
     ck_assert_int_eq(ops->lock_test(file, 0, 1, true, &pid), -ESHUTDOWN);

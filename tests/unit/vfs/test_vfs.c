@@ -47,7 +47,7 @@ START_TEST(what_is_written_is_read)
     ck_assert_int_eq(rig.vfs->ops->sync_dir(rig.vfs), 0);
     ck_assert_uint_eq(size_of(rig.vfs, file), 10000);
     ck_assert_uint_eq(rig.vfs->ops->direct_align(file), 0);
-    ck_assert_int_eq(rig.vfs->ops->advise_dontneed(file, 0, 10000), 0);
+    ck_assert_int_eq(rig.vfs->ops->advise(file, 0, 10000, VARVE_ADVICE_DONTNEED), 0);
     rig.vfs->ops->close(file);
     rig.vfs->ops->close(NULL);
     check_bytes(rig.vfs, "a", bytes, sizeof bytes);

@@ -183,6 +183,13 @@ class Questions(CliCase):
             self.assertEqual(len(result.err.splitlines()), 1, arguments)
             self.assertEqual(result.out, '', arguments)
 
+    def test_an_unknown_column_is_answered_with_those_there_are(self):
+        for arguments in (['--columns', 'ts,pirce'], ['--where', 'pirce > 1'],
+                          ['--agg', 'sum(pirce)']):
+            err = self.run_varve('scan', 's', 'readings', *arguments, code=USAGE).err
+            self.assertIn('table readings has no column pirce; its columns are sensor, ts, value, '
+                          'price, note', err)
+
     def test_what_is_not_there(self):
         result = self.run_varve('scan', 's', 'reading', code=USAGE)
         self.assertIn('readings', result.err)

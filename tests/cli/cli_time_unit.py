@@ -101,6 +101,20 @@ class TimeUnit(CliCase):
         _, rows = self.load('ms', *dates, self.NOW, arguments=('--time-unit', 's'))
         self.assertEqual(rows[2], self.NOW * 1000)
 
+    def test_dates_without_separators_are_not_taken_for_numbers(self):
+        for unit, times in (('ms', (20240102, 20231231)), ('s', (20240102,)),
+                            ('ms', (20240102093000, 20991231235959)), ('us', (202401020930,))):
+            self.assertEqual(self.load(unit, *times, code=USAGE), ([], []))
+            self.assertIn(f'{times[0]} looks like a date without separators', self.err)
+        for times in ((20240102, 20241302), (20240100,), (20240132,), (18991231,), (21000101,)):
+            self.load('ms', *times) # numbers
+        self.run_varve('drop', 's', 'ns')
+        self.assertEqual(self.load('s', 20240102, arguments=('--time-unit', 's')), ([], [20240102]))
+        self.run_varve('create', 's', 'CREATE TABLE days (k text, ts date, PRIMARY KEY ((k), ts))')
+        self.assertEqual(self.load('days', 20240102, code=USAGE), ([], []))
+        self.assertIn('that it counts days', self.err)
+        self.assertEqual(self.load('days', '2024-01-02', 19725), ([], [19724, 19725]))
+
     def test_each_column_for_itself(self):
         text = f'k,ts,more\na,{self.NOW * 1000},{self.NOW}\nb,{self.NOW * 1000},"{self.NOW} "\n'
         self.run_varve('import', 's', 'us', '-', stdin=text)

@@ -92,6 +92,17 @@ int tool_failure(const varve_error *err, const char *doing);
 void tool_failure_text(const varve_error *err, char *out, size_t size);
 /* As tool_failure(), but what is not found or cannot be understood is a mistake in the command. */
 int tool_request_failure(const varve_error *err, const char *doing);
+
+/* Lists of names in messages. */
+#define TOOL_NAMES_MAX 700u
+/* Append a name, as far as there is room. */
+void tool_name_append(char list[TOOL_NAMES_MAX], const char *separator, const char *quote,
+                      const char *name, size_t size);
+/* "symbol, ts, close" */
+void tool_column_names(const varve_schema *schema, char list[TOOL_NAMES_MAX]);
+/* A failure of varve_schema_find(): a mistake in the command, answered with the columns there are. */
+int tool_column_failure(const varve_error *err, const varve_schema *schema, const char *doing);
+
 /* What an errno means, static. */
 const char *tool_os_text(int code);
 /* Flush stdout; TOOL_FAILED with a message if something could not be written, else `code`. A reader

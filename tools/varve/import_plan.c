@@ -14,7 +14,6 @@
 
 #define NO_COLUMN UINT32_MAX
 #define TWO_COLUMNS (UINT32_MAX - 1) /* it could be either */
-#define NAMES_TEXT_MAX 700u          /* of lists of names in messages */
 
 static const char *const part_names[PLAN_PARTS_MAX] = {"year", "month",  "day",
                                                        "hour", "minute", "second"};
@@ -81,41 +80,18 @@ void import_trim(const char **text, size_t *size)
         --*size;
 }
 
-/* Append a name to a list in a message, as far as there is room. */
-static void append_name(char list[NAMES_TEXT_MAX], const char *separator, const char *quote,
-                        const char *name, size_t size)
-{
-    const size_t used = strlen(list);
-    const bool fits = used + size + 16 < NAMES_TEXT_MAX;
-
-    if (!fits && used >= 4 && strcmp(list + used - 4, " ...") == 0)
-        return;
-    (void)snprintf(list + used, NAMES_TEXT_MAX - used, "%s%s%.*s%s", used == 0 ? "" : separator,
-                   fits ? quote : "", fits ? (int)size : 4, fits ? name : " ...",
-                   fits ? quote : "");
-}
-
-/* "symbol, ts, close" */
-static void list_columns(const struct import_plan *plan, char list[NAMES_TEXT_MAX])
-{
-    list[0] = '\0';
-    for (uint32_t i = 0; i < plan->n_columns; i++)
-        append_name(list, ", ", "", plan->columns[i].info->name,
-                    strlen(plan->columns[i].info->name));
-}
-
 /* Usage: an option or a header line names a column that is none. */
 static int no_such_column(const struct import_plan *plan, uint32_t found, const char *name,
                           size_t size, const char *where)
 {
-    char columns[NAMES_TEXT_MAX];
+    char columns[TOOL_NAMES_MAX];
     const int shown = (int)(size < 60 ? size : 60);
 
     if (found == TWO_COLUMNS)
         return tool_usage_error("'%.*s' could be two columns of table %s that differ in case only "
                                 "(%s): write it as the table does",
                                 shown, name, varve_schema_table_name(plan->schema), where);
-    list_columns(plan, columns);
+    tool_column_names(plan->schema, columns);
     return tool_usage_error("table %s has no column '%.*s' (%s); its columns are %s",
                             varve_schema_table_name(plan->schema), shown, name, where, columns);
 }
@@ -293,7 +269,7 @@ static bool is_plain_name(const char *name)
 }
 
 /* The --columns list that takes from a file what its header line does, and skips the rest. */
-static void list_fields(const struct import_plan *plan, char list[NAMES_TEXT_MAX])
+static void list_fields(const struct import_plan *plan, char list[TOOL_NAMES_MAX])
 {
     list[0] = '\0';
     for (uint32_t f = 0; f < plan->n_fields; f++) {
@@ -301,22 +277,23 @@ static void list_fields(const struct import_plan *plan, char list[NAMES_TEXT_MAX
         for (uint32_t i = 0; i < plan->n_columns; i++)
             if (plan->columns[i].source == PLAN_FIELD && plan->columns[i].field == f)
                 name = plan->columns[i].info->name;
-        append_name(list, ",", is_plain_name(name) || *name == '_' ? "" : "\"", name, strlen(name));
+        tool_name_append(list, ",", is_plain_name(name) || *name == '_' ? "" : "\"", name,
+                         strlen(name));
     }
 }
 
 /* A header line with names that are no columns: misspelt, or of fields that are not wanted. Only
  * who gives the command knows which, so nothing is loaded. */
-static int refuse_header(const struct import_plan *plan, const char unknown[NAMES_TEXT_MAX],
+static int refuse_header(const struct import_plan *plan, const char unknown[TOOL_NAMES_MAX],
                          const char *file)
 {
     const char *table = varve_schema_table_name(plan->schema);
-    char columns[NAMES_TEXT_MAX], fields[NAMES_TEXT_MAX], parts[NAMES_TEXT_MAX] = "";
+    char columns[TOOL_NAMES_MAX], fields[TOOL_NAMES_MAX], parts[TOOL_NAMES_MAX] = "";
     bool any = plan->n_parts > 0;
 
     for (uint32_t i = 0; i < plan->n_columns; i++)
         any |= plan->columns[i].source == PLAN_FIELD;
-    list_columns(plan, columns);
+    tool_column_names(plan->schema, columns);
     if (!any)
         return tool_usage_error("%s: the first line names no column of table %s, whose columns are "
                                 "%s; if it is no header, say what the fields are with --columns "
@@ -326,7 +303,7 @@ static int refuse_header(const struct import_plan *plan, const char unknown[NAME
     for (uint32_t i = 0; i < plan->n_parts; i++) {
         char number[12];
         const int size = snprintf(number, sizeof number, "%" PRIu32, plan->parts[i] + 1);
-        append_name(parts, ",", "", number, (size_t)size);
+        tool_name_append(parts, ",", "", number, (size_t)size);
     }
     return tool_usage_error("%s: table %s has no column %s, which the header line names; its "
                             "columns are %s; to skip fields: --columns '%s'%s%s",
@@ -338,7 +315,7 @@ static int refuse_header(const struct import_plan *plan, const char unknown[NAME
 static int take_header(struct import_plan *plan, const struct csv_record *header, const char *file)
 {
     const bool parts_given = plan->n_parts > 0;
-    char unknown[NAMES_TEXT_MAX] = "";
+    char unknown[TOOL_NAMES_MAX] = "";
 
     plan->n_fields = header->n_fields;
     for (uint32_t i = 0; i < header->n_fields; i++) {
@@ -363,7 +340,7 @@ static int take_header(struct import_plan *plan, const struct csv_record *header
         size_t size = header->fields[i].size;
         import_trim(&name, &size);
         if (find_in_header(plan, &header->fields[i]) == NO_COLUMN && !is_part(plan, i))
-            append_name(unknown, ", ", "'", name, size);
+            tool_name_append(unknown, ", ", "'", name, size);
     }
     if (unknown[0] != '\0')
         return refuse_header(plan, unknown, file);

@@ -110,7 +110,7 @@ static int find_column(struct scan_request *request, const varve_schema *schema,
     if (copy == NULL)
         return no_memory();
     if (varve_schema_find(schema, copy, ret_column, &err) < 0)
-        return tool_request_failure(&err, option);
+        return tool_column_failure(&err, schema, option);
     return TOOL_OK;
 }
 

@@ -51,7 +51,7 @@ static int take_column(struct where *where, uint32_t *ret_column)
     memcpy(name, where->at, size);
     name[size] = '\0';
     if (varve_schema_find(where->schema, name, ret_column, &err) < 0)
-        return tool_request_failure(&err, "--where");
+        return tool_column_failure(&err, where->schema, "--where");
     where->at += size;
     return TOOL_OK;
 }

@@ -89,6 +89,25 @@ static uint8_t unit_of_size(int64_t number)
     return VARVE_NANOSECONDS;
 }
 
+/* YYYYMMDD, YYYYMMDDhhmm or YYYYMMDDhhmmss: what a date looks like when its separators are left out. */
+static bool is_bare_date(int64_t number)
+{
+    int64_t day = number;
+
+    if (number >= INT64_C(19000101000000)) {
+        day = number / 1000000;
+        if (number / 10000 % 100 > 23 || number / 100 % 100 > 59 || number % 100 > 59)
+            return false;
+    } else if (number >= INT64_C(190001010000)) {
+        day = number / 10000;
+        if (number / 100 % 100 > 23 || number % 100 > 59)
+            return false;
+    }
+    const int64_t month = day / 100 % 100;
+    return day >= 19000101 && day <= 20991231 && month >= 1 && month <= 12 && day % 100 >= 1 &&
+           day % 100 <= 31;
+}
+
 void time_sample_add(struct time_sample *sample, const char *text, size_t size)
 {
     int64_t number;
@@ -99,6 +118,7 @@ void time_sample_add(struct time_sample *sample, const char *text, size_t size)
     if (integer_parse(text, size, &number)) {
         const uint8_t unit = unit_of_size(number);
         sample->integers++;
+        sample->bare_dates += is_bare_date(number);
         if (!sample->seen[unit])
             sample->example[unit] = number;
         sample->seen[unit] = true;
@@ -193,12 +213,31 @@ static void decide_plain(struct time_shape *shape, const struct time_sample *sam
                                                            : MAGNITUDE_MIN * 1000 * second - 1;
 }
 
+/* Taken as numbers they would be other times, without a word of warning. */
+static void say_bare_dates(const struct time_sample *sample, const varve_column_info *column,
+                           char *said, size_t said_size)
+{
+    uint8_t of = 0;
+
+    while (!sample->seen[of])
+        of++;
+    (void)snprintf(said, said_size,
+                   "%" PRId64 " looks like a date without separators: write it like 2024-01-02%s, "
+                   "or say with --time-unit that it counts %s since 1970",
+                   sample->example[of], sample->example[of] > 99999999 ? "T09:30:00" : "",
+                   column->type == VARVE_DATE ? "days" : unit_names[column->unit]);
+}
+
 bool time_shape_decide(struct time_shape *shape, const struct time_sample *sample,
                        const varve_column_info *column, uint8_t unit, enum time_order order,
                        char *said, size_t said_size)
 {
     *shape = (struct time_shape){.order = order, .plain_min = 0, .plain_max = -1};
     said[0] = '\0';
+    if (unit == 0 && sample->integers > 0 && sample->bare_dates == sample->integers) {
+        say_bare_dates(sample, column, said, said_size);
+        return false;
+    }
     if (column->type == VARVE_TIMESTAMP &&
         !decide_unit(shape, sample, column, unit, said, said_size))
         return false;

@@ -36,6 +36,7 @@ struct time_shape {
 /* What the sample holds. Zero it, add every field, then decide. */
 struct time_sample {
     uint64_t integers, dates, others;
+    uint64_t bare_dates;       /* integers that would be dates with separators, as 20240102 */
     bool seen[5];              /* integers that look like that unit; 0: too small to tell */
     int64_t example[5];        /* the first of each */
     int first_max, second_max; /* numbers of dates */
@@ -48,7 +49,7 @@ void time_sample_add(struct time_sample *sample, const char *text, size_t size);
 /*
  * Decide; `unit` 0: the table's if some integer looks like it or none like anything, else the one that
  * all of them look like; `order` AUTO: by the sample. `said` gets a sentence on what was found, or "".
- * False: nobody can tell the unit, and `said` says why.
+ * False: nobody can tell what the integers are, and `said` says why.
  */
 bool time_shape_decide(struct time_shape *shape, const struct time_sample *sample,
                        const varve_column_info *column, uint8_t unit, enum time_order order,

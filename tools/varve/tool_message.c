@@ -90,6 +90,38 @@ int tool_request_failure(const varve_error *err, const char *doing)
     }
 }
 
+void tool_name_append(char list[TOOL_NAMES_MAX], const char *separator, const char *quote,
+                      const char *name, size_t size)
+{
+    const size_t used = strlen(list);
+    const bool fits = used + size + 16 < TOOL_NAMES_MAX;
+
+    if (!fits && used >= 4 && strcmp(list + used - 4, " ...") == 0)
+        return;
+    (void)snprintf(list + used, TOOL_NAMES_MAX - used, "%s%s%.*s%s", used == 0 ? "" : separator,
+                   fits ? quote : "", fits ? (int)size : 4, fits ? name : " ...",
+                   fits ? quote : "");
+}
+
+void tool_column_names(const varve_schema *schema, char list[TOOL_NAMES_MAX])
+{
+    list[0] = '\0';
+    for (uint32_t i = 0; i < varve_schema_columns(schema); i++) {
+        const char *name = varve_schema_column(schema, i)->name;
+        tool_name_append(list, ", ", "", name, strlen(name));
+    }
+}
+
+int tool_column_failure(const varve_error *err, const varve_schema *schema, const char *doing)
+{
+    char columns[TOOL_NAMES_MAX];
+
+    if (err->status != VARVE_ENOTFOUND)
+        return tool_request_failure(err, doing);
+    tool_column_names(schema, columns);
+    return tool_usage_error("%s: %s; its columns are %s", doing, err->message, columns);
+}
+
 int tool_finish_output(int code)
 {
     const bool failed = fflush(stdout) != 0 || ferror(stdout) != 0;

@@ -3,15 +3,21 @@
  *
  * The buffer holds [begin, end) of the input. A record is scanned in one pass over it; if it does
  * not end inside, more is read and the pass starts again, with twice the room, so that the work
- * stays linear.
+ * stays linear. A record that is too long is gone through once more, byte by byte, by a machine with
+ * five states that needs no room.
  */
 #include "tools/varve/csv_reader.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/varve/progress_line.h"
+
 #define BUFFER_BYTES ((size_t)1 << 20)
+#define WATCH_S 1.0
 
 struct csv_reader {
     struct text_input *input; /* NULL: over a text */
@@ -19,29 +25,38 @@ struct csv_reader {
     bool owns_buffer;
     size_t capacity;
     size_t begin, end;
-    bool ended; /* nothing follows `end` */
+    uint64_t base; /* position in the input of the buffer's first byte */
+    bool ended;    /* nothing follows `end` */
+    bool broken;   /* what follows cannot be read */
     bool started;
     char delimiter;
+    char newline; /* the last byte of a line: LF, or CR */
     uint64_t line;
     uint64_t blank_lines;
     bool marked;
     size_t mark;
     uint64_t mark_line, mark_blank_lines;
+    uint32_t since_mark; /* records */
+    bool watching;
+    bool quiet;       /* a second has passed since `watched_s`: not told yet */
+    double watched_s; /* when that was told last */
     struct csv_field *fields;
     uint32_t fields_capacity;
     char *unquoted; /* fields in which quotes were doubled */
     size_t unquoted_size, unquoted_capacity;
+    char *head; /* of a record that is too long; NULL: there was none */
+    char too_long[160];
     const char *fault;
 };
 
 /* What one pass over the bytes from `begin` found. */
 struct pass {
-    size_t at;   /* first byte behind the record and its line end */
+    size_t at; /* first byte behind the record and its line end */
+    const char *bytes;
     size_t size; /* of the record */
     uint32_t n_fields;
     uint64_t lines;
     const char *fault;
-    bool no_memory;
 };
 
 static struct csv_reader *reader_new(char delimiter)
@@ -51,6 +66,7 @@ static struct csv_reader *reader_new(char delimiter)
     if (reader == NULL)
         return NULL;
     reader->delimiter = delimiter;
+    reader->newline = '\n';
     reader->line = 1;
     reader->fields_capacity = 64;
     reader->fields = calloc(reader->fields_capacity, sizeof *reader->fields);
@@ -105,21 +121,62 @@ void csv_reader_free(struct csv_reader *reader)
         free(reader->buffer);
     free(reader->fields);
     free(reader->unquoted);
+    free(reader->head);
     free(reader);
 }
 
 /* ------------------------------------------------------------------------------------- Buffer */
 
-/* Read more behind `end`, after making room. False: failure, or no room is allowed any more
- * (`fault` is set only for the former). */
+static void watch_again(struct csv_reader *reader)
+{
+    reader->quiet = false;
+    if (reader->watching)
+        reader->watched_s = progress_now_s();
+}
+
+/* Whether it is time to give what is there; else a read may wait for the rest of the second. */
+static bool is_quiet(struct csv_reader *reader)
+{
+    if (!reader->watching)
+        return false;
+    const double left = reader->watched_s + WATCH_S - progress_now_s();
+    reader->quiet = left <= 0;
+    if (!reader->quiet)
+        text_input_set_patience(reader->input, (int)(left * 1000) + 1);
+    return reader->quiet;
+}
+
+/* The input has failed. What was read before is given, as far as it is verified; then the failure is.
+ * False: that is now. */
+static bool keep_verified(struct csv_reader *reader)
+{
+    const uint64_t verified = text_input_verified(reader->input);
+    const uint64_t begin = reader->base + reader->begin;
+
+    if (verified < reader->base + reader->end)
+        reader->end = verified > begin ? (size_t)(verified - reader->base) : reader->begin;
+    reader->broken = true;
+    if (reader->end > reader->begin)
+        return true;
+    reader->fault = text_input_fault(reader->input);
+    return false;
+}
+
+/* Read more behind `end`, after making room. False: failure. */
 static bool read_more(struct csv_reader *reader)
 {
     const size_t keep = reader->marked ? reader->mark : reader->begin;
+
+    if (reader->broken) {
+        reader->fault = text_input_fault(reader->input);
+        return false;
+    }
 
     if (keep > 0) {
         memmove(reader->buffer, reader->buffer + keep, reader->end - keep);
         reader->begin -= keep;
         reader->end -= keep;
+        reader->base += keep;
         reader->mark = 0;
     }
     if (reader->end > reader->capacity / 2) {
@@ -133,29 +190,45 @@ static bool read_more(struct csv_reader *reader)
         reader->capacity = larger;
     }
     /* To the brim: what a pipe gives in small pieces is scanned once, not once a piece. */
-    while (reader->end < reader->capacity && !reader->ended) {
+    while (reader->end < reader->capacity && !reader->ended && !is_quiet(reader)) {
         const int64_t n = text_input_read(reader->input, (uint8_t *)reader->buffer + reader->end,
                                           reader->capacity - reader->end);
-        if (n < 0) {
-            reader->fault = text_input_fault(reader->input);
-            return false;
-        }
+        if (n == TEXT_INPUT_QUIET)
+            continue;
+        if (n < 0)
+            return keep_verified(reader);
         reader->ended = n == 0;
         reader->end += (size_t)n;
     }
     return true;
 }
 
+/* More for the next record. CSV_RECORD: there may be; CSV_QUIET, CSV_END: first tell the caller. */
+static enum csv_result want_more(struct csv_reader *reader)
+{
+    const bool was_quiet = reader->quiet;
+
+    if (reader->marked && reader->since_mark > 0 &&
+        (reader->end - reader->mark >= CSV_SAMPLE_BYTES ||
+         (was_quiet && reader->since_mark > 1))) /* a header alone is no sample */
+        return CSV_END;
+    if (was_quiet)
+        watch_again(reader);
+    if (was_quiet && !reader->marked)
+        return CSV_QUIET;
+    return read_more(reader) ? CSV_RECORD : CSV_FAILED;
+}
+
 /* -------------------------------------------------------------------------------- First bytes */
 
-static char likely_delimiter(const char *text, size_t size)
+static char likely_delimiter(const char *text, size_t size, char newline)
 {
     static const char candidates[] = {',', ';', '\t', '|'};
     size_t counts[sizeof candidates] = {0};
     size_t best = 0;
     bool quoted = false;
 
-    for (size_t i = 0; i < size && (quoted || text[i] != '\n'); i++) {
+    for (size_t i = 0; i < size && (quoted || text[i] != newline); i++) {
         quoted ^= text[i] == '"';
         for (size_t c = 0; c < sizeof candidates; c++)
             counts[c] += !quoted && text[i] == candidates[c];
@@ -166,17 +239,33 @@ static char likely_delimiter(const char *text, size_t size)
     return candidates[best];
 }
 
+/* The first bytes, with the first line if it is not too long. */
+static bool read_first(struct csv_reader *reader)
+{
+    while (!reader->ended && reader->end < BUFFER_BYTES &&
+           memchr(reader->buffer, '\n', reader->end) == NULL) {
+        watch_again(reader);
+        if (!read_more(reader))
+            return false;
+    }
+    return true;
+}
+
 static bool start(struct csv_reader *reader)
 {
     static const char mark[] = {'\xef', '\xbb', '\xbf'};
 
-    if (reader->end == 0 && !reader->ended && !read_more(reader))
+    if (!read_first(reader))
         return false;
     if (reader->end >= sizeof mark && memcmp(reader->buffer, mark, sizeof mark) == 0)
         reader->begin = sizeof mark;
+    const char *const text = reader->buffer + reader->begin;
+    const size_t size = reader->end - reader->begin;
+    if (reader->input != NULL && memchr(text, '\n', size) == NULL &&
+        memchr(text, '\r', size) != NULL)
+        reader->newline = '\r';
     if (reader->delimiter == '\0')
-        reader->delimiter =
-            likely_delimiter(reader->buffer + reader->begin, reader->end - reader->begin);
+        reader->delimiter = likely_delimiter(text, size, reader->newline);
     reader->started = true;
     return true;
 }
@@ -258,11 +347,12 @@ static size_t closing_quote(const char *text, size_t at, size_t end, bool *ret_d
     return end;
 }
 
-static uint64_t count_lines(const char *text, size_t size)
+static uint64_t count_lines(const char *text, size_t size, char newline)
 {
     uint64_t lines = 0;
 
-    for (const char *at = text; (at = memchr(at, '\n', (size_t)(text + size - at))) != NULL; at++)
+    for (const char *at = text; (at = memchr(at, newline, (size_t)(text + size - at))) != NULL;
+         at++)
         lines++;
     return lines;
 }
@@ -288,13 +378,14 @@ static bool take_quoted(struct csv_reader *reader, struct pass *pass, size_t end
     } else if (doubled || !add_field(reader, pass, text + from, close - from, true)) {
         return false;
     }
-    pass->lines += count_lines(text + from, close - from);
+    pass->lines += count_lines(text + from, close - from, reader->newline);
     *at = close + 1;
-    if (*at < end && text[*at] == '\r' && (*at + 1 == end || text[*at + 1] == '\n'))
+    if (*at < end && text[*at] == '\r' && reader->newline == '\n' &&
+        (*at + 1 == end || text[*at + 1] == '\n'))
         ++*at;
-    if (*at < end && text[*at] != reader->delimiter && text[*at] != '\n') {
+    if (*at < end && text[*at] != reader->delimiter && text[*at] != reader->newline) {
         pass->fault = "text behind a closing quote";
-        const char *line_end = memchr(text + *at, '\n', end - *at);
+        const char *line_end = memchr(text + *at, reader->newline, end - *at);
         *at = line_end == NULL ? end : (size_t)(line_end - text);
     }
     return true;
@@ -309,17 +400,17 @@ static uint64_t zero_byte(uint64_t word)
 }
 
 /* Where the delimiter or the line ends that field: eight bytes at a time. */
-static size_t unquoted_end(const char *text, size_t at, size_t end, char delimiter)
+static size_t unquoted_end(const char *text, size_t at, size_t end, char delimiter, char newline)
 {
     while (end - at >= sizeof(uint64_t)) {
         uint64_t word;
         memcpy(&word, text + at, sizeof word);
-        const uint64_t found = zero_byte(word ^ EACH(delimiter)) | zero_byte(word ^ EACH('\n'));
+        const uint64_t found = zero_byte(word ^ EACH(delimiter)) | zero_byte(word ^ EACH(newline));
         if (found != 0)
             return at + (size_t)__builtin_ctzll(found) / 8;
         at += sizeof word;
     }
-    while (at < end && text[at] != delimiter && text[at] != '\n')
+    while (at < end && text[at] != delimiter && text[at] != newline)
         at++;
     return at;
 }
@@ -334,7 +425,7 @@ static enum csv_result scan_record(struct csv_reader *reader, struct pass *pass,
     const size_t end = reader->end;
     size_t at = reader->begin;
 
-    *pass = (struct pass){.lines = 1};
+    *pass = (struct pass){.bytes = text + at, .lines = 1};
     *ret_open = false;
     reader->unquoted_size = 0;
     for (;;) {
@@ -345,15 +436,15 @@ static enum csv_result scan_record(struct csv_reader *reader, struct pass *pass,
                 return CSV_END;
         } else {
             const size_t from = at;
-            at = unquoted_end(text, at, end, reader->delimiter);
-            const bool last = at == end || text[at] == '\n';
+            at = unquoted_end(text, at, end, reader->delimiter, reader->newline);
+            const bool last = at == end || text[at] == reader->newline;
             const size_t size = at - from - (last && at > from && text[at - 1] == '\r');
             if (!add_field(reader, pass, text + from, size, false))
                 return CSV_FAILED;
         }
         if (at == end && !reader->ended)
             return CSV_END;
-        if (at == end || text[at] == '\n')
+        if (at == end || text[at] == reader->newline)
             break;
         at++; /* the delimiter */
     }
@@ -364,18 +455,102 @@ static enum csv_result scan_record(struct csv_reader *reader, struct pass *pass,
     return CSV_RECORD;
 }
 
-/* A record whose quote stays open, or that is too long: its first line is what is refused. */
-static void take_broken_line(struct csv_reader *reader, struct pass *pass, const char *fault)
+/* A record whose quote stays open: its first line is what is refused. */
+static void take_broken_line(struct csv_reader *reader, struct pass *pass)
 {
     const char *const text = reader->buffer + reader->begin;
     const size_t left = reader->end - reader->begin;
-    const char *line_end = memchr(text, '\n', left);
+    const char *line_end = memchr(text, reader->newline, left);
     const size_t size = line_end == NULL ? left : (size_t)(line_end - text);
 
     *pass = (struct pass){.at = reader->begin + size + (line_end != NULL),
+                          .bytes = text,
                           .size = size,
                           .lines = line_end != NULL,
-                          .fault = fault};
+                          .fault = "the quote is not closed"};
+}
+
+/* ------------------------------------------------------------------------------------ Too long */
+
+enum place {
+    FIELD_BEGIN,
+    UNQUOTED,
+    QUOTED,
+    QUOTE, /* in a quoted field: it closes it, or is the first of two */
+    REST,  /* of the line, behind a closing quote */
+};
+
+/* Move `begin` to the end of the record, behind its line end. False: it goes on behind `end`. */
+static bool find_end(struct csv_reader *reader, enum place *place, uint64_t *lines)
+{
+    enum place now = *place;
+
+    while (reader->begin < reader->end) {
+        const char c = reader->buffer[reader->begin++];
+        *lines += c == reader->newline;
+        if (now == QUOTED)
+            now = c == '"' ? QUOTE : QUOTED;
+        else if (c == reader->newline)
+            return true;
+        else if (now == REST)
+            continue;
+        else if (c == '"' && now != UNQUOTED)
+            now = QUOTED;
+        else if (c == reader->delimiter)
+            now = FIELD_BEGIN;
+        else
+            now = now == QUOTE ? REST : UNQUOTED;
+    }
+    *place = now;
+    return false;
+}
+
+/* Go on to the end of the record that begins at `begin`, and forget all but its first bytes. */
+static enum csv_result skip_record(struct csv_reader *reader, struct pass *pass)
+{
+    enum place place = FIELD_BEGIN;
+    uint64_t lines = 0;
+
+    if (reader->head == NULL)
+        reader->head = malloc(CSV_SHOWN_MAX);
+    if (reader->head == NULL) {
+        reader->fault = "out of memory";
+        return CSV_FAILED;
+    }
+    memcpy(reader->head, reader->buffer + reader->begin, CSV_SHOWN_MAX);
+    bool found = find_end(reader, &place, &lines);
+    while (!found && !reader->ended) {
+        watch_again(reader);
+        if (!read_more(reader))
+            return CSV_FAILED;
+        found = find_end(reader, &place, &lines);
+    }
+    (void)snprintf(reader->too_long, sizeof reader->too_long,
+                   "the record is longer than %zu MiB: %s line %" PRIu64
+                   "; its first %zu KiB are kept",
+                   CSV_RECORD_MAX >> 20,
+                   !found && place == QUOTED ? "a quote is not closed up to the end of the file,"
+                                             : "it ends in",
+                   reader->line + lines - found, CSV_SHOWN_MAX >> 10);
+    *pass = (struct pass){.at = reader->begin,
+                          .bytes = reader->head,
+                          .size = CSV_SHOWN_MAX,
+                          .lines = lines,
+                          .fault = reader->too_long};
+    return CSV_RECORD;
+}
+
+/* A record that is longer than any may be begins at `begin`. While a place is marked nothing can be
+ * forgotten: it is given as it is, and the place is what is read next. */
+static enum csv_result take_long(struct csv_reader *reader, struct pass *pass)
+{
+    if (!reader->marked)
+        return skip_record(reader, pass);
+    *pass = (struct pass){.at = reader->end,
+                          .bytes = reader->buffer + reader->begin,
+                          .size = CSV_SHOWN_MAX,
+                          .fault = "it is longer than any may be (16 MiB)"};
+    return CSV_RECORD;
 }
 
 static enum csv_result find_record(struct csv_reader *reader, struct pass *pass)
@@ -383,22 +558,29 @@ static enum csv_result find_record(struct csv_reader *reader, struct pass *pass)
     for (;;) {
         bool open;
         const enum csv_result result = scan_record(reader, pass, &open);
-        if (result == CSV_RECORD)
-            return CSV_RECORD;
         if (result == CSV_FAILED) {
             reader->fault = "out of memory";
             return CSV_FAILED;
         }
-        if (reader->marked && reader->end - reader->mark >= CSV_SAMPLE_BYTES)
-            return CSV_END;
-        if (reader->ended || reader->end - reader->begin >= CSV_RECORD_MAX) {
-            take_broken_line(reader, pass,
-                             open ? "the quote is not closed" : "the record is too long");
+        if (result == CSV_RECORD)
+            return pass->size > CSV_RECORD_MAX ? take_long(reader, pass) : CSV_RECORD;
+        if (reader->end - reader->begin > CSV_RECORD_MAX)
+            return take_long(reader, pass);
+        if (reader->ended) {
+            take_broken_line(reader, pass);
             return CSV_RECORD;
         }
-        if (!read_more(reader))
-            return CSV_FAILED;
+        const enum csv_result more = want_more(reader);
+        if (more != CSV_RECORD)
+            return more;
     }
+}
+
+static void set_mark(struct csv_reader *reader)
+{
+    reader->mark = reader->begin;
+    reader->mark_line = reader->line;
+    reader->mark_blank_lines = reader->blank_lines;
 }
 
 enum csv_result csv_reader_next(struct csv_reader *reader, struct csv_record *ret_record)
@@ -410,28 +592,26 @@ enum csv_result csv_reader_next(struct csv_reader *reader, struct csv_record *re
     for (;;) {
         if (reader->begin == reader->end && reader->ended)
             return CSV_END;
-        if (reader->begin == reader->end) {
-            if (reader->marked && reader->end - reader->mark >= CSV_SAMPLE_BYTES)
-                return CSV_END;
-            if (!read_more(reader))
-                return CSV_FAILED;
-            continue;
-        }
-        const enum csv_result result = find_record(reader, &pass);
+        const bool empty = reader->begin == reader->end;
+        const enum csv_result result = empty ? want_more(reader) : find_record(reader, &pass);
         if (result != CSV_RECORD)
             return result;
-        const char *const bytes = reader->buffer + reader->begin;
+        if (empty)
+            continue;
         const uint64_t line = reader->line;
         reader->begin = pass.at;
         reader->line += pass.lines;
         if (pass.size == 0 && pass.fault == NULL) {
             reader->blank_lines++;
+            if (reader->marked && reader->since_mark == 0)
+                set_mark(reader); /* the place is that of the first record */
             continue;
         }
+        reader->since_mark++;
         *ret_record = (struct csv_record){.fields = reader->fields,
                                           .n_fields = pass.fault == NULL ? pass.n_fields : 0,
                                           .line = line,
-                                          .bytes = bytes,
+                                          .bytes = pass.bytes,
                                           .size = pass.size,
                                           .fault = pass.fault};
         return CSV_RECORD;
@@ -453,15 +633,36 @@ uint64_t csv_reader_blank_lines(const struct csv_reader *reader)
     return reader->blank_lines;
 }
 
+bool csv_reader_ends_in_cr(const struct csv_reader *reader)
+{
+    return reader->newline == '\r';
+}
+
+uint64_t csv_reader_line(const struct csv_reader *reader)
+{
+    return reader->line;
+}
+
+uint64_t csv_reader_position(const struct csv_reader *reader)
+{
+    return reader->base + reader->begin;
+}
+
+void csv_reader_watch(struct csv_reader *reader)
+{
+    reader->watching = true;
+    watch_again(reader);
+}
+
 void csv_reader_mark(struct csv_reader *reader)
 {
     assert(!reader->marked);
     if (!reader->started && reader->fault == NULL)
         (void)start(reader); /* the next record reports its failure */
     reader->marked = true;
-    reader->mark = reader->begin;
-    reader->mark_line = reader->line;
-    reader->mark_blank_lines = reader->blank_lines;
+    reader->since_mark = 0;
+    set_mark(reader);
+    watch_again(reader);
 }
 
 void csv_reader_rewind(struct csv_reader *reader)

@@ -75,7 +75,8 @@ static const struct tool_usage usage = {
              "in either order and a time of day; all are UTC unless they say otherwise.\n"
              "\n"
              "A record that cannot be taken goes to the rejects file with its line number and\n"
-             "the reason; all others are loaded. Then the exit code is 3.",
+             "the reason; all others are loaded. Then the exit code is 3. A record may have 16\n"
+             "MiB. Rows that come slowly, by a pipe, are committed about once a second.",
     .options = options,
     .repeatable = 1u << OPTION_SET | 1u << OPTION_NULL,
     .operands_min = 3,

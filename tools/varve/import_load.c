@@ -46,6 +46,12 @@ struct import_loader {
     size_t records_size, records_capacity;
     struct import_counts *counts;
     struct progress_line progress;
+
+    /* Compressed data is verified by a checksum behind it: rows from here on are not, yet. */
+    uint64_t suspect_line; /* 0: there are none */
+    uint64_t verified;     /* bytes of the input, when it was looked at last */
+    uint64_t accepted;     /* rows of the file that were put into buffers, less the refused ones */
+    uint64_t trusted;      /* of them those before suspect_line */
 };
 
 static int no_memory(void)
@@ -173,6 +179,8 @@ static void reject_row(struct import_loader *loader, uint32_t row, const varve_e
     const struct origin *origin = &loader->origins[row];
     char reason[900];
 
+    loader->accepted--;
+    loader->trusted -= loader->suspect_line == 0 || origin->line < loader->suspect_line;
     tool_failure_text(err, reason, sizeof reason);
     reject(loader, origin->line, reason, loader->records + origin->begin,
            origin[1].begin - origin->begin);
@@ -326,6 +334,8 @@ static int take_record(struct import_loader *loader, const struct csv_record *re
     if (!keep_record(loader, record))
         return no_memory();
     loader->rows++;
+    loader->accepted++;
+    loader->trusted += loader->suspect_line == 0;
     if (loader->rows < ROWS_MAX && loader->rows % 256 != 0 && record->size < 4096)
         return TOOL_OK;
     for (uint32_t i = 0; i < plan->n_columns; i++)
@@ -355,6 +365,10 @@ static int make_buffers(struct import_loader *loader)
     loader->rows = 0;
     loader->records_size = 0;
     loader->batch_rows = ROWS_MAX;
+    loader->suspect_line = 0;
+    loader->verified = 0;
+    loader->accepted = 0;
+    loader->trusted = 0;
     return TOOL_OK;
 }
 
@@ -368,28 +382,91 @@ static int drain(struct import_loader *loader, int code)
     return tool_failure(&err, loader->file);
 }
 
+/* A record that ends behind what is verified begins what is not. When more is verified, everything is
+ * that was given before: no checksum stands before what it covers. */
+static void judge_trust(struct import_loader *loader, const struct csv_reader *reader,
+                        const struct text_input *input, uint64_t line)
+{
+    const uint64_t verified = text_input_verified(input);
+
+    if (verified != loader->verified) {
+        loader->verified = verified;
+        loader->suspect_line = 0;
+        loader->trusted = loader->accepted;
+    }
+    if (loader->suspect_line == 0 && csv_reader_position(reader) > verified)
+        loader->suspect_line = line;
+}
+
+/* At the end: whether the last record that was given is not verified. */
+static bool is_suspect(struct import_loader *loader, const struct csv_reader *reader,
+                       const struct text_input *input)
+{
+    if (csv_reader_position(reader) <= text_input_verified(input))
+        loader->suspect_line = 0;
+    return loader->suspect_line > 0;
+}
+
+/* Rows that wait and are not verified are not committed. */
+static void hold_back(struct import_loader *loader)
+{
+    while (loader->rows > 0 && loader->origins[loader->rows - 1].line >= loader->suspect_line) {
+        loader->rows--;
+        loader->accepted--;
+    }
+}
+
+/* The input stopped short: what of it is in the table. */
+static int say_damage(struct import_loader *loader, const char *fault, uint64_t line)
+{
+    tool_say("%s: %s; nothing behind line %" PRIu64 " was read", loader->file, fault, line);
+    if (loader->suspect_line > 0)
+        tool_say("%s: what was read from about line %" PRIu64 " on is not verified, because its "
+                 "checksum stands behind it: %" PRIu64 " rows of it were loaded and may be wrong; "
+                 "no others were",
+                 loader->file, loader->suspect_line, loader->accepted - loader->trusted);
+    return TOOL_FAILED;
+}
+
+/* What waits, because the input does not go on for now. */
+static int commit_waiting(struct import_loader *loader)
+{
+    reject_file_flush(loader->rejects);
+    return loader->rows == 0 ? TOOL_OK : drain(loader, flush_rows(loader));
+}
+
 static int load_records(struct import_loader *loader, struct csv_reader *reader,
                         struct text_input *input)
 {
     struct csv_record record;
-    enum csv_result result;
+    enum csv_result result = CSV_END;
     uint64_t records = 0;
     int code = TOOL_OK;
 
     progress_line_start(&loader->progress, text_input_size(input));
-    while (code == TOOL_OK && (result = csv_reader_next(reader, &record)) == CSV_RECORD) {
+    while (code == TOOL_OK &&
+           ((result = csv_reader_next(reader, &record)) == CSV_RECORD || result == CSV_QUIET)) {
+        if (result == CSV_QUIET) {
+            code = commit_waiting(loader);
+            progress_line_show(&loader->progress, records, text_input_position(input));
+            continue;
+        }
+        judge_trust(loader, reader, input, record.line);
         code = take_record(loader, &record);
         if (++records % 4096 == 0)
             progress_line_show(&loader->progress, records, text_input_position(input));
     }
-    /* What was read before a failure is good: it is committed. */
+    /* What was read before a failure is good, if it is verified: it is committed. */
+    if (code == TOOL_OK && result == CSV_FAILED && is_suspect(loader, reader, input))
+        hold_back(loader);
     const int flushed = drain(loader, code == TOOL_OK ? flush_rows(loader) : code);
     progress_line_end(&loader->progress);
     loader->counts->blank_lines += csv_reader_blank_lines(reader);
-    if (flushed == TOOL_OK && result == CSV_FAILED) {
-        tool_say("%s: %s", loader->file, csv_reader_fault(reader));
-        return TOOL_FAILED;
-    }
+    if (flushed == TOOL_OK && result == CSV_FAILED)
+        return say_damage(loader, csv_reader_fault(reader), csv_reader_line(reader) - 1);
+    if (flushed == TOOL_OK && records == 0 && text_input_position(input) > 0)
+        tool_say("%s: there is no row in it%s", loader->file,
+                 loader->plan.has_header ? " behind the header line" : "");
     return flushed;
 }
 
@@ -407,6 +484,8 @@ static int open_file(struct import_loader *loader, const char *file, bool quiet,
     if (*ret_reader == NULL)
         return no_memory();
     loader->file = import_file_name(file);
+    if (text_input_size(*ret_input) == 0) /* a pipe: rows are not to wait for those that follow */
+        csv_reader_watch(*ret_reader);
     import_plan_free(&loader->plan);
     return import_plan_make(&loader->plan, loader->schema, loader->options, *ret_reader,
                             loader->file, quiet);

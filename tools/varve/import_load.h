@@ -7,7 +7,10 @@
  * Invariants
  *   L1  Every record of every file is committed or given to the rejects file; both are counted.
  *   L2  A row is refused for its own sake only: the others of its batch are committed.
- *   L3  At most ROWS_MAX rows or about PAYLOAD_MAX bytes are held.
+ *   L3  At most ROWS_MAX rows or about PAYLOAD_MAX bytes are held, and those of a pipe for about a
+ *       second at most.
+ *   L4  When compressed data turns out to be damaged, what is known to be right is committed, and what
+ *       was committed before is told apart.
  *
  * Threads. None.
  */

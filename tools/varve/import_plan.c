@@ -387,6 +387,16 @@ static bool looks_like_header(const struct import_plan *plan, const struct csv_r
     return found;
 }
 
+/* A line end that is none in this file. */
+static bool has_stray_return(const struct csv_record *record)
+{
+    for (uint32_t i = 0; i < record->n_fields; i++)
+        if (!record->fields[i].quoted &&
+            memchr(record->fields[i].text, '\r', record->fields[i].size) != NULL)
+            return true;
+    return false;
+}
+
 static int map_fields(struct import_plan *plan, const struct import_options *options,
                       const struct csv_record *first, const char *file)
 {
@@ -403,6 +413,11 @@ static int map_fields(struct import_plan *plan, const struct import_options *opt
         return tool_usage_error("--header no wants --columns");
     if (first->fault != NULL && plan->has_header)
         return tool_usage_error("%s: the header line cannot be read: %s", file, first->fault);
+    if (plan->has_header && has_stray_return(first))
+        return tool_usage_error(
+            "%s: a carriage return stands inside the header line: some lines of "
+            "the file end with it alone, others do not",
+            file);
     if (options->time_parts != NULL)
         code = take_time_parts(plan, first, options->time_parts);
     if (code == TOOL_OK && options->columns == NULL)
@@ -543,6 +558,8 @@ int import_plan_make(struct import_plan *plan, const varve_schema *schema,
         csv_reader_rewind(reader);
         return TOOL_OK;
     }
+    if (csv_reader_ends_in_cr(reader))
+        plan_say(plan, "%s: its lines end with a carriage return alone", file);
     if (csv_reader_delimiter(reader) != ',' && options->delimiter == '\0')
         say_delimiter(plan, csv_reader_delimiter(reader), file);
     code = map_fields(plan, options, &first, file);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,9 @@ struct text_input {
     enum packing packing;
     bool file_ended;
     bool member_open; /* compressed data has begun and not ended */
+    bool pending;     /* the decompressor may have more without more input */
+    int patience_ms;
+    uint64_t given, verified; /* bytes */
     bool gzip_ready;
     z_stream gzip;
     ZSTD_DCtx *zstd;
@@ -45,11 +49,17 @@ static bool fail(struct text_input *input, const char *what)
     return false;
 }
 
-/* What read() gives, 0 at the end of the file; < 0: failure. */
+/* What read() gives, 0 at the end of the file; -1: failure, or TEXT_INPUT_QUIET. */
 static int64_t read_file(struct text_input *input, uint8_t *out, size_t size)
 {
+    struct pollfd event = {.fd = input->fd, .events = POLLIN};
     ssize_t n;
 
+    if (input->patience_ms >= 0) {
+        const int ready = poll(&event, 1, input->patience_ms);
+        if (ready == 0 || (ready < 0 && errno == EINTR))
+            return TEXT_INPUT_QUIET; /* any other failure is read()'s to report */
+    }
     do
         n = read(input->fd, out, size);
     while (n < 0 && errno == EINTR);
@@ -62,8 +72,9 @@ static int64_t read_file(struct text_input *input, uint8_t *out, size_t size)
     return n;
 }
 
-/* Read more of the file behind what is left, until there are at least `least` bytes or it ends. */
-static bool fill(struct text_input *input, size_t least)
+/* Read more of the file behind what is left, until there are at least `least` bytes or it ends. 0, or
+ * what read_file() says of a failure. */
+static int64_t fill(struct text_input *input, size_t least)
 {
     if (input->begin > 0) {
         memmove(input->file, input->file + input->begin, input->end - input->begin);
@@ -73,10 +84,10 @@ static bool fill(struct text_input *input, size_t least)
     while (input->end < least && !input->file_ended) {
         const int64_t n = read_file(input, input->file + input->end, FILE_BYTES - input->end);
         if (n < 0)
-            return false;
+            return n;
         input->end += (size_t)n;
     }
-    return true;
+    return 0;
 }
 
 /* Open the decompressor that the first bytes call for. */
@@ -85,7 +96,7 @@ static bool recognise(struct text_input *input)
     static const uint8_t gzip[2] = {0x1f, 0x8b};
     static const uint8_t zstd[4] = {0x28, 0xb5, 0x2f, 0xfd};
 
-    if (!fill(input, MAGIC_BYTES))
+    if (fill(input, MAGIC_BYTES) < 0)
         return false;
     const size_t n = input->end - input->begin;
     if (n >= sizeof zstd && memcmp(input->file, zstd, sizeof zstd) == 0) {
@@ -117,6 +128,7 @@ struct text_input *text_input_open(const char *path)
     }
     if (fstat(input->fd, &status) == 0 && S_ISREG(status.st_mode))
         input->size = (uint64_t)status.st_size;
+    input->patience_ms = -1;
     (void)recognise(input); /* the first read reports what went wrong */
     return input;
 }
@@ -191,6 +203,38 @@ static bool take_zstd(struct text_input *input, uint8_t *out, size_t size, size_
     return true;
 }
 
+/* What is compressed, or what is left of the first bytes: 1 with *ret_size bytes, perhaps none yet; 0 at
+ * the end; else what read_file() says of a failure. */
+static int64_t take(struct text_input *input, uint8_t *out, size_t size, size_t *ret_size)
+{
+    *ret_size = 0;
+    if (input->begin == input->end && !input->pending) {
+        const int64_t rc = fill(input, 1);
+        if (rc < 0)
+            return rc;
+    }
+    const bool ended = input->begin == input->end && input->file_ended;
+    if (ended && !input->member_open)
+        return 0;
+    if (input->packing == PLAIN) {
+        *ret_size = take_plain(input, out, size);
+        return 1;
+    }
+    const bool good = input->packing == GZIP ? take_gzip(input, out, size, ret_size)
+                                             : take_zstd(input, out, size, ret_size);
+    input->given += *ret_size;
+    if (!input->member_open && good)
+        input->verified = input->given;
+    input->pending = input->member_open && *ret_size > 0;
+    if (!good)
+        return -1;
+    if (ended && *ret_size == 0 && input->member_open) {
+        (void)fail(input, "the compressed data ends too early");
+        return -1;
+    }
+    return 1;
+}
+
 int64_t text_input_read(struct text_input *input, uint8_t *out, size_t size)
 {
     size_t n = 0;
@@ -200,25 +244,21 @@ int64_t text_input_read(struct text_input *input, uint8_t *out, size_t size)
             return -1;
         if (input->packing == PLAIN && input->begin == input->end && !input->file_ended)
             return read_file(input, out, size);
-        if (input->begin == input->end && !fill(input, 1))
-            return -1;
-        const bool ended = input->begin == input->end;
-        if (ended && !input->member_open)
-            return 0;
-        if (input->packing == PLAIN) {
-            n = take_plain(input, out, size);
-            continue;
-        }
-        const bool good = input->packing == GZIP ? take_gzip(input, out, size, &n)
-                                                 : take_zstd(input, out, size, &n);
-        if (!good)
-            return -1;
-        if (ended && n == 0 && input->member_open) {
-            (void)fail(input, "the compressed data ends too early");
-            return -1;
-        }
+        const int64_t rc = take(input, out, size, &n);
+        if (rc <= 0)
+            return rc;
     }
     return (int64_t)n;
+}
+
+void text_input_set_patience(struct text_input *input, int milliseconds)
+{
+    input->patience_ms = milliseconds;
+}
+
+uint64_t text_input_verified(const struct text_input *input)
+{
+    return input->packing == PLAIN ? UINT64_MAX : input->verified;
 }
 
 const char *text_input_fault(const struct text_input *input)

@@ -240,6 +240,18 @@ class Inside(CliCase):
             result = self.run_varve(*command, code=CORRUPT)
             self.assertIn('.wal', result.err)
 
+    def test_damage_ends_with_what_to_do(self):
+        with open(os.path.join(cli_case.ROOT, 'docs', 'varve.1'), encoding='utf-8') as page:
+            self.assertIn('.Sh DAMAGED DATA\n', page.read())
+        for f in self.files('*.wal'):
+            self.damage(f, 3 * 4096 + 100)
+        for command in (['scan', 's', 'bars'], ['verify', 's'], ['dump', 'wal', self.files('*.wal')[0]],
+                        ['flush', 's']):
+            err = self.run_varve(*command, code=CORRUPT).err
+            self.assertIn('DAMAGED DATA', err.splitlines()[-1])
+            self.assertEqual(err.count('DAMAGED DATA'), 1)
+        self.assertNotIn('DAMAGED DATA', self.run_varve('scan', 'none', 'bars', code=FAILED).err)
+
     def test_a_damaged_manifest_copy_is_made_good(self):
         name = self.files('MANIFEST-*')[-1]
         self.damage(name, 4096 + 17)

@@ -91,5 +91,10 @@ int main(int argc, char **argv)
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
     (void)sigaction(SIGPIPE, &ignore, NULL);
     (void)sigaction(SIGXFSZ, &ignore, NULL);
-    return tool_finish_output(dispatch(argc, argv));
+    const int code = dispatch(argc, argv);
+    if (code == TOOL_CORRUPT)
+        tool_say(
+            "what is damaged, `varve verify STORE` lists; what that means, what can still be read "
+            "and what to do, the manual says: varve(1), DAMAGED DATA");
+    return tool_finish_output(code);
 }

@@ -150,6 +150,10 @@ START_TEST(repeats_are_recognised_in_every_state)
     sim_store_create(&s, 11);
     sim_store_open(&s);
     check_rules(&s, states[_i]);
+    sim_store_close(&s);
+    s.options.flags = VARVE_OPEN_READ_ONLY;
+    sim_store_open(&s);
+    ck_assert_uint_eq(varve_origin_last(s.store, 7), 20);
     sim_store_destroy(&s);
 }
 END_TEST

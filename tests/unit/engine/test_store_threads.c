@@ -65,6 +65,12 @@ static varve_store *open_store(uint32_t backend, uint32_t threads)
     return store;
 }
 
+/* Each batch has its number as the sequence of one of many origins, whose table grows meanwhile. */
+static uint32_t origin_of(int who, int number)
+{
+    return 1 + (uint32_t)(who + WRITERS * (number % 40));
+}
+
 static void fill(varve_batch *batch, const varve_table *table, int who, int number)
 {
     int64_t times[BATCH_ROWS], twice[BATCH_ROWS];
@@ -81,6 +87,8 @@ static void fill(varve_batch *batch, const varve_table *table, int who, int numb
                                   {.column = 2, .values = numbers},
                                   {.column = 3, .values = twice}};
     REQUIRE(varve_batch_put_columns(batch, table, &key, arrays, 3, BATCH_ROWS, NULL, NULL));
+    const uint64_t sequence = (uint64_t)number + 1;
+    REQUIRE(varve_batch_set_origin(batch, origin_of(who, number), 1, sequence, sequence, NULL));
 }
 
 static void *write_blocking(void *argument)
@@ -173,7 +181,11 @@ static void check_partition(struct shared *shared, int who, int least)
     ck_assert_int_eq(rc, VARVE_END);
     varve_cursor_close(cursor);
     ck_assert_int_eq(rows % BATCH_ROWS, 0);
-    ck_assert_int_ge(rows / BATCH_ROWS, least);
+    const int batches = rows / BATCH_ROWS;
+    ck_assert_int_ge(batches, least);
+    if (batches > 0) /* what can be read is known of its origin */
+        ck_assert_uint_ge(varve_origin_last(shared->store, origin_of(who, batches - 1)),
+                          (uint64_t)batches);
 }
 
 static void *read_all(void *argument)

@@ -52,7 +52,7 @@ class LongRecords(Broken):
                             (b'"' + self.INSIDE + b'" text behind it,"', 3 + lines),
                             (b'"' + self.INSIDE.replace(b'\n', b'""\n') + b'",\r', 3 + lines),
                             (b'"' + self.INSIDE * 3 + b'"', 3 + 3 * lines)):
-            for last in (b'\n' + LAST, b''):
+            for last in (b'\n' + LAST, b'') if record[:1] == b'x' else (b'\n' + LAST,):
                 err = self.load(HEAD + FIRST + record + last, '-')
                 self.assertIn(f'line 3: rejected: the record is longer than 16 MiB: it ends in line '
                               f'{end}; its first 64 KiB are kept', err)

@@ -112,6 +112,9 @@ class Whole(CliCase):
         out = self.run_varve('scan', 'd', 'bars', '--agg', 'count', '--by', 'partition').out
         self.assertEqual(out, 'symbol,count\nBTCUSDT,4320\nETHUSDT,4320\nSOLUSDT,4320\n')
         self.run_varve('demo', 'd', code=FAILED) # it is no place for a demo any more
+        self.run_varve('create', 'mine', READINGS)
+        self.assertIn('a store with tables', self.run_varve('demo', 'mine', code=FAILED).err)
+        self.assertNotIn('bars', self.run_varve('stats', 'mine').out)
         folder = self.run_varve('demo').out.split('The store is in ')[1].split('.')[0]
         shutil.rmtree(folder)
 

@@ -19,6 +19,8 @@
 #define BUFFER_BYTES ((size_t)1 << 20)
 #define WATCH_S 1.0
 
+_Static_assert(CSV_SHOWN_MAX <= CSV_RECORD_MAX, "a record that is too long has that many bytes");
+
 struct csv_reader {
     struct text_input *input; /* NULL: over a text */
     char *buffer;

@@ -255,8 +255,14 @@ static varve_status run_demo(struct demo *demo, const char *folder, varve_error 
 {
     varve_table *bars = NULL, *listens = NULL;
     const double started = progress_now_s();
-    varve_status rc = varve_table_create(demo->store, GENERATE_BARS_TABLE, err);
+    varve_status rc;
 
+    if (varve_table_at(demo->store, 0) != NULL) {
+        tool_say("%s: this is a store with tables in it: the demonstration wants a new one",
+                 folder);
+        return VARVE_EEXISTS;
+    }
+    rc = varve_table_create(demo->store, GENERATE_BARS_TABLE, err);
     if (rc >= 0)
         rc = varve_table_create(demo->store, GENERATE_LISTENS_TABLE, err);
     if (rc >= 0)

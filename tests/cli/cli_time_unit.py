@@ -115,6 +115,11 @@ class TimeUnit(CliCase):
         self.assertIn('that it counts days', self.err)
         self.assertEqual(self.load('days', '2024-01-02', 19725), ([], [19724, 19725]))
 
+    def test_a_fraction_is_no_integer(self):
+        rejects, _ = self.load('ms', f'{self.NOW}.5', self.NOW * 1000, '-1.0', code=FAILED)
+        self.assertEqual([line for line, _ in rejects], [2, 4])
+        self.assertIn('a time since 1970 is a whole number of its unit', rejects[0][1])
+
     def test_each_column_for_itself(self):
         text = f'k,ts,more\na,{self.NOW * 1000},{self.NOW}\nb,{self.NOW * 1000},"{self.NOW} "\n'
         self.run_varve('import', 's', 'us', '-', stdin=text)

@@ -318,6 +318,18 @@ static const char *parse_integer(const struct time_shape *shape, const varve_col
     return NULL;
 }
 
+/* 1704067200.5 */
+static bool is_fraction(const char *text, size_t size)
+{
+    size_t digits = 0, points = 0;
+
+    for (size_t i = 0; i < size; i++) {
+        digits += text[i] >= '0' && text[i] <= '9';
+        points += text[i] == '.';
+    }
+    return points == 1 && digits > 0 && digits + points + (*text == '-') == size;
+}
+
 const char *time_shape_parse(const struct time_shape *shape, const varve_column_info *column,
                              const char *text, size_t size, int64_t *ret_time, varve_error *err)
 {
@@ -328,6 +340,8 @@ const char *time_shape_parse(const struct time_shape *shape, const varve_column_
 
     if (column->type == VARVE_TIMESTAMP && integer_parse(text, size, &number))
         return parse_integer(shape, column, number, ret_time, err);
+    if (is_fraction(text, size))
+        return "a time since 1970 is a whole number of its unit";
     if (!date_split(text, size, &first, &second, year, &separator, &rest) ||
         size - rest > sizeof iso - 16)
         return parse_by_library(column, text, size, ret_time, err);

@@ -272,11 +272,11 @@ varve_status varve_store_trim(varve_store *store, varve_error *err)
         struct varve_edit edit = {.drop_segments = ids, .n_drop_segments = n};
         rc = varve_store_edit_locked(store, &edit, NULL, err);
     }
-    const uint64_t number = store->version->number;
-    varve_mutex_unlock(&store->manifest_lock);
     for (uint32_t i = 0; rc == VARVE_OK && i < n; i++)
-        varve_obsolete_add(
-            store, &(struct varve_obsolete){
-                       .id = ids[i], .version = number, .bytes = bytes[i], .kind = VARVE_FILE_WAL});
+        varve_obsolete_add(store, &(struct varve_obsolete){.id = ids[i],
+                                                           .version = store->version->number,
+                                                           .bytes = bytes[i],
+                                                           .kind = VARVE_FILE_WAL});
+    varve_mutex_unlock(&store->manifest_lock);
     return rc;
 }

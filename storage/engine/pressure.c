@@ -10,15 +10,21 @@
  * when no memtable is left that a flush could free, or the flush fails. So that the flush itself finds
  * memory, such a wait begins below the limit (varve_pressure_is_high); when no flush helps, the
  * commit may have what is left too.
+ *
+ * The disk: a blocking commit, or a new table, that finds no room for a log segment waits for a flush
+ * as well, which lets segments go. Once the reserve is in use nothing waits (reserve.c, R1).
  */
 #include "storage/engine/background_int.h"
 #include "storage/engine/commit_int.h"
+#include "storage/engine/edit_int.h"
+#include "storage/engine/file_table_int.h"
 #include "storage/engine/pressure_int.h"
 #include "storage/engine/reserve_int.h"
 
 #define DELAY_MAX_US 2000u
 #define FLUSH_BYTES ((uint64_t)2 << 20) /* a row group's columns while they grow */
 #define PATIENCE_MAX_US (60u * 1000000u)
+#define REMOVE_PAUSES 5
 
 static uint64_t hard_limit(const varve_store *store)
 {
@@ -122,7 +128,16 @@ static varve_status relief_outcome(varve_store *store, uint64_t before)
     return relieved ? VARVE_END : failed ? VARVE_ELIMIT : VARVE_OK;
 }
 
-bool varve_pressure_relieve(varve_store *store)
+uint64_t varve_pressure_mark(varve_store *store)
+{
+    varve_mutex_lock(&store->queue_lock);
+    const uint64_t mark = store->n_relieved;
+    varve_mutex_unlock(&store->queue_lock);
+    return mark;
+}
+
+/* Flush the largest memtable, if no other waits to be flushed, and wait for the outcome. */
+static varve_status flush_for_relief(varve_store *store, uint64_t mark)
 {
     const int64_t begun = varve_store_boot_us(store);
     int64_t waited = 0;
@@ -130,19 +145,44 @@ bool varve_pressure_relieve(varve_store *store)
 
     varve_log_take(store);
     varve_mutex_lock(&store->queue_lock);
-    const uint64_t before = store->n_relieved;
     store->flush_error.status = VARVE_OK;
     store->flush_retry_us = 0;
     varve_mutex_unlock(&store->queue_lock);
     bool more = varve_generations_shed(store);
     varve_log_release(store);
-    while ((rc = relief_outcome(store, before)) == VARVE_OK && more &&
+    while ((rc = relief_outcome(store, mark)) == VARVE_OK && more &&
            waited < (int64_t)PATIENCE_MAX_US) {
         more = pause_us(store, DELAY_MAX_US);
         waited = varve_store_boot_us(store) - begun;
     }
     note_stall(store, (uint64_t)waited);
-    return rc == VARVE_END;
+    return rc;
+}
+
+bool varve_pressure_relieve(varve_store *store, uint64_t *mark)
+{
+    const bool relieved =
+        relief_outcome(store, *mark) == VARVE_END || flush_for_relief(store, *mark) == VARVE_END;
+
+    *mark = varve_pressure_mark(store);
+    return relieved;
+}
+
+bool varve_pressure_make_room(varve_store *store, uint64_t *mark)
+{
+    varve_log_take(store);
+    const bool full = store->log_full; /* else it is the manifest that lacks room */
+    varve_log_release(store);
+    if (!full || varve_reserve_check(store, NULL) < 0 || !varve_pressure_relieve(store, mark))
+        return false;
+    (void)varve_store_trim(store, NULL); /* the flush itself may not have come to it yet */
+    (void)varve_obsolete_remove(store);
+    for (int i = 0; i < REMOVE_PAUSES && store->threaded && varve_obsolete_bytes(store) > 0; i++) {
+        (void)pause_us(store,
+                       DELAY_MAX_US); /* another thread removes them, or a reader holds them */
+        (void)varve_obsolete_remove(store);
+    }
+    return true;
 }
 
 bool varve_pressure_is_high(varve_store *store)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "storage/engine/commit_int.h"
+#include "storage/engine/pressure_int.h"
 
 struct varve_generation *varve_generation_new(struct varve_table *table, varve_error *err)
 {
@@ -224,9 +225,14 @@ static varve_status ddl_check(varve_store *store, const char *text, varve_error 
 static varve_status ddl_run(varve_store *store, struct varve_pending *pending, varve_error *err)
 {
     pending->policy = VARVE_POLICY_DURABLE_GROUP;
-    pending->error.row = UINT64_MAX;
+    pending->error = (varve_error){.status = VARVE_OK, .row = UINT64_MAX};
     varve_buffer_init(&pending->payload, &store->heap);
+    uint64_t mark = varve_pressure_mark(store);
     varve_status rc = varve_pending_run(store, pending);
+    while (rc == VARVE_ENOSPC && varve_pressure_make_room(store, &mark)) {
+        pending->error = (varve_error){.status = VARVE_OK, .row = UINT64_MAX};
+        rc = varve_pending_run(store, pending);
+    }
     if (rc < 0)
         rc = varve_error_copy(err, &pending->error, rc);
     varve_buffer_free(&pending->payload);

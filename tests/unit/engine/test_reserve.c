@@ -319,14 +319,64 @@ START_TEST(full_log_is_flushed_by_itself)
         ck_assert_int_eq(put(&s, k), VARVE_OK);
     sim_store_work(&s);
     fill_up(&s);
+    const uint64_t flushes = sim_store_stats(&s).flushes;
     while (put(&s, k) == VARVE_OK)
         k++;
-    const uint64_t flushes = sim_store_stats(&s).flushes;
     pass_time(&s);
     ck_assert_uint_gt(sim_store_stats(&s).flushes, flushes);
     must_be_whole(&s);
     ck_assert_int_eq(put(&s, k), VARVE_OK);
     ck_assert_int_eq(sim_store_count(&s, "t"), (int64_t)(k + 1) * ROWS);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+/* A commit that waits for nothing. */
+static varve_status start(struct sim_store *s, int k)
+{
+    varve_batch *batch = sim_store_batch(s, "t", k, 0, ROWS);
+    varve_completion done = {.status = VARVE_OK};
+
+    ck_assert_int_eq(varve_commit_start(s->store, batch, VARVE_POLICY_DEFAULT, 0, &s->err),
+                     VARVE_OK);
+    while (varve_commit_reap(s->store, &done, 1) == 0)
+        (void)varve_work(s->store, 1, NULL);
+    varve_batch_free(batch);
+    return done.status;
+}
+
+/* There is room for a flush, but not for a segment of the log: what waits gets the flush that makes
+ * room for the segment. 0: a commit; 1: one of the next process; 2: a new table, when a commit that
+ * cannot wait has been refused. */
+START_TEST(who_waits_gets_the_flush_that_makes_room)
+{
+    struct sim_store s;
+    int k = 2;
+
+    set_up(&s, 10);
+    for (; k < 60; k++)
+        ck_assert_int_eq(put(&s, k), VARVE_OK);
+    sim_store_work(&s);
+    if (_i == 1) {
+        sim_store_close(&s);
+        sim_store_open(&s);
+    }
+    const uint64_t flushes = sim_store_stats(&s).flushes;
+    varve_sim_set_capacity(s.sim, varve_sim_used(s.sim) + (60u << 10));
+    if (_i == 2) {
+        while (start(&s, k) == VARVE_OK)
+            k++;
+        ck_assert_uint_eq(sim_store_stats(&s).flushes, flushes);
+        sim_store_table(&s, "w", "upsert");
+    }
+    for (int i = 0; i < 60 && sim_store_stats(&s).flushes == flushes; i++)
+        ck_assert_int_eq(put(&s, k++), VARVE_OK);
+    ck_assert_uint_gt(sim_store_stats(&s).flushes, flushes);
+    ck_assert_uint_eq(sim_store_stats(&s).reserve_spent, 0);
+    ck_assert_int_eq(sim_store_count(&s, "t"), (int64_t)k * ROWS);
+    sim_store_kill(&s);
+    sim_store_open(&s);
+    ck_assert_int_eq(sim_store_count(&s, "t"), (int64_t)k * ROWS);
     sim_store_destroy(&s);
 }
 END_TEST
@@ -688,6 +738,7 @@ static void add(TCase *cases)
     tcase_add_test(cases, store_on_a_full_disk_opens_as_often_as_it_dies);
     tcase_add_test(cases, flush_on_a_full_disk_trims_the_log_and_commits_resume);
     tcase_add_test(cases, full_log_is_flushed_by_itself);
+    tcase_add_loop_test(cases, who_waits_gets_the_flush_that_makes_room, 0, 3);
     tcase_add_loop_test(cases, nothing_is_taken_in_until_the_reserve_is_back, 0, 3);
     tcase_add_test(cases, tables_are_dropped_while_the_reserve_is_spent);
     tcase_add_test(cases, open_that_was_interrupted_does_not_eat_the_reserve);

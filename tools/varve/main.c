@@ -94,7 +94,7 @@ int main(int argc, char **argv)
     const int code = dispatch(argc, argv);
     if (code == TOOL_CORRUPT)
         tool_say(
-            "what is damaged, `varve verify STORE` lists; what that means, what can still be read "
-            "and what to do, the manual says: varve(1), DAMAGED DATA");
+            "`varve verify STORE` lists what is damaged; the manual, varve(1), says under DAMAGED "
+            "DATA what that means, what can still be read, and what to do");
     return tool_finish_output(code);
 }

@@ -43,7 +43,7 @@ static void *fault_alloc(void *ctx, size_t size, size_t align)
     uint8_t *memory = (uint8_t *)whole + before;
     const struct block_head head = {HEAD_MAGIC, size, align, whole};
     memcpy(memory - sizeof head, &head, sizeof head);
-    memset(memory, 0xa5, size);
+    memset(memory, 0xa5, size < f->fill_max ? size : f->fill_max);
     const uint64_t live = atomic_fetch_add(&f->live, size) + size;
     uint64_t peak = atomic_load(&f->peak);
     while (live > peak && !atomic_compare_exchange_weak(&f->peak, &peak, live)) {
@@ -69,7 +69,7 @@ static void fault_free(void *ctx, void *memory, size_t size, size_t align)
         broken("freed with another size or alignment than it was asked for with");
     head.magic = HEAD_FREED;
     memcpy((uint8_t *)memory - sizeof head, &head, sizeof head);
-    memset(memory, 0x5a, size);
+    memset(memory, 0x5a, size < f->fill_max ? size : f->fill_max);
     free(head.whole);
     atomic_fetch_sub(&f->live, size);
     atomic_fetch_sub(&f->blocks, 1);
@@ -81,6 +81,7 @@ void fault_init(struct fault *f, long at, enum fault_mode mode)
     f->allocator = (varve_allocator){.ctx = f, .alloc = fault_alloc, .free = fault_free};
     f->at = at;
     f->mode = mode;
+    f->fill_max = SIZE_MAX;
 }
 
 bool fault_fired(const struct fault *f)

@@ -35,6 +35,7 @@ struct fault {
     varve_allocator allocator; /* give this to the code under test */
     long at;                   /* the call that fails, from 0; FAULT_NEVER */
     enum fault_mode mode;
+    size_t fill_max; /* bytes at the front of a block that are filled when it comes and goes: all */
     _Atomic(long) calls;
     _Atomic(long) failed;
     _Atomic(uint64_t) live;

@@ -145,9 +145,8 @@ static void compare(struct model_rig *rig, struct model_table *table, varve_curs
         rows += view->rows;
     }
     rig->compared += rows;
-    if (rc < 0)
-        model_fail(rig, "a cursor fails: %s", err.message);
-    else if (!rig->failed && rows != rig->want.n_rows)
+    model_expect(rig, rc, "a cursor", &err);
+    if (!rig->failed && rows != rig->want.n_rows)
         model_fail(rig, "table %s: %" PRIu64 " rows in place of %" PRIu64 " (%s)",
                    table->oracle->schema.name, rows, rig->want.n_rows, describe(q, question));
     varve_cursor_close(cursor);
@@ -184,9 +183,9 @@ static void run_scan(struct model_rig *rig, struct model_table *table, struct qu
         columns[i].key = c < schema->first_value;
     }
     rig->scans++;
-    if (varve_scan_open(rig->store, table->table, &q->scan, &cursor, &err) < 0)
-        model_fail(rig, "a scan is refused: %s", err.message);
-    else
+    model_expect(rig, varve_scan_open(rig->store, table->table, &q->scan, &cursor, &err),
+                 "opening a scan", &err);
+    if (cursor != NULL)
         compare(rig, table, cursor, columns, q);
 }
 
@@ -351,10 +350,10 @@ void model_aggregate(struct model_rig *rig)
     ask_aggregates(rig, table, &q);
     oracle_aggregate(table->oracle, seq, &q.scan, &rig->want);
     rig->aggregates++;
-    if (varve_aggregate_open(rig->store, table->table, &q.scan, &cursor, &err) < 0) {
-        model_fail(rig, "an aggregation is refused: %s (%s)", err.message, describe(&q, question));
+    model_expect(rig, varve_aggregate_open(rig->store, table->table, &q.scan, &cursor, &err),
+                 "opening an aggregation", &err);
+    if (cursor == NULL)
         return;
-    }
     while ((rc = varve_cursor_next(cursor, &view, &err)) == VARVE_OK) {
         if (!compare_groups(rig, table, view, rows, rig->want.n_columns - q.scan.n_aggregates, &q))
             break;
@@ -362,9 +361,8 @@ void model_aggregate(struct model_rig *rig)
     }
     varve_cursor_close(cursor);
     rig->compared += rows;
-    if (rc < 0)
-        model_fail(rig, "an aggregation fails: %s", err.message);
-    else if (!rig->failed && rows != rig->want.n_rows)
+    model_expect(rig, rc, "an aggregation", &err);
+    if (!rig->failed && rows != rig->want.n_rows)
         model_fail(rig, "table %s: %" PRIu64 " groups in place of %" PRIu64 " (%s)",
                    table->oracle->schema.name, rows, rig->want.n_rows, describe(&q, question));
 }

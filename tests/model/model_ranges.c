@@ -103,8 +103,7 @@ static uint64_t compare_list(struct model_rig *rig, const struct oracle_schema *
                            want[at].first, want[at].last, want[at].first_ever, want[at].last_ever);
         }
     }
-    if (rc < 0)
-        model_fail(rig, "a list of partitions fails: %s", err.message);
+    model_expect(rig, rc, "a list of partitions", &err);
     *ret_at = at;
     return named;
 }
@@ -129,15 +128,15 @@ void model_partitions(struct model_rig *rig)
         seq = held->seq;
     }
     const uint64_t n = oracle_partitions(table->oracle, seq, &a.scan, &want);
-    if (varve_partitions_open(rig->store, table->table, &a.scan, &cursor, &err) < 0) {
-        model_fail(rig, "a list of partitions is refused: %s", err.message);
-    } else {
+    model_expect(rig, varve_partitions_open(rig->store, table->table, &a.scan, &cursor, &err),
+                 "opening a list of partitions", &err);
+    if (cursor != NULL) {
         const uint64_t named = compare_list(rig, &table->oracle->schema, cursor, want, n,
                                             a.scan.snapshot == NULL, &at);
         if (a.scan.limit > 0 && named > a.scan.limit)
             model_fail(rig, "%" PRIu64 " partitions are named in place of %" PRIu64, named,
                        a.scan.limit);
-        for (; (a.scan.limit == 0 || named < a.scan.limit) && at < n; at++)
+        for (; !rig->failed && (a.scan.limit == 0 || named < a.scan.limit) && at < n; at++)
             if (want[at].rows > 0)
                 model_fail(rig, "table %s: a partition with %" PRId64 " rows is not in the list",
                            table->oracle->schema.name, want[at].rows);
@@ -164,10 +163,11 @@ static int64_t rows_between(struct model_rig *rig, const struct model_table *tab
     scan.key_to = to;
     scan.aggregates = &count;
     scan.n_aggregates = 1;
-    if (varve_aggregate_open(rig->store, table->table, &scan, &cursor, &err) < 0 ||
-        varve_cursor_next(cursor, &view, &err) != VARVE_OK)
-        model_fail(rig, "a count of a range fails: %s", err.message);
-    else
+    varve_status rc = varve_aggregate_open(rig->store, table->table, &scan, &cursor, &err);
+    if (rc == VARVE_OK)
+        rc = varve_cursor_next(cursor, &view, &err);
+    model_expect(rig, rc, "a count of a range", &err);
+    if (rc == VARVE_OK)
         rows = varve_view_value(view, 0, 0).as.i64;
     varve_cursor_close(cursor);
     return rows;
@@ -200,10 +200,10 @@ void model_split(struct model_rig *rig)
     if (table->oracle == NULL)
         return;
     const struct oracle_schema *schema = &table->oracle->schema;
-    if (varve_table_split(rig->store, table->table, asked, &keys, &n, &err) < 0) {
-        model_fail(rig, "a split is refused: %s", err.message);
+    const varve_status rc = varve_table_split(rig->store, table->table, asked, &keys, &n, &err);
+    model_expect(rig, rc, "a split", &err);
+    if (rc < 0)
         return;
-    }
     varve_scan_init(&whole, sizeof whole);
     const uint64_t n_all = oracle_partitions(table->oracle, rig->oracle.seq, &whole, &all);
     if (n >= asked)

@@ -264,6 +264,25 @@ static struct oracle_row *row_insert(struct oracle *oracle, struct oracle_table 
     return row;
 }
 
+void oracle_table_rewind(struct oracle_table *table, uint64_t seq)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < table->n_rows; i++) {
+        struct oracle_row *row = table->rows[i];
+        while (row->newest != NULL && row->newest->seq > seq) {
+            struct oracle_version *gone = row->newest;
+            row->newest = gone->older;
+            free(gone);
+        }
+        if (row->newest != NULL)
+            table->rows[kept++] = row;
+        else
+            free(row);
+    }
+    table->n_rows = kept;
+}
+
 /* ------------------------------------------------------------------------------- Reconciliation */
 
 /* The higher write time wins; then a deletion; then the larger bytes. */

@@ -128,6 +128,10 @@ void oracle_table_free(struct oracle_table *table);
 varve_status oracle_commit(struct oracle *oracle, const struct oracle_batch *batch,
                            uint8_t **ret_rows);
 
+/* As if no commit after `seq` had been made; only where oldest_snapshot was never above it. The caller
+ * sets the oracle's seq and origins. */
+void oracle_table_rewind(struct oracle_table *table, uint64_t seq);
+
 /* Answers to a scan and an aggregation, in the state after commit `seq`. `result` is filled anew. */
 void oracle_scan(const struct oracle_table *table, uint64_t seq, const varve_scan *scan,
                  struct oracle_result *result);

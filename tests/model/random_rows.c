@@ -185,8 +185,8 @@ static int64_t random_integer(struct random_rows *random, int64_t low, int64_t h
     case 1:
         return high;
     case 2:
-        return low + (int64_t)(span == UINT64_MAX ? varve_rng_next(&random->rng)
-                                                  : random_below(random, span + 1));
+        return (int64_t)((uint64_t)low + (span == UINT64_MAX ? varve_rng_next(&random->rng)
+                                                             : random_below(random, span + 1)));
     default:
         if (high < 200)
             return low + (int64_t)random_below(random, span + 1);

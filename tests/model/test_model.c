@@ -60,7 +60,7 @@ static bool run_seed(const struct wish *wish, uint64_t seed, double until, struc
 
     if (rig == NULL)
         abort();
-    model_rig_init(rig, seed, wish->backend);
+    model_rig_init(rig, seed, wish->backend, NULL);
     while (!rig->failed && rig->step < steps && totals->ops + rig->ops < wish->ops &&
            (rig->step % 64 != 0 || now() < until))
         model_rig_step(rig);

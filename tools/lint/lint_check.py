@@ -3,7 +3,9 @@
 Makes small trees in a temporary folder and runs the scripts of this folder on them.
 """
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -92,8 +94,27 @@ def compiled(folder, name, text):
     return shared, archive
 
 
+def clang_says(clang, text):
+    """Of a file that gcc has nothing to say about."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = 'ccache gcc -Wall -Werror -O2 -MD -MF a.d -o a.o -c a.c'
+        database = [{'directory': folder, 'file': 'a.c', 'command': command}]
+        plant(folder, {'a.c': text, 'compile_commands.json': json.dumps(database)})
+        return run('clang_clean', folder, clang)
+
+
+def clang_mistakes():
+    clang = shutil.which('clang-14')
+    if clang is None:
+        return []
+    results = [clang_says(clang, text)
+               for text in ('int a(void) { return 1; }\n', 'static inline int a(void);\n')]
+    fine = results[0] == (0, '') and results[1][0] == 1 and 'unused function' in results[1][1]
+    return [] if fine else [f'clang_clean misjudges: {results}']
+
+
 def main():
-    wrong = []
+    wrong = clang_mistakes()
     for script in ('layers', 'sizes', 'banned'):
         with tempfile.TemporaryDirectory() as folder:
             plant(folder, CLEAN)

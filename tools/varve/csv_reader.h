@@ -77,7 +77,9 @@ void csv_reader_watch(struct csv_reader *reader);
 /* Remember this place; csv_reader_rewind() comes back to it, once. In between one record is given if
  * there is one, and others as long as they are within some CSV_SAMPLE_BYTES and, of an input that is
  * watched, come within a second: then csv_reader_next() says CSV_END. Not over a text in memory. */
+#ifndef CSV_SAMPLE_BYTES
 #define CSV_SAMPLE_BYTES ((size_t)4 << 20)
+#endif
 void csv_reader_mark(struct csv_reader *reader);
 void csv_reader_rewind(struct csv_reader *reader);
 

@@ -17,8 +17,10 @@
 #include "tools/varve/commit_lane.h"
 #include "tools/varve/progress_line.h"
 
-#define ROWS_MAX 65536u
-#define PAYLOAD_MAX ((size_t)4 << 20)
+#ifndef IMPORT_ROWS_MAX /* a test may want several batches of a short file */
+#define IMPORT_ROWS_MAX 65536u
+#define IMPORT_PAYLOAD_MAX ((size_t)4 << 20)
+#endif
 
 /* Where each waiting row came from. */
 struct origin {
@@ -80,8 +82,8 @@ struct import_loader *import_loader_new(varve_store *store, varve_table *table,
     loader->buffers = calloc(n, sizeof *loader->buffers);
     loader->arrays = calloc(n, sizeof *loader->arrays);
     loader->partition = calloc(n, sizeof *loader->partition);
-    loader->origins = calloc((size_t)ROWS_MAX + 1, sizeof *loader->origins);
-    loader->records_capacity = PAYLOAD_MAX;
+    loader->origins = calloc((size_t)IMPORT_ROWS_MAX + 1, sizeof *loader->origins);
+    loader->records_capacity = IMPORT_PAYLOAD_MAX;
     loader->records = malloc(loader->records_capacity);
     if (loader->buffers == NULL || loader->arrays == NULL || loader->partition == NULL ||
         loader->origins == NULL || loader->records == NULL) {
@@ -199,9 +201,9 @@ static int flush_rows(struct import_loader *loader)
         const varve_status rc = commit_rows(loader, at, n, &refused, &err);
         if (rc >= 0) {
             at += n;
-            loader->batch_rows = n < ROWS_MAX / 2 ? loader->batch_rows * 2 : ROWS_MAX;
-            if (loader->batch_rows > ROWS_MAX)
-                loader->batch_rows = ROWS_MAX;
+            loader->batch_rows = n < IMPORT_ROWS_MAX / 2 ? loader->batch_rows * 2 : IMPORT_ROWS_MAX;
+            if (loader->batch_rows > IMPORT_ROWS_MAX)
+                loader->batch_rows = IMPORT_ROWS_MAX;
             continue;
         }
         if (!refused)
@@ -336,12 +338,13 @@ static int take_record(struct import_loader *loader, const struct csv_record *re
     loader->rows++;
     loader->accepted++;
     loader->trusted += loader->suspect_line == 0;
-    if (loader->rows < ROWS_MAX && loader->rows % 256 != 0 && record->size < 4096)
+    if (loader->rows < IMPORT_ROWS_MAX && loader->rows % 256 != 0 && record->size < 4096)
         return TOOL_OK;
     for (uint32_t i = 0; i < plan->n_columns; i++)
         if (loader->buffers[i].info != NULL)
             bytes += column_buffer_bytes(&loader->buffers[i], loader->rows);
-    return loader->rows == ROWS_MAX || bytes >= PAYLOAD_MAX ? flush_rows(loader) : TOOL_OK;
+    return loader->rows == IMPORT_ROWS_MAX || bytes >= IMPORT_PAYLOAD_MAX ? flush_rows(loader)
+                                                                          : TOOL_OK;
 }
 
 /* --------------------------------------------------------------------------------------- Files */
@@ -358,13 +361,13 @@ static int make_buffers(struct import_loader *loader)
         if (column->source == PLAN_ABSENT ||
             (plan->constant_partition && column->info->kind == VARVE_PARTITION_KEY))
             continue;
-        if (!column_buffer_init(&loader->buffers[i], column->info, i, ROWS_MAX))
+        if (!column_buffer_init(&loader->buffers[i], column->info, i, IMPORT_ROWS_MAX))
             return no_memory();
         loader->buffers[i].shape = column->shape;
     }
     loader->rows = 0;
     loader->records_size = 0;
-    loader->batch_rows = ROWS_MAX;
+    loader->batch_rows = IMPORT_ROWS_MAX;
     loader->suspect_line = 0;
     loader->verified = 0;
     loader->accepted = 0;

@@ -245,12 +245,13 @@ typedef enum varve_open_flags {
     VARVE_OPEN_CREATE = 1,    /* create the store if the directory is absent or empty */
     VARVE_OPEN_READ_ONLY = 2, /* no write permission needed; one consistent view, fixed at open */
     VARVE_OPEN_SALVAGE = 4    /* with READ_ONLY: open even if acknowledged log data is damaged, and
-                                 show what lies before the damage */
+                                 show the table files and the log up to the damage;
+                                 varve_open_findings() says what is missing */
 } varve_open_flags;
 
 typedef enum varve_wal_tail {
     VARVE_WAL_TAIL_STRICT = 0, /* an ambiguous last batch refuses the open */
-    VARVE_WAL_TAIL_CUT = 1     /* it is cut away and reported in varve_stats */
+    VARVE_WAL_TAIL_CUT = 1     /* it is cut away, and told: varve_open_findings() */
 } varve_wal_tail;
 
 /*
@@ -293,9 +294,13 @@ typedef struct varve_options {
 VARVE_API void varve_options_init(varve_options *options, size_t struct_size);
 
 /*
- * Open the store in directory `path` and recover it. Recovery discards what was never acknowledged
- * and nothing else: any other damage is ECORRUPT, which names file, offset and log range. Opening
- * twice gives the same state. ENOTFOUND: `path` holds no store, and CREATE was not asked for.
+ * Open the store in directory `path` and recover it. After a crash recovery cuts away what at the end
+ * of the log was not known to be durable: perhaps the last commits of interval and os (a power cut takes
+ * them; the death of the process does not), but nothing that durable_each or durable_group
+ * acknowledged, unless the disk lost what it had just confirmed. varve_open_findings() tells. Any other damage is ECORRUPT, which names file, offset and log
+ * range. Opening twice gives the same state. For writing, recovery may take up to 256 MiB whatever
+ * memory_limit is, since it must read what a writer with more memory wrote; read-only, ELIMIT says that
+ * the rows in the log do not fit in memory_limit. ENOTFOUND: `path` holds no store, and CREATE was not asked for.
  * EBUSY: it is open for writing elsewhere. ENOSPC: there is no room to open it for writing, even
  * with its reserve; READ_ONLY works. EAGAIN (READ_ONLY): it changes too fast just now, try again.
  */
@@ -610,10 +615,31 @@ VARVE_API varve_status varve_flush(varve_store *store, varve_error *err);
 VARVE_API varve_status varve_work(varve_store *store, uint64_t budget_us, varve_error *err);
 
 /* Check every byte of the store's files: what each names, that each can be decoded, that counts,
- * order, statistics and hashes agree. Calls `report` for each problem; ECORRUPT if there was any. */
+ * order, statistics and hashes agree; each copy of what is stored twice, too. Calls `report` for each
+ * problem; ECORRUPT if there was any. With SALVAGE, all of a store whose log is damaged. */
 typedef void (*varve_verify_report)(void *ctx, const varve_error *problem);
 VARVE_API varve_status varve_verify(varve_store *store, varve_verify_report report, void *ctx,
                                     varve_progress progress, void *progress_ctx, varve_error *err);
+
+/* What an open got past. */
+typedef enum varve_finding {
+    VARVE_FOUND_CUT =
+        1, /* the end of the log: not taken, because a crash left it unfinished or (with
+                               VARVE_WAL_TAIL_CUT) damaged. Open for writing has cut it away and keeps the
+                               file aside; read-only only says what the next such open will do */
+    VARVE_FOUND_KEPT = 2,   /* a file that an earlier open cut the end from, still kept aside */
+    VARVE_FOUND_MISSING = 3 /* VARVE_OPEN_SALVAGE: damaged; from there on no log is shown */
+} varve_finding;
+
+/*
+ * Call `report` for each finding of this store's open. `detail` is borrowed during the call and says
+ * in words what it is; `file`, `offset` and the range `lsn` .. `lsn_end` say where (a range over several
+ * files is told once for each). A file kept aside stays until an open for writing finds that all the log
+ * before the cut is in table files: flush, and open again.
+ */
+typedef void (*varve_finding_report)(void *ctx, varve_finding kind, const varve_error *detail);
+VARVE_API void varve_open_findings(const varve_store *store, varve_finding_report report,
+                                   void *ctx);
 
 /* In a forked child: close the descriptors that the child inherited and free the handle. */
 VARVE_API void varve_abandon(varve_store *store);
@@ -651,16 +677,18 @@ typedef struct varve_stats {
     uint64_t lsn_committed;
     uint64_t lsn_replay;        /* replay would start here */
     uint64_t recovered_records; /* by the open */
-    uint64_t cut_lsn;           /* what recovery cut away, or both 0 */
-    uint64_t cut_lsn_end;
-    uint64_t views;          /* snapshots and cursors alive */
-    uint64_t pinned_bytes;   /* files kept only for them */
-    uint64_t stall_us_total; /* commits held back */
+    uint64_t cut_lsn;           /* what recovery cut away (read-only: would cut), or both 0 */
+    uint64_t cut_lsn_end;       /* varve_open_findings() says more */
+    uint64_t views;             /* snapshots and cursors alive */
+    uint64_t pinned_bytes;      /* files kept only for them */
+    uint64_t stall_us_total;    /* commits held back */
     uint64_t stall_us_worst;
     uint64_t clock_suspect;  /* 1: after a reboot the clock moved too far to be believed */
     uint64_t reserve_bytes;  /* kept on the disk for the time when it is full */
     uint64_t reserve_wanted; /* what it should be; if that is more, there was no room */
     uint64_t reserve_spent;  /* 1: it has been used; commits get ENOSPC until it is back */
+    uint64_t
+        cut_doubtful; /* 1: what was cut was damaged, and may have been acknowledged as durable */
 } varve_stats;
 
 /* Set struct_size first. */

@@ -41,6 +41,8 @@ void varve_heap_init(struct varve_heap *heap, const varve_allocator *base, uint6
     atomic_init(&heap->used, 0);
     atomic_init(&heap->peak, 0);
     atomic_init(&heap->limited, false);
+    atomic_init(&heap->refused_size, 0);
+    atomic_init(&heap->refused_used, 0);
     heap->owner = (struct varve_heap_owner){0};
 }
 
@@ -74,10 +76,23 @@ void varve_heap_set_owner(struct varve_heap *heap, const struct varve_heap_owner
     heap->owner = *owner;
 }
 
+void varve_heap_set_limit(struct varve_heap *heap, uint64_t limit)
+{
+    heap->limit = limit;
+}
+
+/* For the message: by then, what led to the refusal has been freed. */
+static void note_refusal(struct varve_heap *heap, size_t size)
+{
+    atomic_store_explicit(&heap->refused_size, size, memory_order_relaxed);
+    atomic_store_explicit(&heap->refused_used, varve_heap_used(heap), memory_order_relaxed);
+    atomic_store_explicit(&heap->limited, true, memory_order_relaxed);
+}
+
 static void *try_alloc(struct varve_heap *heap, size_t size, size_t align)
 {
     if (!take(heap, size)) {
-        atomic_store_explicit(&heap->limited, true, memory_order_relaxed);
+        note_refusal(heap, size);
         return NULL;
     }
     void *memory = heap->base->alloc(heap->base->ctx, size, align);
@@ -124,9 +139,13 @@ varve_status varve_heap_explain(struct varve_heap *heap, varve_status rc, varve_
     (void)snprintf(what, sizeof what, "%.79s", err->message);
     if (heap->owner.describe != NULL)
         heap->owner.describe(heap->owner.ctx, holders, sizeof holders);
+    const uint64_t used = atomic_load_explicit(&heap->refused_used, memory_order_relaxed);
+    const uint64_t size = atomic_load_explicit(&heap->refused_size, memory_order_relaxed);
     return varve_error_set(
-        err, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET, "%s: memory_limit of %llu KiB reached%s%s", what,
-        (unsigned long long)(heap->limit / 1024), holders[0] != '\0' ? ": " : "", holders);
+        err, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
+        "%s: memory_limit of %llu KiB reached, %llu more wanted beside %llu in use%s%s", what,
+        (unsigned long long)(heap->limit / 1024), (unsigned long long)(size / 1024 + 1),
+        (unsigned long long)(used / 1024), holders[0] != '\0' ? ": " : "", holders);
 }
 
 void varve_free_aligned(struct varve_heap *heap, void *memory, size_t size, size_t align)

@@ -31,6 +31,7 @@ struct varve_heap {
     uint64_t limit; /* UINT64_MAX: none */
     struct varve_heap_owner owner;
     _Atomic(bool) limited; /* the last refusal was the limit's, not the allocator's */
+    _Atomic(uint64_t) refused_size, refused_used; /* what it wanted, and how much there was */
 };
 
 /* `base` NULL: the C library's. */
@@ -52,6 +53,8 @@ void varve_free_aligned(struct varve_heap *heap, void *memory, size_t size, size
 
 /* Before the heap is shared. */
 void varve_heap_set_owner(struct varve_heap *heap, const struct varve_heap_owner *owner);
+/* Another limit, which may be below what is in use. While one thread uses the heap. */
+void varve_heap_set_limit(struct varve_heap *heap, uint64_t limit);
 /*
  * What a public call makes of its result: an ENOMEM that was the limit's becomes ELIMIT, with a message
  * that says the limit, what holds memory and what to do. Everything else stays. `err` may be NULL.

@@ -86,6 +86,7 @@ static void store_free(varve_store *store)
     varve_version_unref(store->version);
     varve_manifest_close(store->manifest);
     varve_cache_free(store->cache);
+    varve_findings_free(store);
     varve_origins_free(&store->heap, &store->judged);
     varve_origins_free(&store->heap, &store->origins);
     if (store->epochs != NULL)
@@ -156,12 +157,12 @@ static void describe(void *ctx, char *out, size_t size)
     const uint64_t memtables = store->memtable_bytes;
     varve_mutex_unlock(&store->queue_lock);
     const uint64_t known = memtables + cache.bytes;
-    (void)snprintf(out, size,
-                   "memtables %llu KiB, cache %llu KiB, batches, %llu views and the rest %llu KiB; "
-                   "close views, use smaller batches or raise it",
-                   (unsigned long long)(memtables / 1024), (unsigned long long)(cache.bytes / 1024),
-                   (unsigned long long)views,
-                   (unsigned long long)((used > known ? used - known : 0) / 1024));
+    (void)snprintf(
+        out, size, "memtables %llu KiB, cache %llu, batches, %llu views and the rest %llu; %s",
+        (unsigned long long)(memtables / 1024), (unsigned long long)(cache.bytes / 1024),
+        (unsigned long long)views, (unsigned long long)((used > known ? used - known : 0) / 1024),
+        store->read_only ? "close views, raise it, or flush the store"
+                         : "close views, use smaller batches or raise it");
 }
 
 static void own_heap(varve_store *store)

@@ -2,23 +2,22 @@
  * recover.c - from what the manifest names to the state that was acknowledged.
  *
  * The log's reader reaches its verdict before any record is given (storage/wal/wal_reader.h). Records
- * from the replay LSN on are then applied as they were the first time; a section is skipped if and
- * only if the record lies below its table's flushed LSN. Open for writing first makes durable what
+ * from the replay LSN on are then applied (log_replay.c). Open for writing first makes durable what
  * was accepted: unsealed segments are copied, sealed and exchanged in one edit, before any record of
  * them reaches the manifest or a file. Opening twice gives the same state.
+ *
+ * What a crash left at the end of the log and cannot be kept is cut away, and told (finding.c). The
+ * segments that held it are kept aside, named in the manifest but no longer part of the log, until an
+ * open for writing finds that everything before the cut is in files.
  *
  * A reader (read-only open) follows a live log up to its commit LSN, or, when nobody holds the store's
  * lock, applies in memory what recovery would keep; it changes no byte.
  */
 #include <string.h>
 
-#include "storage/batch/batch_format.h"
 #include "storage/engine/commit_int.h"
 #include "storage/engine/edit_int.h"
-#include "storage/engine/flush_int.h"
-#include "storage/engine/judge_int.h"
 #include "storage/engine/recover_int.h"
-#include "storage/schema/schema_format.h"
 #include "storage/wal/wal_recovery.h"
 
 /* ------------------------------------------------------------------------- From the manifest */
@@ -88,215 +87,10 @@ varve_status varve_recover_load(varve_store *store, varve_error *err)
     return rc;
 }
 
-/* ------------------------------------------------------------------------------ One record */
-
-varve_status varve_recover_schema(void *ctx, uint32_t table_id, uint32_t version,
-                                  const struct varve_schema **ret_schema)
-{
-    varve_store *store = ctx;
-    const struct varve_table *table = varve_store_table_by_id(store, table_id);
-
-    *ret_schema = NULL;
-    if (table == NULL || table->dropped) /* dropped later: its rows are of no interest */
-        return table_id < store->next_table_id ? VARVE_OK : VARVE_ECORRUPT;
-    if (version > table->schema->version)
-        return VARVE_ECORRUPT; /* its definition would stand before it in the log */
-    *ret_schema = table->schema;
-    return VARVE_OK;
-}
-
-/* Memory is short during a long replay: flush what is full, as at run time. */
-static varve_status replay_relief(varve_store *store, varve_error *err)
-{
-    if (store->read_only)
-        return VARVE_OK;
-    varve_generations_check(store);
-    if (store->memtable_bytes < store->options.memtable_bytes)
-        return VARVE_OK;
-    varve_apply_publish(store, store->applied.lsn); /* a flush takes the rows that are published */
-    varve_log_release(store);                       /* it takes the token itself */
-    varve_status rc;
-    do
-        rc = varve_flush_step(store, 1000000, err);
-    while (rc == VARVE_OK);
-    varve_log_take(store);
-    return rc == VARVE_END ? VARVE_OK : rc;
-}
-
-static varve_status apply_section(varve_store *store, const struct varve_section *section,
-                                  const struct varve_wal_record *record, uint64_t lsn_end,
-                                  varve_error *err)
-{
-    struct varve_table *table = varve_store_table_by_id(store, section->table_id);
-    const struct varve_apply apply = {.lsn = record->lsn,
-                                      .lsn_end = lsn_end,
-                                      .hlc = record->hlc,
-                                      .writer = record->writer,
-                                      .floor = INT64_MIN};
-
-    if (record->lsn < table->flushed_lsn)
-        return VARVE_OK;
-    struct varve_generation *generation = table->active;
-    varve_status rc = varve_generation_enter(store, generation, err);
-    if (rc < 0)
-        return rc;
-    rc = varve_memtable_reserve(generation->memtable, section, err);
-    if (rc == VARVE_OK)
-        (void)varve_memtable_apply(generation->memtable, section, &apply);
-    if (rc == VARVE_OK)
-        varve_generation_touch(store, generation);
-    varve_generation_leave(store, generation);
-    return rc;
-}
-
-static varve_status replay_data(varve_store *store, const struct varve_wal_record *record,
-                                struct varve_span bytes, uint64_t lsn_end, varve_error *err)
-{
-    const struct varve_origin origin = {.id = record->origin,
-                                        .epoch = record->origin_epoch,
-                                        .first = record->origin_first,
-                                        .last = record->origin_last};
-    struct varve_payload *payload = NULL;
-
-    if (varve_origin_judge(&store->judged, &origin) == VARVE_ORIGIN_REPEATED)
-        return VARVE_OK;
-    varve_status rc =
-        varve_payload_decode(bytes, varve_recover_schema, store, &store->heap, &payload, err);
-    if (rc < 0)
-        return rc;
-    for (uint32_t i = 0; rc == VARVE_OK && i < varve_payload_sections(payload); i++) {
-        const struct varve_section section = varve_payload_section(payload, i);
-        rc = apply_section(store, &section, record, lsn_end, err);
-    }
-    varve_payload_free(payload);
-    if (rc == VARVE_OK && origin.id != 0) {
-        if (!varve_origins_reserve(&store->heap, &store->judged) ||
-            !varve_origins_reserve(&store->heap, &store->origins))
-            return varve_error_nomem(err, "the table of origins");
-        varve_origins_put(&store->judged, &origin);
-        varve_origins_put(&store->origins, &origin);
-    }
-    return rc;
-}
-
-/* A table that the manifest does not have yet. */
-static varve_status replay_create(varve_store *store, const struct varve_schema *schema,
-                                  varve_error *err)
-{
-    struct varve_table *table = NULL;
-    struct varve_edit edit = {.put_schemas = &schema,
-                              .n_put_schemas = 1,
-                              .set_flags = VARVE_EDIT_NEXT_TABLE,
-                              .next_table_id = schema->table_id + 1};
-
-    if (edit.next_table_id == 0 || varve_store_table_by_name(store, schema->name) != NULL)
-        return varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET,
-                               "a SCHEMA record creates table '%s' as number %u, which cannot be",
-                               schema->name, schema->table_id);
-    varve_status rc = varve_table_new(store, schema, &table, err);
-    if (rc == VARVE_OK && !store->read_only)
-        rc = varve_store_edit(store, &edit, err);
-    if (rc < 0) {
-        varve_table_discard(table);
-        return rc;
-    }
-    varve_table_link(table);
-    store->next_table_id = edit.next_table_id;
-    return VARVE_OK;
-}
-
-static varve_status replay_schema(varve_store *store, struct varve_span bytes, varve_error *err)
-{
-    struct varve_schema *schema = NULL;
-    varve_status rc = varve_schema_decode(bytes, &store->heap, &schema, err);
-
-    if (rc < 0)
-        return rc;
-    if (schema->table_id >= store->next_table_id) /* else it is known, or was dropped */
-        rc = replay_create(store, schema, err);
-    varve_schema_unref(schema);
-    return rc;
-}
-
-static varve_status replay_drop(varve_store *store, struct varve_span bytes, varve_error *err)
-{
-    if (bytes.size != 4)
-        return varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET,
-                               "a TABLE_DROP record has %zu bytes instead of 4", bytes.size);
-    const uint32_t id = varve_get_u32(bytes.data);
-    struct varve_table *table = varve_store_table_by_id(store, id);
-    struct varve_edit edit = {.drop_tables = &id, .n_drop_tables = 1};
-
-    if (table == NULL || table->dropped)
-        return VARVE_OK;
-    if (!store->read_only && varve_version_table(store->version, id) != NULL) {
-        const varve_status rc =
-            varve_store_edit(store, &edit, err); /* strays are collected below */
-        if (rc < 0)
-            return rc;
-    }
-    table->dropped = table->dropping = true;
-    varve_generation_stop(store, table);
-    return VARVE_OK;
-}
-
-static varve_status replay_record(varve_store *store, const struct varve_wal_record *record,
-                                  struct varve_span payload, uint64_t lsn_end, varve_error *err)
-{
-    switch (record->type) {
-    case VARVE_WAL_DATA:
-        return replay_data(store, record, payload, lsn_end, err);
-    case VARVE_WAL_SCHEMA:
-        return replay_schema(store, payload, err);
-    case VARVE_WAL_TABLE_DROP:
-        return replay_drop(store, payload, err);
-    default: /* NOOP: the reader refuses a log that holds a type of any other kind */
-        return VARVE_OK;
-    }
-}
-
-/* What is wrong with a record whose checksums hold is no torn write: say where it stands. */
-static varve_status locate(varve_status rc, const struct varve_wal_record *record, uint64_t lsn_end,
-                           varve_error *err)
-{
-    if ((rc == VARVE_ECORRUPT || rc == VARVE_EVERSION) && err != NULL) {
-        err->lsn = record->lsn;
-        err->lsn_end = lsn_end;
-    }
-    return rc;
-}
-
-/* Apply every record that the reader gives. Requires the log token. */
-static varve_status replay(varve_store *store, struct varve_wal_reader *reader, varve_error *err)
-{
-    struct varve_wal_record record;
-    struct varve_span payload;
-    varve_status rc;
-
-    while ((rc = varve_wal_reader_next(reader, &record, &payload, err)) == VARVE_OK) {
-        const uint64_t lsn_end = varve_wal_reader_lsn(reader);
-        rc = replay_record(store, &record, payload, lsn_end, err);
-        if (rc < 0)
-            return locate(rc, &record, lsn_end, err);
-        store->applied.lsn = lsn_end;
-        store->applied.index = record.index;
-        store->applied.term = record.term;
-        store->applied.chain = record.chain;
-        if (record.hlc > store->applied.hlc)
-            store->applied.hlc = record.hlc;
-        store->appended = store->applied;
-        store->stats.recovered_records++;
-        rc = replay_relief(store, err);
-        if (rc < 0)
-            return rc;
-    }
-    return rc == VARVE_END ? VARVE_OK : rc;
-}
-
 /* -------------------------------------------------------------------------------- The log */
 
-static varve_status list_segments(varve_store *store, const struct varve_version *version,
-                                  uint32_t n, struct varve_wal_listed **ret_list, varve_error *err)
+varve_status varve_recover_list(varve_store *store, const struct varve_version *version, uint32_t n,
+                                struct varve_wal_listed **ret_list, varve_error *err)
 {
     struct varve_wal_listed *list = NULL;
 
@@ -321,12 +115,12 @@ static varve_status list_segments(varve_store *store, const struct varve_version
 
 /* A reader over the first `n` segments of `version`. */
 static varve_status open_reader(varve_store *store, const struct varve_version *version, uint32_t n,
-                                uint32_t mode, struct varve_wal_reader **reader,
+                                uint32_t mode, bool salvage, struct varve_wal_reader **reader,
                                 struct varve_wal_verdict *verdict, varve_error *err)
 {
     const struct varve_replay_state *replay = &version->replay;
     struct varve_wal_listed *list = NULL;
-    varve_status rc = list_segments(store, version, n, &list, err);
+    varve_status rc = varve_recover_list(store, version, n, &list, err);
 
     if (rc < 0)
         return rc;
@@ -335,7 +129,7 @@ static varve_status open_reader(varve_store *store, const struct varve_version *
         .heap = &store->heap,
         .mode = mode,
         .cut_rot = store->options.wal_tail == VARVE_WAL_TAIL_CUT,
-        .salvage = (store->options.flags & VARVE_OPEN_SALVAGE) != 0,
+        .salvage = salvage,
         .writes = !store->read_only,
         .segments = list,
         .n_segments = n,
@@ -366,15 +160,103 @@ varve_status varve_recover_reader(varve_store *store, const struct varve_version
     sealed.durable_lsn = version->durable_lsn < end ? version->durable_lsn : end;
     if (version->replay.lsn > end)
         return VARVE_END;
-    return open_reader(store, &sealed, n, VARVE_WAL_RECOVERY, ret_reader, &verdict, err);
+    return open_reader(store, &sealed, n, VARVE_WAL_RECOVERY, false, ret_reader, &verdict, err);
 }
 
-static void note_verdict(varve_store *store, const struct varve_wal_verdict *verdict)
+/* How far the positions may have gone of what is cut. Where a page has lost its trailer nothing tells
+ * what it held: as much as it can. */
+static uint64_t cut_end(const struct varve_wal_verdict *verdict)
 {
-    if (verdict->kind == VARVE_WAL_CUT && verdict->cut_lsn_end > verdict->recovered_to) {
-        store->stats.cut_lsn = verdict->recovered_to;
-        store->stats.cut_lsn_end = verdict->cut_lsn_end;
+    return verdict->cut_lsn_end > verdict->recovered_to
+               ? verdict->cut_lsn_end
+               : verdict->recovered_to + (uint64_t)verdict->lost_pages * VARVE_PAGE_PAYLOAD;
+}
+
+/* Whether segment `i` of the version's list holds something of what the verdict cuts. */
+static bool is_cut(const struct varve_version *version, const struct varve_wal_verdict *verdict,
+                   uint32_t i)
+{
+    bool reached = false;
+
+    for (uint32_t k = 0; k <= i; k++)
+        reached = reached || version->segments[k].id == verdict->segment_id;
+    return reached && verdict->kind == VARVE_WAL_CUT &&
+           version->segments[i].base_lsn < cut_end(verdict);
+}
+
+/* Tell what is cut, segment by segment. */
+static varve_status note_cut(varve_store *store, const struct varve_wal_verdict *verdict,
+                             varve_error *err)
+{
+    const struct varve_version *version = store->version;
+    const uint64_t end = cut_end(verdict);
+    varve_status rc = VARVE_OK;
+
+    if (verdict->kind != VARVE_WAL_CUT || end == verdict->recovered_to)
+        return VARVE_OK;
+    store->stats.cut_lsn = verdict->recovered_to;
+    store->stats.cut_lsn_end = end;
+    store->stats.cut_doubtful = verdict->doubtful;
+    for (uint32_t i = 0; i < version->n_segments && rc == VARVE_OK; i++) {
+        varve_error detail;
+        char name[VARVE_FILE_NAME_MAX];
+        if (!is_cut(version, verdict, i))
+            continue;
+        const bool first = version->segments[i].id == verdict->segment_id;
+        varve_file_name_wal(version->segments[i].id, name);
+        varve_error_set(&detail, VARVE_OK, name, first ? verdict->page_offset : 0,
+                        "the end of the log %s cut away: %s", store->read_only ? "would be" : "was",
+                        verdict->doubtful
+                            ? "it is damaged, and may have been acknowledged"
+                            : "it was not known to be durable; unless the disk lost what it had "
+                              "confirmed, no commit of durable_each or durable_group is in it, but "
+                              "of interval and os some may be");
+        detail.lsn = verdict->recovered_to;
+        detail.lsn_end = end;
+        rc = varve_finding_add(store, VARVE_FOUND_CUT, &detail, err);
     }
+    return rc;
+}
+
+/* Tell what salvage could not read. */
+static varve_status note_missing(varve_store *store, const struct varve_wal_reader *reader,
+                                 varve_error *err)
+{
+    varve_error detail;
+
+    return varve_wal_reader_missing(reader, &detail)
+               ? varve_finding_add(store, VARVE_FOUND_MISSING, &detail, err)
+               : VARVE_OK;
+}
+
+static bool is_told(const varve_store *store, const char *file)
+{
+    bool told = false;
+
+    for (size_t i = 0; i < store->n_findings; i++)
+        told = told || strcmp(store->findings[i].detail.file, file) == 0;
+    return told;
+}
+
+/* Tell what earlier opens cut and the store still keeps. */
+static varve_status note_kept(varve_store *store, varve_error *err)
+{
+    varve_status rc = VARVE_OK;
+
+    for (uint32_t i = 0; i < store->version->n_kept && rc == VARVE_OK; i++) {
+        const struct varve_kept_segment *kept = &store->version->kept[i];
+        varve_error detail;
+        char name[VARVE_FILE_NAME_MAX];
+        varve_file_name_wal(kept->id, name);
+        if (is_told(store, name)) /* this open's */
+            continue;
+        varve_error_set(&detail, VARVE_OK, name, VARVE_NO_OFFSET,
+                        "an earlier open cut this end of the log away");
+        detail.lsn = kept->lsn;
+        detail.lsn_end = kept->lsn_end;
+        rc = varve_finding_add(store, VARVE_FOUND_KEPT, &detail, err);
+    }
+    return rc;
 }
 
 /* Every open for writing is an epoch of its own, so that a reader of a lost tail can tell; one in
@@ -394,17 +276,46 @@ static void begin_epoch(varve_store *store, uint64_t term, uint64_t index)
         (struct varve_epoch){.term = term + 1, .first_index = index + 1};
 }
 
+/* The segments that this open cuts, and those of earlier cuts that are not needed any more: everything
+ * before the cut is in files. `kept` and `let_go` have room. */
+static void plan_kept(const varve_store *store, const struct varve_wal_verdict *verdict,
+                      const struct varve_wal_recovered *recovered, struct varve_kept_segment *kept,
+                      uint64_t *let_go, struct varve_edit *edit)
+{
+    const struct varve_version *version = store->version;
+
+    edit->keep_segments = kept;
+    edit->let_go_segments = let_go;
+    for (uint32_t i = 0; i < version->n_kept; i++) /* the oldest first */
+        if (version->kept[i].lsn <= version->replay.lsn || version->n_kept - i > VARVE_KEPT_MAX)
+            let_go[edit->n_let_go_segments++] = version->kept[i].id;
+    for (uint32_t i = 0; i < version->n_segments; i++) {
+        const struct varve_segment_entry *segment = &version->segments[i];
+        bool leaves = false;
+        for (uint32_t k = 0; k < recovered->n_dropped; k++)
+            leaves = leaves || recovered->dropped[k] == segment->id;
+        if (leaves && is_cut(version, verdict, i))
+            kept[edit->n_keep_segments++] = (struct varve_kept_segment){
+                .id = segment->id, .lsn = verdict->recovered_to, .lsn_end = cut_end(verdict)};
+    }
+}
+
 /* Exchange the segments for those that recovery made, and enter the new epoch, in one edit. */
 static varve_status exchange(varve_store *store, const struct varve_wal_verdict *verdict,
                              const struct varve_wal_recovered *recovered, varve_error *err)
 {
-    struct varve_segment_entry *entries = NULL;
+    const struct varve_version *version = store->version;
+    const size_t n_kept = version->n_segments + 1u, n_let_go = version->n_kept + 1u;
+    const size_t n_entries = recovered->n_segments + 1u;
+    struct varve_segment_entry *entries =
+        varve_alloc_zero(&store->heap, n_entries, sizeof *entries);
+    struct varve_kept_segment *kept = varve_alloc_zero(&store->heap, n_kept, sizeof *kept);
+    uint64_t *let_go = varve_alloc_zero(&store->heap, n_let_go, sizeof *let_go);
     varve_status rc = VARVE_OK;
 
-    if (recovered->n_segments > 0) {
-        entries = varve_alloc_zero(&store->heap, recovered->n_segments, sizeof *entries);
-        if (entries == NULL)
-            return varve_error_nomem(err, "the list of log segments");
+    if (entries == NULL || kept == NULL || let_go == NULL) {
+        rc = varve_error_nomem(err, "the list of log segments");
+        goto out;
     }
     for (uint32_t i = 0; i < recovered->n_segments; i++) {
         const struct varve_wal_listed *listed = &recovered->segments[i];
@@ -426,11 +337,14 @@ static varve_status exchange(varve_store *store, const struct varve_wal_verdict 
                               .replay = store->version->replay};
     edit.replay.epochs = store->epochs;
     edit.replay.n_epochs = store->n_epochs;
+    plan_kept(store, verdict, recovered, kept, let_go, &edit);
     varve_mutex_lock(&store->manifest_lock);
     rc = varve_store_edit_many_locked(store, &edit, err);
     varve_mutex_unlock(&store->manifest_lock);
-    if (entries != NULL)
-        varve_free(&store->heap, entries, recovered->n_segments * sizeof *entries);
+out:
+    varve_free(&store->heap, entries, n_entries * sizeof *entries);
+    varve_free(&store->heap, kept, n_kept * sizeof *kept);
+    varve_free(&store->heap, let_go, n_let_go * sizeof *let_go);
     return rc;
 }
 
@@ -470,31 +384,42 @@ static varve_status check_room(const varve_store *store, const struct varve_wal_
                                   "the store's numbers are so large that none can follow them");
 }
 
-varve_status varve_recover_writable(varve_store *store, varve_error *err)
+static varve_status recover_log(varve_store *store, struct varve_wal_reader **reader,
+                                struct varve_wal_recovered *recovered, varve_error *err)
 {
-    struct varve_wal_reader *reader = NULL;
     struct varve_wal_verdict verdict = {0};
-    struct varve_wal_recovered recovered = {0};
     uint64_t first_id = 0;
     const bool direct = store->options.policy == VARVE_POLICY_DURABLE_EACH ||
                         store->options.policy == VARVE_POLICY_DURABLE_GROUP;
-
-    varve_log_take(store);
     varve_status rc = open_reader(store, store->version, store->version->n_segments,
-                                  VARVE_WAL_RECOVERY, &reader, &verdict, err);
+                                  VARVE_WAL_RECOVERY, false, reader, &verdict, err);
+
     if (rc == VARVE_OK)
         rc = check_room(store, &verdict, err);
     if (rc == VARVE_OK)
-        note_verdict(store, &verdict);
+        rc = note_cut(store, &verdict, err);
     /* The log is durable before anything is made of it: replay may change the manifest. */
     if (rc == VARVE_OK)
         rc = varve_store_file_ids(store, store->version->n_segments + 1u, &first_id, err);
     if (rc == VARVE_OK)
-        rc = varve_wal_recover(reader, &verdict, first_id, direct, &recovered, err);
+        rc = varve_wal_recover(*reader, &verdict, first_id, direct, recovered, err);
+    return rc == VARVE_OK ? exchange(store, &verdict, recovered, err) : rc;
+}
+
+varve_status varve_recover_writable(varve_store *store, varve_error *err)
+{
+    struct varve_wal_reader *reader = NULL;
+    struct varve_wal_recovered recovered = {0};
+    const uint64_t limit = store->options.memory_limit;
+
+    varve_log_take(store);
+    /* A writer with more memory may have made records that this one would not. */
+    varve_heap_set_limit(&store->heap, limit > VARVE_RECOVERY_BYTES ? limit : VARVE_RECOVERY_BYTES);
+    varve_status rc = recover_log(store, &reader, &recovered, err);
     if (rc == VARVE_OK)
-        rc = exchange(store, &verdict, &recovered, err);
+        rc = note_kept(store, err);
     if (rc == VARVE_OK)
-        rc = replay(store, reader, err);
+        rc = varve_replay(store, reader, err);
     if (rc == VARVE_OK)
         rc = start_writer(store, &recovered.start, err);
     if (rc == VARVE_OK) {
@@ -504,6 +429,8 @@ varve_status varve_recover_writable(varve_store *store, varve_error *err)
     varve_log_release(store);
     varve_wal_recovered_free(&recovered);
     varve_wal_reader_close(reader);
+    if (rc == VARVE_OK) /* after a failure the message says which limit it was */
+        varve_heap_set_limit(&store->heap, limit);
     return rc;
 }
 
@@ -512,17 +439,23 @@ varve_status varve_recover_read_only(varve_store *store, bool live, varve_error 
     struct varve_wal_reader *reader = NULL;
     struct varve_wal_verdict verdict = {0};
     uint64_t commit_lsn = 0;
+    const bool salvage = (store->options.flags & VARVE_OPEN_SALVAGE) != 0;
 
+    store->beside_writer = live;
     varve_log_take(store);
-    varve_status rc =
-        open_reader(store, store->version, store->version->n_segments,
-                    live ? VARVE_WAL_FOLLOW : VARVE_WAL_RECOVERY, &reader, &verdict, err);
+    varve_status rc = note_kept(store, err);
+    if (rc == VARVE_OK)
+        rc = open_reader(store, store->version, store->version->n_segments,
+                         live ? VARVE_WAL_FOLLOW : VARVE_WAL_RECOVERY, salvage, &reader, &verdict,
+                         err);
     if (rc == VARVE_OK && live)
         rc = varve_wal_reader_refresh(reader, NULL, 0, &commit_lsn, err);
     if (rc == VARVE_OK && !live)
-        note_verdict(store, &verdict);
+        rc = note_cut(store, &verdict, err);
     if (rc == VARVE_OK)
-        rc = replay(store, reader, err);
+        rc = note_missing(store, reader, err);
+    if (rc == VARVE_OK)
+        rc = varve_replay(store, reader, err);
     if (rc == VARVE_OK) {
         varve_apply_publish(store, store->applied.lsn);
         /* Beside a writer, what it has proven durable; without one, what the next open keeps. */

@@ -29,6 +29,7 @@
 #define VARVE_REAP_SPIN_US 40   /* how long to wait for the disk while commits may still join */
 #define VARVE_COMPANY 64        /* commits on their own before no other is expected */
 #define VARVE_FILE_ID_CHUNK 64u /* file ids made durable ahead of use */
+#define VARVE_KEPT_MAX 16u      /* files that cuts have left; of more the oldest go */
 #define VARVE_LOCK_FILE "LOCK"
 #define VARVE_READERS_FILE "READERS"
 #define VARVE_PIN_BASE ((uint64_t)1 << 40) /* READERS: version v is byte PIN_BASE + v */
@@ -179,6 +180,12 @@ enum varve_reserve_state { /* reserve.c */
                            VARVE_RESERVE_SPENT
 };
 
+/* What the open got past: finding.c. */
+struct varve_finding_entry {
+    varve_finding kind;
+    varve_error detail;
+};
+
 struct varve_flush; /* flush.c */
 
 struct varve_store {
@@ -186,12 +193,15 @@ struct varve_store {
     struct varve_vfs *vfs;
     bool owns_vfs;
     bool read_only;
-    bool threaded; /* background threads exist */
+    bool beside_writer; /* read-only: another process had it open for writing. Fixed at open */
+    bool threaded;      /* background threads exist */
     int64_t pid;
     varve_options options; /* every default filled in */
     struct varve_file *lock_file;
     struct varve_file *readers_file;
     struct varve_cache *cache;
+    struct varve_finding_entry *findings; /* fixed at open */
+    size_t n_findings, findings_capacity;
 
     struct varve_mutex manifest_lock;
     struct varve_manifest *manifest; /* manifest lock */

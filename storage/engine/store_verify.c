@@ -1,9 +1,13 @@
 /*
  * store_verify.c - every byte of the store looked at: manifest, log, files.
  *
- * A damaged part is reported and the rest is checked all the same. The log's newest segment may be
- * under way; while a writer has the store open, the sealed ones are checked here and the rest by the
- * next open.
+ * A damaged part is reported and the rest is checked all the same; so is damage that a second copy
+ * makes good. While a writer has the store open, here or elsewhere, the segment in use may be half
+ * written: then the sealed ones are checked here and that one by the next open. With SALVAGE what the
+ * open could not read is reported first.
+ *
+ * Not looked at, since nothing believes a byte of them: LOCK, READERS, RESERVE, temporary files, older
+ * generations of the manifest, segments that are kept aside or were made ahead, strays.
  */
 #include <string.h>
 
@@ -11,6 +15,7 @@
 #include "storage/engine/file_table_int.h"
 #include "storage/engine/recover_int.h"
 #include "storage/engine/view_int.h"
+#include "storage/wal/wal_audit.h"
 
 struct verification {
     varve_store *store;
@@ -91,15 +96,19 @@ static varve_status check_files(struct verification *v, varve_error *err)
     return VARVE_OK;
 }
 
+/* Whether somebody may be writing to the store just now. */
+static bool is_live(const varve_store *store)
+{
+    return !store->read_only || store->beside_writer;
+}
+
 static varve_status check_manifest(struct verification *v, varve_error *err)
 {
-    struct varve_manifest *manifest = NULL;
     varve_error detail = {0};
 
     v->reported = false;
-    const varve_status rc =
-        varve_manifest_open(v->store->vfs, &v->store->heap, true, &manifest, &detail);
-    varve_manifest_close(manifest);
+    const varve_status rc = varve_manifest_verify(v->store->vfs, &v->store->heap, is_live(v->store),
+                                                  note_problem, v, &detail);
     return settle(v, rc, &detail, err);
 }
 
@@ -133,21 +142,66 @@ static varve_status check_records(struct verification *v, struct varve_wal_reade
     return rc == VARVE_END ? VARVE_OK : rc;
 }
 
+/* What a SALVAGE open could not read. */
+static void note_missing(struct verification *v)
+{
+    for (size_t i = 0; i < v->store->n_findings; i++)
+        if (v->store->findings[i].kind == VARVE_FOUND_MISSING)
+            note_problem(v, &v->store->findings[i].detail);
+}
+
+/* A page that the open could not get past need not be told twice. */
+static void note_page(void *ctx, const varve_error *problem)
+{
+    struct verification *v = ctx;
+
+    for (size_t i = 0; i < v->store->n_findings; i++) {
+        const struct varve_finding_entry *f = &v->store->findings[i];
+        if (f->kind == VARVE_FOUND_MISSING && strcmp(f->detail.file, problem->file) == 0 &&
+            f->detail.offset == problem->offset)
+            return;
+    }
+    note_problem(v, problem);
+}
+
+static varve_status check_pages(struct verification *v, varve_error *err)
+{
+    const struct varve_version *version = v->view->version;
+    struct varve_wal_listed *list = NULL;
+    varve_status rc = varve_recover_list(v->store, version, version->n_segments, &list, err);
+
+    if (rc < 0 || list == NULL)
+        return rc;
+    const struct varve_wal_audit audit = {.vfs = v->store->vfs,
+                                          .heap = &v->store->heap,
+                                          .live = is_live(v->store),
+                                          .segments = list,
+                                          .n_segments = version->n_segments,
+                                          .report = note_page,
+                                          .ctx = v};
+    rc = varve_wal_audit(&audit, err);
+    varve_free(&v->store->heap, list, version->n_segments * sizeof *list);
+    return rc;
+}
+
+/* First what each page says of itself; if nothing is wrong with them, what they mean together. */
 static varve_status check_log(struct verification *v, varve_error *err)
 {
     struct varve_wal_reader *reader = NULL;
     varve_error detail = {0};
     const uint32_t n = sealed_prefix(v->view->version);
 
-    if (n == 0)
-        return VARVE_OK;
     v->reported = false;
-    varve_status rc = varve_recover_reader(v->store, v->view->version, n, &reader, &detail);
-    if (rc == VARVE_OK)
-        rc = check_records(v, reader, &detail);
-    else if (rc == VARVE_END)
-        rc = VARVE_OK;
-    varve_wal_reader_close(reader);
+    note_missing(v);
+    varve_status rc = check_pages(v, &detail);
+    if (rc == VARVE_OK && n > 0 && !v->reported) {
+        rc = varve_recover_reader(v->store, v->view->version, n, &reader, &detail);
+        if (rc == VARVE_OK)
+            rc = check_records(v, reader, &detail);
+        else if (rc == VARVE_END)
+            rc = VARVE_OK;
+        varve_wal_reader_close(reader);
+    }
     for (uint32_t i = 0; i < n; i++)
         (void)advance(v, v->view->version->segments[i].size);
     return settle(v, rc, &detail, err);

@@ -26,6 +26,9 @@ static bool is_named(const struct varve_version *version, enum varve_file_kind k
         for (uint32_t i = 0; i < version->n_segments; i++)
             if (version->segments[i].id == id)
                 return true;
+        for (uint32_t i = 0; i < version->n_kept; i++)
+            if (version->kept[i].id == id)
+                return true;
         return false;
     }
     for (uint32_t t = 0; t < version->n_tables; t++)

@@ -14,38 +14,17 @@
 #include <string.h>
 
 #include "storage/base/checksum.h"
-#include "storage/manifest/manifest_format.h"
+#include "storage/manifest/manifest_int.h"
 
 #define ROOM_PAGES_MIN 64u /* for edits, in a new generation */
 #define CHUNK_PAGES 64u    /* of a generation, written at a time */
 #define OPEN_TRIES 16      /* of a reader, while generations are being replaced */
-
-struct varve_manifest {
-    struct varve_vfs *vfs;
-    struct varve_heap *heap;
-    bool read_only;
-    struct varve_file *file;
-    struct varve_version *version; /* one reference */
-    uint64_t generation;
-    uint8_t uuid[16];
-    uint32_t pages;                        /* of the file */
-    uint32_t next_page;                    /* where the next edit goes */
-    uint64_t bytes;                        /* written since open */
-    uint64_t repairs;                      /* pages made good by their copy */
-    uint64_t seen_generation, seen_number; /* what the last refresh reported */
-    varve_error failure;
-};
 
 static void name_of(uint64_t generation, bool temporary, char *out)
 {
     varve_file_name_manifest(generation, out);
     if (temporary)
         memcpy(out + strlen(out), ".tmp", 5);
-}
-
-static uint32_t pages_of(uint64_t size)
-{
-    return (uint32_t)((size + VARVE_PAGE_PAYLOAD - 1) / VARVE_PAGE_PAYLOAD);
 }
 
 /* An error in the file's content says where, also when it was found among decoded bytes. */
@@ -125,7 +104,7 @@ static varve_status compose(struct varve_manifest *manifest, uint64_t generation
     const int random = manifest->vfs->ops->random(manifest->vfs, header->uuid, 16);
     if (random < 0)
         return varve_error_os(err, random, NULL, VARVE_NO_OFFSET, "get random bytes");
-    const uint32_t n = pages_of(size);
+    const uint32_t n = varve_manifest_pages_of(size);
     memcpy(header->store_uuid, manifest->version->store_uuid, 16);
     header->snapshot_pages = n;
     header->snapshot_size = size;
@@ -311,8 +290,8 @@ varve_status varve_manifest_switch(struct varve_manifest *manifest, varve_error 
 
 /* ---------------------------------------------------------------------------------- Reading */
 
-static varve_status read_pages(const struct varve_manifest *manifest, const char *name,
-                               uint32_t first, uint32_t n, uint8_t *out, varve_error *err)
+varve_status varve_manifest_read_pages(const struct varve_manifest *manifest, const char *name,
+                                       uint32_t first, uint32_t n, uint8_t *out, varve_error *err)
 {
     const size_t size = (size_t)n * VARVE_PAGE_SIZE;
     const uint64_t offset = (uint64_t)first * VARVE_PAGE_SIZE;
@@ -324,8 +303,9 @@ static varve_status read_pages(const struct varve_manifest *manifest, const char
     return VARVE_OK;
 }
 
-static enum varve_page_class classify(const struct varve_manifest *manifest, const uint8_t *page,
-                                      uint32_t page_no, struct varve_page_trailer *ret_trailer)
+enum varve_page_class varve_manifest_classify(const struct varve_manifest *manifest,
+                                              const uint8_t *page, uint32_t page_no,
+                                              struct varve_page_trailer *ret_trailer)
 {
     const struct varve_page_place place =
         varve_manifest_page_place(manifest->uuid, manifest->generation, page_no);
@@ -345,7 +325,8 @@ static bool control_of(struct varve_manifest *manifest, const uint8_t *page, uin
     struct varve_page_trailer trailer;
 
     memcpy(manifest->uuid, page + 16, 16); /* as claimed; the checksum is seeded with it */
-    if (classify(manifest, page, page_no, &trailer) != VARVE_PAGE_VALID || trailer.flags != flag)
+    if (varve_manifest_classify(manifest, page, page_no, &trailer) != VARVE_PAGE_VALID ||
+        trailer.flags != flag)
         return false;
     const varve_status rc =
         varve_manifest_header_decode(varve_span_of(page, trailer.used), ret_header);
@@ -372,7 +353,7 @@ static varve_status note_control(struct varve_manifest *manifest, const char *na
 
     if (p >= manifest->pages || controls->n == CONTROLS_MAX)
         return VARVE_OK;
-    const varve_status rc = read_pages(manifest, name, p, 1, page, err);
+    const varve_status rc = varve_manifest_read_pages(manifest, name, p, 1, page, err);
     if (rc < 0)
         return rc;
     const uint16_t flag = p == 0 ? VARVE_PAGE_HEADER : VARVE_PAGE_SEAL;
@@ -443,26 +424,27 @@ static varve_status find_header(struct varve_manifest *manifest, const char *nam
                                "the manifest has %u pages instead of %u", manifest->pages, pages);
     memcpy(manifest->uuid, ret_header->uuid, 16);
     manifest->repairs += most < 3;
+    manifest->header = *ret_header;
     return VARVE_OK;
 }
 
 /* Gather `size` bytes from the pages at `first`; false: some page is not as it was written.
  * `record`: what the first page says of records. */
-static varve_status gather(struct varve_manifest *manifest, const char *name, uint32_t first,
-                           uint64_t size, uint16_t record, struct varve_buffer *out,
-                           bool *ret_valid, varve_error *err)
+varve_status varve_manifest_gather(const struct varve_manifest *manifest, const char *name,
+                                   uint32_t first, uint64_t size, uint16_t record,
+                                   struct varve_buffer *out, bool *ret_valid, varve_error *err)
 {
     uint8_t page[VARVE_PAGE_SIZE];
 
     varve_buffer_clear(out);
     *ret_valid = false;
-    for (uint32_t i = 0; i < pages_of(size); i++) {
+    for (uint32_t i = 0; i < varve_manifest_pages_of(size); i++) {
         struct varve_page_trailer trailer;
         const uint64_t left = size - (uint64_t)i * VARVE_PAGE_PAYLOAD;
-        const varve_status rc = read_pages(manifest, name, first + i, 1, page, err);
+        const varve_status rc = varve_manifest_read_pages(manifest, name, first + i, 1, page, err);
         if (rc < 0)
             return rc;
-        if (classify(manifest, page, first + i, &trailer) != VARVE_PAGE_VALID ||
+        if (varve_manifest_classify(manifest, page, first + i, &trailer) != VARVE_PAGE_VALID ||
             trailer.used != (left < VARVE_PAGE_PAYLOAD ? left : VARVE_PAGE_PAYLOAD) ||
             trailer.flags != 0 || trailer.first_record != (i == 0 ? record : VARVE_PAGE_NO_RECORD))
             return VARVE_OK;
@@ -507,8 +489,8 @@ static varve_status read_snapshot(struct varve_manifest *manifest, const char *n
     varve_buffer_init(&bytes, manifest->heap);
     for (uint32_t copy = 0; copy < 2 && !valid && rc == VARVE_OK; copy++) {
         const uint32_t first = copy == 0 ? 1 : header->snapshot_pages + 2;
-        rc = gather(manifest, name, first, header->snapshot_size, VARVE_PAGE_NO_RECORD, &bytes,
-                    &valid, err);
+        rc = varve_manifest_gather(manifest, name, first, header->snapshot_size,
+                                   VARVE_PAGE_NO_RECORD, &bytes, &valid, err);
         valid = valid && varve_hash64(bytes.data, bytes.size, 0) == header->snapshot_hash;
         manifest->repairs += rc == VARVE_OK && !valid;
     }
@@ -532,23 +514,23 @@ static varve_status read_edit(struct varve_manifest *manifest, const char *name,
     uint8_t page[VARVE_PAGE_SIZE];
     struct varve_page_trailer trailer;
     struct varve_manifest_edit edit;
-    varve_status rc = read_pages(manifest, name, page_no, 1, page, err);
+    varve_status rc = varve_manifest_read_pages(manifest, name, page_no, 1, page, err);
 
     *ret_valid = false;
     *ret_pages = 0;
     if (rc < 0)
         return rc;
-    if (classify(manifest, page, page_no, &trailer) != VARVE_PAGE_VALID ||
+    if (varve_manifest_classify(manifest, page, page_no, &trailer) != VARVE_PAGE_VALID ||
         trailer.first_record != 0 ||
         varve_manifest_edit_decode(varve_span_of(page, trailer.used), &edit) < 0 ||
         edit.copy != (m == 0 ? 1 : 2) || edit.version != manifest->version->number + 1)
         return VARVE_OK;
     const uint64_t size = (uint64_t)VARVE_MANIFEST_EDIT_SIZE + edit.size;
-    const uint32_t n = pages_of(size);
+    const uint32_t n = varve_manifest_pages_of(size);
     if ((m != 0 && n != m) || (uint64_t)manifest->next_page + 2 * n > manifest->pages)
         return VARVE_OK;
     *ret_pages = n;
-    rc = gather(manifest, name, page_no, size, 0, out, ret_valid, err);
+    rc = varve_manifest_gather(manifest, name, page_no, size, 0, out, ret_valid, err);
     if (rc == VARVE_OK && *ret_valid)
         *ret_valid = varve_hash64(out->data + VARVE_MANIFEST_EDIT_SIZE, edit.size, 0) == edit.hash;
     return rc;
@@ -608,7 +590,7 @@ static bool is_unfinished(struct varve_manifest *manifest, const uint8_t *page, 
 {
     struct varve_page_trailer trailer;
     struct varve_manifest_edit edit;
-    const enum varve_page_class class = classify(manifest, page, p, &trailer);
+    const enum varve_page_class class = varve_manifest_classify(manifest, page, p, &trailer);
 
     if (class != VARVE_PAGE_VALID)
         return class != VARVE_PAGE_ROT || manifest->read_only;
@@ -625,7 +607,7 @@ static varve_status check_tail(struct varve_manifest *manifest, const char *name
     uint8_t page[VARVE_PAGE_SIZE];
 
     for (uint32_t p = manifest->next_page; p < manifest->pages; p++) {
-        const varve_status rc = read_pages(manifest, name, p, 1, page, err);
+        const varve_status rc = varve_manifest_read_pages(manifest, name, p, 1, page, err);
         if (rc < 0)
             return rc;
         if (!is_unfinished(manifest, page, p))
@@ -845,7 +827,7 @@ struct varve_version *varve_manifest_version(const struct varve_manifest *manife
 static varve_status write_edit(struct varve_manifest *manifest, struct varve_buffer *bytes,
                                varve_error *err)
 {
-    const uint32_t m = pages_of(bytes->size);
+    const uint32_t m = varve_manifest_pages_of(bytes->size);
     const size_t size = (size_t)2 * m * VARVE_PAGE_SIZE;
     const uint64_t offset = (uint64_t)manifest->next_page * VARVE_PAGE_SIZE;
     char name[VARVE_FILE_NAME_MAX];
@@ -882,7 +864,7 @@ static varve_status write_edit(struct varve_manifest *manifest, struct varve_buf
 static varve_status write_version(struct varve_manifest *manifest, struct varve_version *after,
                                   struct varve_buffer *bytes, varve_error *err)
 {
-    if (2 * pages_of(bytes->size) <= manifest->pages - manifest->next_page) {
+    if (2 * varve_manifest_pages_of(bytes->size) <= manifest->pages - manifest->next_page) {
         const uint32_t size = (uint32_t)(bytes->size - VARVE_MANIFEST_EDIT_SIZE);
         const struct varve_manifest_edit head = {
             .size = size,

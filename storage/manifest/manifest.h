@@ -54,6 +54,10 @@ struct varve_edit {
     const struct varve_segment_entry *put_segments;
     const uint64_t *drop_segments;
     uint32_t n_drop_segments;
+    uint32_t n_keep_segments;   /* after drop_segments */
+    uint32_t n_let_go_segments; /* before keep_segments */
+    const struct varve_kept_segment *keep_segments;
+    const uint64_t *let_go_segments;
     uint32_t set_flags; /* enum varve_edit_flags: which of the following count */
     struct varve_replay_state replay;
     uint64_t durable_lsn;
@@ -89,6 +93,16 @@ varve_status varve_manifest_open(struct varve_vfs *vfs, struct varve_heap *heap,
 varve_status varve_manifest_refresh(struct varve_manifest *manifest, bool *ret_changed,
                                     varve_error *err);
 void varve_manifest_close(struct varve_manifest *manifest);
+
+/*
+ * Every page of the newest generation, each copy by itself: what is damaged is told though the other copy
+ * makes it good. Older generations are not looked at: nothing ever believes them. Behind the last edit
+ * there is room, of which nothing is believed, and an edit that a crash left unfinished looks like many
+ * things there: a page that no write leaves is told all the same. `live`: a writer is at work, so that
+ * what stands last may be half written. The status is that of opening it.
+ */
+varve_status varve_manifest_verify(struct varve_vfs *vfs, struct varve_heap *heap, bool live,
+                                   varve_verify_report report, void *ctx, varve_error *err);
 
 /* The current version, with a reference for the caller. */
 struct varve_version *varve_manifest_version(const struct varve_manifest *manifest);

@@ -23,7 +23,9 @@ enum op_tag {
     OP_CLOCK,
     OP_INCARNATION,
     OP_NEXT_FILE,
-    OP_NEXT_TABLE
+    OP_NEXT_TABLE,
+    OP_KEEP_SEGMENT,
+    OP_LET_GO
 };
 
 static bool all_zero(const uint8_t *bytes, size_t size)
@@ -186,6 +188,15 @@ static void put_segment(struct varve_buffer *out, struct varve_buffer *body,
     put_op(out, OP_SEGMENT, body);
 }
 
+static void put_kept(struct varve_buffer *out, struct varve_buffer *body,
+                     const struct varve_kept_segment *kept)
+{
+    varve_write_varint(body, kept->id);
+    varve_write_varint(body, kept->lsn);
+    varve_write_varint(body, kept->lsn_end);
+    put_op(out, OP_KEEP_SEGMENT, body);
+}
+
 static void put_replay(struct varve_buffer *out, struct varve_buffer *body,
                        const struct varve_replay_state *replay)
 {
@@ -254,6 +265,10 @@ void varve_manifest_ops_of_edit(const struct varve_edit *edit, struct varve_buff
         put_segment(out, &body, &edit->put_segments[i]);
     for (uint32_t i = 0; i < edit->n_drop_segments; i++)
         put_number(out, &body, OP_DROP_SEGMENT, edit->drop_segments[i]);
+    for (uint32_t i = 0; i < edit->n_let_go_segments; i++)
+        put_number(out, &body, OP_LET_GO, edit->let_go_segments[i]);
+    for (uint32_t i = 0; i < edit->n_keep_segments; i++)
+        put_kept(out, &body, &edit->keep_segments[i]);
     put_settings(out, &body, edit);
     varve_buffer_free(&body);
 }
@@ -280,6 +295,8 @@ void varve_manifest_ops_of_version(const struct varve_version *version, struct v
     }
     for (uint32_t i = 0; i < version->n_segments; i++)
         put_segment(out, &body, &version->segments[i]);
+    for (uint32_t i = 0; i < version->n_kept; i++)
+        put_kept(out, &body, &version->kept[i]);
     put_replay(out, &body, &version->replay);
     put_number(out, &body, OP_DURABLE, version->durable_lsn);
     put_clock(out, &body, version->safe_now_us, version->boot_us, version->boot_id);
@@ -380,6 +397,15 @@ static varve_status read_segment(struct varve_reader *r, struct varve_version *v
     return r->failed || sealed > 1 ? VARVE_ECORRUPT : varve_version_put_segment(version, &segment);
 }
 
+static varve_status read_kept(struct varve_reader *r, struct varve_version *version)
+{
+    struct varve_kept_segment kept = {.id = varve_read_varint(r)};
+
+    kept.lsn = read_counter(r);
+    kept.lsn_end = read_counter(r);
+    return r->failed ? VARVE_ECORRUPT : varve_version_keep_segment(version, &kept);
+}
+
 static bool read_count(struct varve_reader *r, size_t least, uint32_t *ret)
 {
     const uint64_t count = varve_read_varint(r);
@@ -472,6 +498,8 @@ static varve_status read_numbers(uint64_t tag, struct varve_reader *r,
         return varve_version_drop_file(version, number);
     case OP_DROP_SEGMENT:
         return varve_version_drop_segment(version, number);
+    case OP_LET_GO:
+        return varve_version_let_go_segment(version, number);
     case OP_DURABLE:
         version->durable_lsn = number > version->durable_lsn ? number : version->durable_lsn;
         return VARVE_OK;
@@ -504,6 +532,8 @@ static varve_status apply_op(uint64_t tag, struct varve_reader *r, struct varve_
         return read_segment(r, version);
     case OP_REPLAY:
         return read_replay(r, version);
+    case OP_KEEP_SEGMENT:
+        return read_kept(r, version);
     case OP_CLOCK:
         version->safe_now_us = read_time(r);
         version->boot_us = read_time(r);
@@ -528,7 +558,7 @@ varve_status varve_manifest_ops_apply(struct varve_span ops, struct varve_versio
         struct varve_reader body = varve_reader_of(bytes);
         if (r.failed)
             break;
-        if (tag < OP_IDENTITY || tag > OP_NEXT_TABLE) {
+        if (tag < OP_IDENTITY || tag > OP_LET_GO) {
             if ((head & 1) != 0)
                 return varve_error_set(err, VARVE_EVERSION, NULL, VARVE_NO_OFFSET,
                                        "the manifest holds operation %llu, which this version does "

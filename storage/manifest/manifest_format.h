@@ -59,6 +59,9 @@
  *      12 INCARNATION   16 bytes
  *      13 NEXT_FILE     varint
  *      14 NEXT_TABLE    varint
+ *      15 KEEP_SEGMENT  varint id, varint first LSN, varint end LSN (greater) of what was cut: a file that
+ *                       is no segment of the log any more and stays all the same
+ *      16 LET_GO        varint id of such a file
  *     LSNs, indexes and terms, of epochs too, and NEXT_FILE are below 2^62, but for a flushed LSN;
  *     times, hlc among them, lie between -2^61 and 2^61. Origins ascend by id from 1 on.
  *
@@ -140,6 +143,9 @@ varve_status varve_version_drop_file(struct varve_version *version, uint64_t id)
 varve_status varve_version_put_segment(struct varve_version *version,
                                        const struct varve_segment_entry *segment);
 varve_status varve_version_drop_segment(struct varve_version *version, uint64_t id);
+varve_status varve_version_keep_segment(struct varve_version *version,
+                                        const struct varve_kept_segment *kept);
+varve_status varve_version_let_go_segment(struct varve_version *version, uint64_t id);
 varve_status varve_version_put_replay(struct varve_version *version,
                                       const struct varve_replay_state *replay);
 /* Whether all ids are below those that come next. */

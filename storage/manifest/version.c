@@ -61,6 +61,8 @@ void varve_version_unref(struct varve_version *version)
         varve_free(heap, version->names, version->names_capacity * sizeof *version->names);
     if (version->segments != NULL)
         varve_free(heap, version->segments, version->segments_capacity * sizeof *version->segments);
+    if (version->kept != NULL)
+        varve_free(heap, version->kept, version->kept_capacity * sizeof *version->kept);
     replay_free(&version->replay, heap);
     varve_free(heap, version, sizeof *version);
 }
@@ -225,6 +227,11 @@ struct varve_version *varve_version_clone(const struct varve_version *from)
     if (ok && from->n_segments > 0)
         memcpy(to->segments, from->segments, from->n_segments * sizeof *to->segments);
     to->n_segments = ok ? from->n_segments : 0;
+    ok = ok && varve_vec_grow(to->heap, (void **)&to->kept, sizeof *to->kept, from->n_kept,
+                              &to->kept_capacity);
+    if (ok && from->n_kept > 0)
+        memcpy(to->kept, from->kept, from->n_kept * sizeof *to->kept);
+    to->n_kept = ok ? from->n_kept : 0;
     if (!ok || varve_version_put_replay(to, &from->replay) < 0) {
         varve_version_unref(to);
         return NULL;
@@ -346,6 +353,9 @@ static bool is_id_taken(const struct varve_version *version, uint64_t id, bool b
     for (uint32_t i = 0; !by_file && i < version->n_segments; i++)
         if (version->segments[i].id == id)
             return true;
+    for (uint32_t i = 0; !by_file && i < version->n_kept; i++)
+        if (version->kept[i].id == id)
+            return true;
     return false;
 }
 
@@ -414,6 +424,9 @@ varve_status varve_version_put_segment(struct varve_version *version,
         return VARVE_EINVAL;
     if (segment->sealed && segment->final_lsn < segment->base_lsn)
         return VARVE_EINVAL;
+    for (uint32_t i = 0; i < version->n_kept; i++)
+        if (version->kept[i].id == segment->id) /* what was cut does not come back */
+            return VARVE_EINVAL;
     if (!varve_vec_grow(version->heap, (void **)&version->segments, sizeof *version->segments,
                         version->n_segments + 1u, &version->segments_capacity))
         return VARVE_ENOMEM;
@@ -444,6 +457,32 @@ varve_status varve_version_drop_segment(struct varve_version *version, uint64_t 
             segment_remove(version, i);
             return VARVE_OK;
         }
+    }
+    return VARVE_EINVAL;
+}
+
+varve_status varve_version_keep_segment(struct varve_version *version,
+                                        const struct varve_kept_segment *kept)
+{
+    if (kept->id == 0 || kept->lsn >= kept->lsn_end || is_id_taken(version, kept->id, true) ||
+        is_id_taken(version, kept->id, false))
+        return VARVE_EINVAL;
+    if (!varve_vec_grow(version->heap, (void **)&version->kept, sizeof *version->kept,
+                        version->n_kept + 1u, &version->kept_capacity))
+        return VARVE_ENOMEM;
+    version->kept[version->n_kept++] = *kept;
+    return VARVE_OK;
+}
+
+varve_status varve_version_let_go_segment(struct varve_version *version, uint64_t id)
+{
+    for (uint32_t i = 0; i < version->n_kept; i++) {
+        if (version->kept[i].id != id)
+            continue;
+        memmove(&version->kept[i], &version->kept[i + 1],
+                (version->n_kept - i - 1) * sizeof *version->kept);
+        version->n_kept--;
+        return VARVE_OK;
     }
     return VARVE_EINVAL;
 }
@@ -483,6 +522,9 @@ bool varve_version_holds(const struct varve_version *version)
     }
     for (uint32_t i = 0; i < version->n_segments; i++)
         if (version->segments[i].id >= version->next_file_id)
+            return false;
+    for (uint32_t i = 0; i < version->n_kept; i++)
+        if (version->kept[i].id >= version->next_file_id)
             return false;
     return version->n_tables == 0 ||
            version->tables[version->n_tables - 1]->schema->table_id < version->next_table_id;

@@ -29,6 +29,13 @@ struct varve_segment_entry {
     uint64_t digest;    /* sealed: of its pages */
 };
 
+/* A log segment that an open cut the end of. It is no part of the log any more and holds nothing that the
+ * store needs: it is kept so that what was cut can be looked at. */
+struct varve_kept_segment {
+    uint64_t id;
+    uint64_t lsn, lsn_end; /* what was cut, of this segment and those with it */
+};
+
 /* An SSTable. Everything but its name comes from whoever wrote it, and stands in the manifest in
  * the tagged encoding of sst_properties.h. */
 struct varve_file_entry {
@@ -82,10 +89,11 @@ struct varve_version {
     uint32_t n_tables;
     struct varve_table_entry **tables; /* ascending by id */
     uint32_t *names;                   /* their ids, ascending by name, case aside */
-    size_t tables_capacity, names_capacity, segments_capacity;
+    size_t tables_capacity, names_capacity, segments_capacity, kept_capacity;
     uint32_t n_segments;
-    uint32_t reserved;
+    uint32_t n_kept;
     struct varve_segment_entry *segments; /* ascending by base LSN, then id (after an empty one) */
+    struct varve_kept_segment *kept;      /* in the order in which they were cut */
     struct varve_replay_state replay;
     uint64_t durable_lsn; /* evidence: known durable when the edit was made */
     int64_t safe_now_us;

@@ -70,7 +70,8 @@ struct varve_wal_reader {
     uint64_t durable_lsn, commit_lsn; /* the greatest seen */
     uint64_t seen_lsn;                /* end of the last payload byte seen in any VALID page */
     uint64_t limit_lsn;               /* next() gives records that end at or below it */
-    uint32_t damaged_seals, retries;
+    uint32_t damaged_seals, retries, lost_pages;
+    varve_error missing; /* salvage: the refusal; status OK: there was none */
 
     uint8_t *payload; /* of a record that does not lie in one page */
     size_t payload_capacity;

@@ -260,6 +260,7 @@ static void verdict_fill(const struct varve_wal_reader *r, struct varve_wal_verd
     v->cut_lsn_end = r->seen_lsn > v->recovered_to ? r->seen_lsn : v->recovered_to;
     v->damaged_seals = r->damaged_seals;
     v->retries = r->retries;
+    v->lost_pages = r->lost_pages;
 }
 
 /* A refusal, as an error. */
@@ -306,11 +307,17 @@ static varve_status recover(struct varve_wal_reader *r, struct varve_wal_verdict
                                           .end = r->stop.end,
                                           .after = after,
                                           .cut_rot = r->options.cut_rot};
+    struct varve_wal_facts strict = facts;
+    strict.cut_rot = false;
     v->kind = varve_wal_judge(&facts);
+    v->doubtful = v->kind == VARVE_WAL_CUT && varve_wal_judge(&strict) != VARVE_WAL_CUT;
     r->limit_lsn = v->recovered_to;
-    if (v->kind == VARVE_WAL_CLEAN_END || v->kind == VARVE_WAL_CUT || r->options.salvage)
+    if (v->kind == VARVE_WAL_CLEAN_END || v->kind == VARVE_WAL_CUT)
         return VARVE_OK;
-    return verdict_refuse(r, v, err);
+    if (!r->options.salvage)
+        return verdict_refuse(r, v, err);
+    (void)verdict_refuse(r, v, &r->missing);
+    return VARVE_OK;
 }
 
 /* ---------------------------------------------------------------------------- Open and close */
@@ -476,7 +483,9 @@ varve_status varve_wal_reader_refresh(struct varve_wal_reader *r,
         rc = follow_scan(r, &damaged, err);
     }
     const uint64_t reached = r->at.lsn;
-    if (rc == VARVE_OK && damaged)
+    if (rc == VARVE_OK && damaged && r->options.salvage)
+        (void)follow_refuse(r, &r->missing);
+    else if (rc == VARVE_OK && damaged)
         rc = follow_refuse(r, err);
     r->at = saved;
     if (rc < 0)
@@ -530,4 +539,12 @@ uint64_t varve_wal_reader_lsn(const struct varve_wal_reader *r)
 uint64_t varve_wal_reader_durable_lsn(const struct varve_wal_reader *r)
 {
     return r->durable_lsn; /* began as the manifest's, and only grew */
+}
+
+bool varve_wal_reader_missing(const struct varve_wal_reader *r, varve_error *ret_error)
+{
+    if (r->missing.status == VARVE_OK)
+        return false;
+    *ret_error = r->missing;
+    return true;
 }

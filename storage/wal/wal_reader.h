@@ -59,7 +59,7 @@ struct varve_wal_reader_options {
     struct varve_heap *heap;
     uint32_t mode; /* enum varve_wal_mode */
     bool cut_rot;  /* wal_tail = cut: an ambiguous tail is cut instead of refused */
-    bool salvage;  /* RECOVERY: do not fail on a refusal; records before the damage are given */
+    bool salvage;  /* do not fail on a refusal; records before the damage are given */
     bool writes;   /* the store will be written to: features that a writer must know count */
     uint8_t store_uuid[16];
     const struct varve_wal_listed *segments; /* in order of use; copied */
@@ -85,8 +85,10 @@ struct varve_wal_verdict {
     uint64_t index, term, chain; /* of the last record kept */
     int64_t hlc;                 /* the greatest */
     uint32_t
-        damaged_seals; /* seal pages that were not VALID where the next header vouches instead */
-    uint32_t retries;  /* reads repeated after EIO */
+        damaged_seals;   /* seal pages that were not VALID where the next header vouches instead */
+    uint32_t retries;    /* reads repeated after EIO */
+    uint32_t lost_pages; /* damaged ones without a trailer that says what they held */
+    bool doubtful;       /* CUT: only because of cut_rot */
 };
 
 /*
@@ -112,6 +114,9 @@ varve_status varve_wal_reader_next(struct varve_wal_reader *reader,
 varve_status varve_wal_reader_refresh(struct varve_wal_reader *reader,
                                       const struct varve_wal_listed *segments, uint32_t n_segments,
                                       uint64_t *ret_commit_lsn, varve_error *err);
+
+/* What `salvage` got past, as the error that it would have been. False: nothing. */
+bool varve_wal_reader_missing(const struct varve_wal_reader *reader, varve_error *ret_error);
 
 /* End of the last record given (start_lsn before the first). */
 uint64_t varve_wal_reader_lsn(const struct varve_wal_reader *reader);

@@ -169,6 +169,8 @@ static enum varve_page_class page_read(struct varve_wal_reader *r, uint32_t i, u
         evidence_note(r, i, ret_trailer);
     else if (c != VARVE_PAGE_ZERO && varve_page_trailer_sound(page, &place, &t))
         evidence_note(r, i, &t);
+    else if (c != VARVE_PAGE_ZERO)
+        r->lost_pages++;
     return c;
 }
 

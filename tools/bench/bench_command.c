@@ -618,7 +618,7 @@ int command_bench(int argc, char **argv)
                     .sqlite = bench_baseline_available()},
     };
     int first;
-    int code = tool_options_parse(argc, argv, &usage, take_option, &bench.options, &first);
+    int code = tool_options_parse(argc, argv, &usage, take_option, &bench.options, NULL, &first);
 
     if (code >= 0)
         return code;

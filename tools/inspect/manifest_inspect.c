@@ -91,6 +91,18 @@ static void print_segment(struct manifest_inspection *m, struct varve_reader *r)
     (void)fputc('\n', m->out);
 }
 
+static void print_kept(struct manifest_inspection *m, struct varve_reader *r)
+{
+    const uint64_t id = varve_read_varint(r);
+    const uint64_t lsn = varve_read_varint(r);
+    const uint64_t end = varve_read_varint(r);
+
+    (void)fprintf(m->out,
+                  "kept aside %016" PRIx64 ".wal, of which lsn %" PRIu64 " to %" PRIu64
+                  " was cut away\n",
+                  id, lsn, end);
+}
+
 static void print_replay(struct manifest_inspection *m, struct varve_reader *r)
 {
     const uint64_t lsn = varve_read_varint(r);
@@ -149,8 +161,9 @@ static void print_uuid(struct manifest_inspection *m, const char *what, struct v
 static void print_operation(struct manifest_inspection *m, uint64_t tag, struct varve_span body)
 {
     static const char *const numbers[] = {
-        [3] = "drop table",         [6] = "drop file",     [8] = "drop segment",
-        [10] = "durable up to lsn", [13] = "next file id", [14] = "next table id"};
+        [3] = "drop table",           [6] = "drop file",     [8] = "drop segment",
+        [10] = "durable up to lsn",   [13] = "next file id", [14] = "next table id",
+        [16] = "no longer kept: file"};
     struct varve_reader r = varve_reader_of(body);
 
     (void)fputs("  ", m->out);
@@ -172,6 +185,9 @@ static void print_operation(struct manifest_inspection *m, uint64_t tag, struct 
         break;
     case 9:
         print_replay(m, &r);
+        break;
+    case 15:
+        print_kept(m, &r);
         break;
     case 11:
         (void)fprintf(m->out, "clock: safe now %" PRId64 " us\n", varve_read_zigzag(&r));

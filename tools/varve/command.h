@@ -59,12 +59,31 @@ struct tool_option {
     const char *help;     /* lines separated by \n */
 };
 
+/* How a command opens its store, which decides what options of that it has. */
+enum tool_opens {
+    TOOL_OPENS_NONE = 0,
+    TOOL_OPENS_NEW,    /* a store that it makes: --memory */
+    TOOL_OPENS_VERIFY, /* to read all that can be read: --memory */
+    TOOL_OPENS_READ,   /* --memory, --salvage, --wal-tail */
+    TOOL_OPENS_WRITE,  /* --memory, --wal-tail */
+};
+
+/* What those options said, and what came of it. Zero it. */
+struct tool_opening {
+    enum tool_opens opens; /* set by the parser */
+    uint64_t memory;       /* bytes; 0: as the command's kind has it */
+    bool salvage;
+    varve_wal_tail wal_tail;
+    bool missing; /* set by tool_open_store(): something is damaged and not shown */
+};
+
 /* How a command is used: its help and its parser come from here. --help and --version are added. */
 struct tool_usage {
     const char *synopsis; /* behind the command's name */
     const char *about;
     const struct tool_option *options; /* ends with a NULL name; may be NULL */
     uint32_t repeatable; /* bits of the options that may be given again; others may not */
+    enum tool_opens opens;
     int operands_min, operands_max; /* operands_max < 0: any number */
 };
 
@@ -74,11 +93,11 @@ typedef bool (*tool_take_option)(void *ctx, int option, const char *value);
 
 /*
  * Parse the arguments: options anywhere before `--`, operands moved to argv[*ret_first ..]. `take` may
- * be NULL for a command without options of its own. Returns
+ * be NULL for a command without options of its own, `opening` for one that opens no store. Returns
  * -1 to go on, else the exit code: --help, --version, or a mistake that has been reported.
  */
 int tool_options_parse(int argc, char **argv, const struct tool_usage *usage, tool_take_option take,
-                       void *ctx, int *ret_first);
+                       void *ctx, struct tool_opening *opening, int *ret_first);
 
 /* ---------------------------------------------------------------------------------- Messages */
 
@@ -111,7 +130,15 @@ int tool_finish_output(int code);
 
 /* ------------------------------------------------------------------------------------ Opening */
 
-int tool_open_store(const char *path, uint32_t flags, varve_store **ret_store);
+/* The options of `opens`, ending with a NULL name; what one of them says. */
+const struct tool_option *tool_opening_options(enum tool_opens opens);
+bool tool_opening_take(struct tool_opening *opening, const char *name, const char *value);
+/* Open, and say on stderr, a line each, what the open got past; a failure with what would help. READ_ONLY
+ * and SALVAGE follow from `opening`, `flags` has the rest. */
+int tool_open_store(const char *path, uint32_t flags, struct tool_opening *opening,
+                    varve_store **ret_store);
+/* The exit code: what is complete as far as it goes, with something missing, is TOOL_CORRUPT. */
+int tool_opening_code(const struct tool_opening *opening, int code);
 /* TOOL_OK, or TOOL_USAGE with the tables that there are. */
 int tool_open_table(varve_store *store, const char *name, varve_table **ret_table);
 

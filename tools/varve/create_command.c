@@ -9,18 +9,20 @@ static const struct tool_usage usage = {
              "  varve create ticks \"CREATE TABLE bars (symbol text, ts timestamp,\n"
              "      close decimal(18,8), volume double, PRIMARY KEY ((symbol), ts))\n"
              "      WITH clustering_unit = 'ms' AND duplicates = 'upsert'\"",
+    .opens = TOOL_OPENS_WRITE,
     .operands_min = 2,
     .operands_max = 2,
 };
 
 int command_create(int argc, char **argv)
 {
+    struct tool_opening opening = {.memory = 0};
     int first;
     varve_store *store;
     varve_schema *schema;
     varve_error err = {.status = VARVE_OK};
 
-    int code = tool_options_parse(argc, argv, &usage, NULL, NULL, &first);
+    int code = tool_options_parse(argc, argv, &usage, NULL, NULL, &opening, &first);
     if (code >= 0)
         return code;
 
@@ -29,7 +31,7 @@ int command_create(int argc, char **argv)
         return tool_request_failure(&err, "CREATE TABLE");
     varve_schema_free(schema);
 
-    code = tool_open_store(argv[first], VARVE_OPEN_CREATE, &store);
+    code = tool_open_store(argv[first], VARVE_OPEN_CREATE, &opening, &store);
     if (code != TOOL_OK)
         return code;
     if (varve_table_create(store, argv[first + 1], &err) < 0)

@@ -29,6 +29,7 @@ static const struct tool_usage usage = {
              "a new store in DIR (default: a new temporary directory), and print hourly\n"
              "aggregates with a small chart.",
     .options = options,
+    .opens = TOOL_OPENS_NEW,
     .operands_min = 0,
     .operands_max = 1,
 };
@@ -290,10 +291,11 @@ static varve_status run_demo(struct demo *demo, const char *folder, varve_error 
 int command_demo(int argc, char **argv)
 {
     struct demo demo = {.seed = 1};
+    struct tool_opening opening = {.memory = 0};
     char temporary[] = "/tmp/varve-demo-XXXXXX";
     int first;
     varve_error err = {.status = VARVE_OK};
-    int code = tool_options_parse(argc, argv, &usage, take_option, &demo, &first);
+    int code = tool_options_parse(argc, argv, &usage, take_option, &demo, &opening, &first);
 
     if (code >= 0)
         return code;
@@ -302,7 +304,7 @@ int command_demo(int argc, char **argv)
         tool_say("a temporary directory: %s", tool_os_text(errno));
         return TOOL_FAILED;
     }
-    code = tool_open_store(folder, VARVE_OPEN_CREATE, &demo.store);
+    code = tool_open_store(folder, VARVE_OPEN_CREATE, &opening, &demo.store);
     if (code != TOOL_OK)
         return code;
     if (run_demo(&demo, folder, &err) < 0)

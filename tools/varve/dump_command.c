@@ -45,7 +45,8 @@ int command_dump(int argc, char **argv)
 {
     struct inspect_options inspect = {.out = stdout, .report = report};
     int first;
-    const int code = tool_options_parse(argc, argv, &usage, take_option, &inspect.rows, &first);
+    const int code =
+        tool_options_parse(argc, argv, &usage, take_option, &inspect.rows, NULL, &first);
     varve_status rc;
 
     if (code >= 0)

@@ -14,6 +14,7 @@ static const struct tool_usage usage = {
              "files by itself as its memory fills. But files are smaller than the log, opening\n"
              "the store has less to replay, and readers have less to keep in memory.",
     .options = NULL,
+    .opens = TOOL_OPENS_WRITE,
     .operands_min = 1,
     .operands_max = 1,
 };
@@ -40,13 +41,14 @@ int tool_flush(varve_store *store, const char *name)
 
 int command_flush(int argc, char **argv)
 {
+    struct tool_opening opening = {.memory = 0};
     varve_store *store;
     int first;
-    int code = tool_options_parse(argc, argv, &usage, NULL, NULL, &first);
+    int code = tool_options_parse(argc, argv, &usage, NULL, NULL, &opening, &first);
 
     if (code >= 0)
         return code;
-    code = tool_open_store(argv[first], 0, &store);
+    code = tool_open_store(argv[first], 0, &opening, &store);
     if (code != TOOL_OK)
         return code;
     code = tool_flush(store, argv[first]);

@@ -79,6 +79,7 @@ static const struct tool_usage usage = {
              "MiB. Rows that come slowly, by a pipe, are committed about once a second.",
     .options = options,
     .repeatable = 1u << OPTION_SET | 1u << OPTION_NULL,
+    .opens = TOOL_OPENS_WRITE,
     .operands_min = 3,
     .operands_max = -1,
 };
@@ -256,6 +257,7 @@ static int flush_after(varve_store *store, const char *name, const struct import
 int command_import(int argc, char **argv)
 {
     struct import_options *o = calloc(1, sizeof *o);
+    struct tool_opening opening = {.memory = 0};
     varve_store *store = NULL;
     varve_table *table;
     struct import_loader *loader = NULL;
@@ -267,10 +269,10 @@ int command_import(int argc, char **argv)
         tool_say("out of memory");
         return TOOL_FAILED;
     }
-    code = tool_options_parse(argc, argv, &usage, take_option, o, &first);
+    code = tool_options_parse(argc, argv, &usage, take_option, o, &opening, &first);
     if (code >= 0)
         goto done;
-    code = tool_open_store(argv[first], 0, &store);
+    code = tool_open_store(argv[first], 0, &opening, &store);
     if (code != TOOL_OK)
         goto done;
     code = tool_open_table(store, argv[first + 1], &table);

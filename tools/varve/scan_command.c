@@ -69,6 +69,7 @@ static const struct tool_usage usage = {
              "is shown. The exit code is 1 if no row or partition was found.",
     .options = options,
     .repeatable = 1u << OPTION_PARTITION | 1u << OPTION_WHERE | 1u << OPTION_AGG,
+    .opens = TOOL_OPENS_READ,
     .operands_min = 2,
     .operands_max = 2,
 };
@@ -238,14 +239,15 @@ done:
 int command_scan(int argc, char **argv)
 {
     struct scan_arguments a = {.format = ROW_FORMAT_AUTO};
+    struct tool_opening opening = {.memory = 0};
     varve_store *store = NULL;
     varve_table *table;
     int first;
-    int code = tool_options_parse(argc, argv, &usage, take_option, &a, &first);
+    int code = tool_options_parse(argc, argv, &usage, take_option, &a, &opening, &first);
 
     if (code >= 0)
         goto done;
-    code = tool_open_store(argv[first], VARVE_OPEN_READ_ONLY, &store);
+    code = tool_open_store(argv[first], 0, &opening, &store);
     if (code != TOOL_OK)
         goto done;
     code = tool_open_table(store, argv[first + 1], &table);
@@ -255,5 +257,5 @@ int command_scan(int argc, char **argv)
 done:
     varve_close(store);
     free(a.request.partitions);
-    return code;
+    return tool_opening_code(&opening, code);
 }

@@ -21,6 +21,7 @@ static const struct tool_usage usage = {
     .about = "Print what a store holds and what it has done since it was opened by this command.\n"
              "Works on a store that another process is writing to.",
     .options = options,
+    .opens = TOOL_OPENS_READ,
     .operands_min = 1,
     .operands_max = 1,
 };
@@ -63,6 +64,7 @@ static size_t list_counters(const varve_stats *s, struct counter *out)
         {"recovered_records", s->recovered_records},
         {"cut_lsn", s->cut_lsn},
         {"cut_lsn_end", s->cut_lsn_end},
+        {"cut_doubtful", s->cut_doubtful},
         {"rows_written", s->rows_written},
         {"rows_dropped", s->rows_dropped},
         {"batches", s->batches},
@@ -146,6 +148,27 @@ static void print_table(varve_store *store, const varve_table *table)
     print_bytes("bytes in memory", s.memtable_bytes);
 }
 
+/* What is missing has been said on stderr with all there is to say; here so that a look at the rows and
+ * bytes below does not deceive. */
+static void print_finding(void *ctx, varve_finding kind, const varve_error *detail)
+{
+    (void)ctx;
+    switch (kind) {
+    case VARVE_FOUND_CUT:
+        (void)printf("  %-22s log range %" PRIu64 " to %" PRIu64 " in %s\n", "to be cut away",
+                     detail->lsn, detail->lsn_end, detail->file);
+        break;
+    case VARVE_FOUND_KEPT:
+        (void)printf("  %-22s log range %" PRIu64 " to %" PRIu64 ", kept aside in %s\n",
+                     "cut away earlier", detail->lsn, detail->lsn_end, detail->file);
+        break;
+    case VARVE_FOUND_MISSING:
+        (void)printf("  %-22s the log from %" PRIu64 " on, damaged in %s\n", "missing", detail->lsn,
+                     detail->file);
+        break;
+    }
+}
+
 static void print_store(varve_store *store, const varve_stats *s)
 {
     (void)printf("Store\n");
@@ -161,9 +184,7 @@ static void print_store(varve_store *store, const varve_stats *s)
     else
         print_bytes("reserve", s->reserve_bytes);
     (void)printf("  %-22s %" PRIu64 " at open\n", "log records replayed", s->recovered_records);
-    if (s->cut_lsn_end > s->cut_lsn)
-        (void)printf("  %-22s log range %" PRIu64 " to %" PRIu64 " was never acknowledged\n",
-                     "cut at open", s->cut_lsn, s->cut_lsn_end);
+    varve_open_findings(store, print_finding, NULL);
     print_bytes("memory", s->memory_used);
     print_bytes("memory limit", s->memory_limit);
     (void)printf("  %-22s %s\n", "I/O", backend_name(s->io_backend));
@@ -225,6 +246,23 @@ static void json_table(yajl_gen json, varve_store *store, const varve_table *tab
     (void)yajl_gen_map_close(json);
 }
 
+static void json_finding(void *ctx, varve_finding kind, const varve_error *detail)
+{
+    static const char *const kinds[] = {
+        [VARVE_FOUND_CUT] = "cut", [VARVE_FOUND_KEPT] = "kept", [VARVE_FOUND_MISSING] = "missing"};
+    yajl_gen json = ctx;
+
+    (void)yajl_gen_map_open(json);
+    json_text(json, "kind", kinds[kind], strlen(kinds[kind]));
+    json_text(json, "message", detail->message, strlen(detail->message));
+    json_text(json, "file", detail->file, strlen(detail->file));
+    if (detail->offset != UINT64_MAX)
+        json_counter(json, "offset", detail->offset);
+    json_counter(json, "lsn", detail->lsn);
+    json_counter(json, "lsn_end", detail->lsn_end);
+    (void)yajl_gen_map_close(json);
+}
+
 static void print_json(void *ctx, const char *text, size_t size)
 {
     (void)ctx;
@@ -255,6 +293,10 @@ static int json_store(varve_store *store, const varve_stats *s)
     }
     for (size_t i = 0; i < n; i++)
         json_counter(json, counters[i].name, counters[i].value);
+    json_key(json, "findings");
+    (void)yajl_gen_array_open(json);
+    varve_open_findings(store, json_finding, json);
+    (void)yajl_gen_array_close(json);
     json_key(json, "table_list");
     (void)yajl_gen_array_open(json);
     for (uint32_t i = 0; varve_table_at(store, i) != NULL; i++)
@@ -267,15 +309,16 @@ static int json_store(varve_store *store, const varve_stats *s)
 
 int command_stats(int argc, char **argv)
 {
+    struct tool_opening opening = {.memory = 0};
     bool json = false;
     int first;
     varve_store *store;
     varve_stats s = {.struct_size = sizeof s};
-    int code = tool_options_parse(argc, argv, &usage, take_option, &json, &first);
+    int code = tool_options_parse(argc, argv, &usage, take_option, &json, &opening, &first);
 
     if (code >= 0)
         return code;
-    code = tool_open_store(argv[first], VARVE_OPEN_READ_ONLY, &store);
+    code = tool_open_store(argv[first], 0, &opening, &store);
     if (code != TOOL_OK)
         return code;
     varve_get_stats(store, &s);
@@ -284,5 +327,5 @@ int command_stats(int argc, char **argv)
     else
         print_store(store, &s);
     varve_close(store);
-    return code;
+    return tool_opening_code(&opening, code);
 }

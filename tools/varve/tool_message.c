@@ -1,6 +1,6 @@
 /*
  * tool_message.c - what the tool says on stderr, and the exit codes that follow from failures
- * (command.h). Opening stores and tables, because their failures are the most common.
+ * (command.h). Opening tables, because its failure is the most common.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -131,18 +131,6 @@ int tool_finish_output(int code)
     if (errno != EPIPE)
         tool_say("stdout: %s", tool_os_text(errno));
     return code == TOOL_OK || code == TOOL_NOTHING ? TOOL_FAILED : code;
-}
-
-int tool_open_store(const char *path, uint32_t flags, varve_store **ret_store)
-{
-    varve_options options;
-    varve_error err = {.status = VARVE_OK};
-
-    varve_options_init(&options, sizeof options);
-    options.flags = flags;
-    if (varve_open(path, &options, ret_store, &err) < 0)
-        return tool_failure(&err, path);
-    return TOOL_OK;
 }
 
 int tool_open_table(varve_store *store, const char *name, varve_table **ret_table)

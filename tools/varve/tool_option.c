@@ -11,6 +11,7 @@
 #define OPTIONS_MAX 32
 #define HELP_VALUE 1000
 #define VERSION_VALUE 1001
+#define OPENING_VALUE 2000 /* and above: tool_opening_options() */
 
 static void print_option(const struct tool_option *option)
 {
@@ -42,32 +43,70 @@ static void print_help(const char *command, const struct tool_usage *usage)
     (void)printf("Usage: varve %s %s\n\n%s\n\nOptions:\n", command, usage->synopsis, usage->about);
     for (const struct tool_option *o = usage->options; o != NULL && o->name != NULL; o++)
         print_option(o);
+    for (const struct tool_option *o = tool_opening_options(usage->opens); o->name != NULL; o++)
+        print_option(o);
     print_option(&common[0]);
     print_option(&common[1]);
 }
 
-static size_t build_long_options(const struct tool_option *options, struct option *out)
+static size_t add_long_options(const struct tool_option *options, int first_value,
+                               struct option *out, size_t n)
 {
-    size_t n = 0;
-
-    for (; options != NULL && options[n].name != NULL && n < OPTIONS_MAX; n++)
-        out[n] = (struct option){options[n].name,
-                                 options[n].argument == NULL ? no_argument : required_argument,
-                                 NULL, (int)n};
-    out[n] = (struct option){"help", no_argument, NULL, HELP_VALUE};
-    out[n + 1] = (struct option){"version", no_argument, NULL, VERSION_VALUE};
-    out[n + 2] = (struct option){NULL, 0, NULL, 0};
+    for (int i = 0; options != NULL && options[i].name != NULL && n < OPTIONS_MAX; i++)
+        out[n++] = (struct option){options[i].name,
+                                   options[i].argument == NULL ? no_argument : required_argument,
+                                   NULL, first_value + i};
     return n;
 }
 
+static void build_long_options(const struct tool_usage *usage, struct option *out)
+{
+    size_t n = add_long_options(usage->options, 0, out, 0);
+
+    n = add_long_options(tool_opening_options(usage->opens), OPENING_VALUE, out, n);
+    out[n] = (struct option){"help", no_argument, NULL, HELP_VALUE};
+    out[n + 1] = (struct option){"version", no_argument, NULL, VERSION_VALUE};
+    out[n + 2] = (struct option){NULL, 0, NULL, 0};
+}
+
+/* An option of the command's own, or of opening its store. */
+static bool take_one(const struct tool_usage *usage, int value, tool_take_option take, void *ctx,
+                     struct tool_opening *opening)
+{
+    if (value < OPENING_VALUE) {
+        assert(take != NULL); /* there are options only if somebody takes them */
+        return take(ctx, value, optarg);
+    }
+    assert(opening != NULL);
+    return tool_opening_take(
+        opening, tool_opening_options(usage->opens)[value - OPENING_VALUE].name, optarg);
+}
+
+/* False: it has been given before, and which one was meant? */
+static bool note_given(const struct tool_usage *usage, bool given[2][OPTIONS_MAX],
+                       const char *command, int value)
+{
+    const bool shared = value >= OPENING_VALUE;
+    const int i = shared ? value - OPENING_VALUE : value;
+    const struct tool_option *options =
+        shared ? tool_opening_options(usage->opens) : usage->options;
+
+    if (given[shared][i] && (shared || (usage->repeatable >> i & 1) == 0))
+        return tool_usage_error("%s: --%s is given twice", command, options[i].name) == TOOL_OK;
+    given[shared][i] = true;
+    return true;
+}
+
 int tool_options_parse(int argc, char **argv, const struct tool_usage *usage, tool_take_option take,
-                       void *ctx, int *ret_first)
+                       void *ctx, struct tool_opening *opening, int *ret_first)
 {
     struct option long_options[OPTIONS_MAX + 3];
-    bool given[OPTIONS_MAX] = {false};
+    bool given[2][OPTIONS_MAX] = {{false}};
     char name[64];
 
-    (void)build_long_options(usage->options, long_options);
+    if (opening != NULL)
+        opening->opens = usage->opens;
+    build_long_options(usage, long_options);
     (void)snprintf(name, sizeof name, "varve: %s", argv[0]); /* what getopt puts before messages */
     argv[0] = name;
     optind = 0;
@@ -85,12 +124,9 @@ int tool_options_parse(int argc, char **argv, const struct tool_usage *usage, to
         }
         if (value == '?')
             return TOOL_USAGE;
-        assert(take != NULL); /* there are options only if somebody takes them */
-        if (given[value] && (usage->repeatable >> value & 1) == 0) /* which one was meant? */
-            return tool_usage_error("%s: --%s is given twice", name + 7,
-                                    usage->options[value].name);
-        given[value] = true;
-        if (!take(ctx, value, optarg))
+        if (!note_given(usage, given, name + 7, value))
+            return TOOL_USAGE;
+        if (!take_one(usage, value, take, ctx, opening))
             return TOOL_USAGE;
     }
     const int operands = argc - optind;

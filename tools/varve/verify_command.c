@@ -10,9 +10,11 @@
 static const struct tool_usage usage = {
     .synopsis = "STORE",
     .about = "Check every byte of a store's files: checksums, that everything can be decoded, and\n"
-             "that counts, order and statistics agree. Each problem is a line on stderr with file\n"
-             "and offset; then the exit code is 4. Works on a store that another process is\n"
-             "writing to.",
+             "that counts, order and statistics agree; also what a second copy makes good. Each\n"
+             "problem is a line on stderr with file and offset; then the exit code is 4. A store\n"
+             "whose log is damaged is checked as far as it goes. Works on a store that another\n"
+             "process is writing to.",
+    .opens = TOOL_OPENS_VERIFY,
     .operands_min = 1,
     .operands_max = 1,
 };
@@ -46,14 +48,15 @@ static int progress(void *ctx, uint64_t rows, uint64_t bytes, double fraction)
 int command_verify(int argc, char **argv)
 {
     struct verify verify = {.problems = 0};
+    struct tool_opening opening = {.memory = 0};
     int first;
     varve_store *store;
     varve_error err = {.status = VARVE_OK};
-    int code = tool_options_parse(argc, argv, &usage, NULL, NULL, &first);
+    int code = tool_options_parse(argc, argv, &usage, NULL, NULL, &opening, &first);
 
     if (code >= 0)
         return code;
-    code = tool_open_store(argv[first], VARVE_OPEN_READ_ONLY, &store);
+    code = tool_open_store(argv[first], 0, &opening, &store);
     if (code != TOOL_OK)
         return code;
     progress_line_start(&verify.line, 0);

@@ -178,6 +178,8 @@ static bool is_cut(const struct varve_version *version, const struct varve_wal_v
 {
     bool reached = false;
 
+    if (cut_end(verdict) == verdict->recovered_to) /* a seal, say: nothing of the log is lost */
+        return false;
     for (uint32_t k = 0; k <= i; k++)
         reached = reached || version->segments[k].id == verdict->segment_id;
     return reached && verdict->kind == VARVE_WAL_CUT &&

@@ -145,6 +145,33 @@ START_TEST(a_clean_end_is_no_finding)
 }
 END_TEST
 
+/* Where only an idle seal is torn nothing of the log is: there is nothing to tell or to keep. */
+START_TEST(a_torn_seal_is_no_cut)
+{
+    struct torn t;
+    struct sim_store *s = &t.s;
+    struct harm harm;
+
+    sim_store_create(s, 59);
+    sim_store_open(s);
+    sim_store_table(s, "t", "keep");
+    ck_assert_int_eq(sim_store_put(s, "t", 1, 0, SAFE, VARVE_POLICY_DEFAULT), VARVE_OK);
+    varve_sim_clock_advance(s->sim, 1000000);
+    sim_store_work(s);
+    sim_store_kill(s);
+    struct varve_version *const version = sim_store_listed(s);
+    varve_file_name_wal(version->segments[version->n_segments - 1].id, t.log);
+    varve_version_unref(version);
+    s->options.flags = 0;
+    harm_zero_sector(s, t.log, harm_pages(s, t.log) - 1, 0);
+    sim_store_open(s);
+    harm_findings(s, &harm);
+    ck_assert_int_eq(harm.n, 0);
+    ck_assert_int_eq(sim_store_count(s, "t"), SAFE);
+    sim_store_destroy(s);
+}
+END_TEST
+
 START_TEST(what_was_cut_stays_until_all_before_it_is_in_files)
 {
     uint8_t before[4096], after[4096];
@@ -300,6 +327,7 @@ static void add(TCase *cases)
     tcase_add_test(cases, a_cut_of_unknown_length_is_told);
     tcase_add_test(cases, what_is_damaged_and_cut_on_request_is_called_doubtful);
     tcase_add_test(cases, a_clean_end_is_no_finding);
+    tcase_add_test(cases, a_torn_seal_is_no_cut);
     tcase_add_test(cases, what_was_cut_stays_until_all_before_it_is_in_files);
     tcase_add_test(cases, a_cut_that_is_interrupted_is_not_forgotten);
     tcase_add_test(cases, an_open_that_cuts_survives_every_missing_allocation);

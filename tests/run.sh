@@ -6,8 +6,11 @@
 #   build-tsan     clang, thread sanitizer, that suite compiled      suite threads
 #   build-fuzz     clang, libFuzzer, address sanitizer               suite fuzz
 #   build-release  gcc, optimised                                    suites lint, release; --full: full
-# Prints a line a stage, the log's tail of what failed, and at the end, alone on a line,
-# `N passed, N failed` (with `, N skipped` if any were). Exit status 0 only if nothing failed.
+#   build-coverage gcc, not optimised, --full only                   what the suites reach, and the bars
+# Prints a line a stage and, below it, what its tests did (the lines `share: ...` of their output:
+# states, operations, kills, faults, bytes damaged, executions of fuzz targets), the log's tail of what
+# failed, and at the end, alone on a line, `N passed, N failed` (with `, N skipped` if any were). Exit
+# status 0 only if nothing failed.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -76,6 +79,23 @@ PYTHON
     passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
 }
 
+# What the tests of a meson test log say that they did.
+shares() {
+    python3 - "$1" <<'PYTHON'
+import json
+import sys
+
+try:
+    with open(sys.argv[1], encoding='utf-8') as log:
+        for line in log:
+            for said in (json.loads(line).get('stdout') or '').splitlines():
+                if said.startswith('share: '):
+                    print('   ', said)
+except (OSError, ValueError):
+    pass # count() takes it for a failure
+PYTHON
+}
+
 # build NAME COMPILER TARGET OPTIONS...: configure once, then compile. A failure is one failed test.
 build() {
     name=$1 compiler=$2 target=$3
@@ -105,6 +125,7 @@ suites() {
     if [ $tested -eq 0 ] && grep -q '^No suitable tests' "$log"; then
         return 0
     fi
+    shares "build-$name/meson-logs/$label.json"
     before=$failed
     count "build-$name/meson-logs/$label.json"
     [ $tested -eq 0 ] || [ "$failed" -gt "$before" ] || failed=$((failed + 1))
@@ -136,5 +157,17 @@ if build fuzz clang-14 all -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef
 fi
 if [ "$full" -eq 1 ] && [ -f build-release/build.ninja ]; then
     suites release full --suite full
+fi
+if [ "$full" -eq 1 ]; then
+    # The short suites, which is what the bars are about: the long ones have been run above.
+    if sh tools/packages.sh gcovr &&
+        stage coverage env -u VARVE_FULL CC="$(command -v ccache >/dev/null && echo ccache) gcc" \
+            sh tests/coverage.sh; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+    fi
+    [ ! -f "$logs/coverage.log" ] || sed -n 's/^\(core\|WAL reader\|manifest reader\|recovery\) /    share: coverage: \1 /p' \
+        "$logs/coverage.log"
 fi
 finish

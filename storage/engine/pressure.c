@@ -21,7 +21,7 @@
 #include "storage/engine/pressure_int.h"
 #include "storage/engine/reserve_int.h"
 
-#define DELAY_MAX_US 2000u
+#define DELAY_MAX_US VARVE_PRESSURE_DELAY_MAX_US
 #define FLUSH_BYTES ((uint64_t)2 << 20) /* a row group's columns while they grow */
 #define PATIENCE_MAX_US (60u * 1000000u)
 #define REMOVE_PAUSES 5
@@ -39,9 +39,9 @@ static uint64_t debt(varve_store *store)
     return bytes;
 }
 
-static uint64_t delay_us(const varve_store *store, uint64_t bytes)
+uint64_t varve_pressure_delay_us(uint64_t bytes, uint64_t hard)
 {
-    const uint64_t hard = hard_limit(store), soft = hard / 4 * 3;
+    const uint64_t soft = hard / 4 * 3;
 
     if (bytes <= soft)
         return 0;
@@ -198,7 +198,7 @@ bool varve_pressure_is_high(varve_store *store)
 varve_status varve_pressure_wait(varve_store *store, varve_error *err)
 {
     uint64_t bytes = debt(store);
-    uint64_t us = delay_us(store, bytes);
+    uint64_t us = varve_pressure_delay_us(bytes, hard_limit(store));
 
     for (bool did = true; did && !store->threaded && varve_reserve_check(store, NULL) < 0;) {
         varve_reserve_hurry(store); /* there may be room for it by now, or after a flush */

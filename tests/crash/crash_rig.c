@@ -185,8 +185,7 @@ void rig_init(struct rig *rig, struct varve_heap *heap, struct rig_seen *seen, u
     options.split_chance = 32;
     if (varve_sim_create(&options, &rig->sim) < 0)
         abort();
-    if (varve_sim_watch(rig->sim, rig_watch_order, rig) < 0)
-        abort();
+    rig->order = ordering_watch(rig->sim, NULL, 1);
     rig_watch_points(rig);
 }
 
@@ -200,6 +199,7 @@ void rig_finish(struct rig *rig)
             rig,
             "an ordering rule is broken: %s\n  replay: test_crash --scenario %s --seed %" PRIu64,
             varve_sim_violation(rig->sim), rig->scenario, rig->seed);
+    ordering_end(rig->order);
     varve_sim_destroy(rig->sim);
 }
 
@@ -310,6 +310,7 @@ static void acknowledged(struct rig *rig, uint64_t count, bool durable)
 void rig_commit(struct rig *rig, varve_policy policy, uint32_t batches)
 {
     varve_error err = {0};
+    uint64_t lsn = 0;
 
     for (uint32_t i = 0; i < batches && !rig->failed; i++) {
         if (rig->batch == NULL)
@@ -320,12 +321,12 @@ void rig_commit(struct rig *rig, varve_policy policy, uint32_t batches)
         if (rig->failed)
             return;
         rig->promise.started++;
-        expect(rig, varve_commit(rig->store, rig->batch, policy, NULL, &err), "a commit", &err);
+        expect(rig, varve_commit(rig->store, rig->batch, policy, &lsn, &err), "a commit", &err);
         if (rig->failed)
             return;
         acknowledged(rig, rig->promise.started, is_durable(rig, policy));
         if (is_durable(rig, policy))
-            rig_rule_ack(rig);
+            ordering_acked(rig->order, lsn);
         rig_point(rig);
     }
 }
@@ -339,6 +340,8 @@ static void reap(struct rig *rig, varve_policy policy, uint64_t *reaped, uint64_
         if (done[i].status != VARVE_OK || done[i].tag != first + *reaped)
             rig_fail(rig, "commit %" PRIu64 " comes back as %s in place of %" PRIu64, done[i].tag,
                      varve_status_name(done[i].status), first + *reaped);
+        if (is_durable(rig, policy) && done[i].status == VARVE_OK)
+            ordering_acked(rig->order, done[i].lsn); /* while others are in flight */
         varve_batch_free(done[i].batch);
         ++*reaped;
     }
@@ -387,7 +390,7 @@ void rig_wait_durable(struct rig *rig)
     expect(rig, varve_wait_durable(rig->store, stats.lsn_committed, &err), "waiting for the disk",
            &err);
     rig->promise.durable = rig->promise.acked;
-    rig_rule_ack(rig);
+    ordering_acked(rig->order, stats.lsn_committed);
     rig_point(rig);
 }
 

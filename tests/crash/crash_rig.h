@@ -30,6 +30,7 @@
 #include "storage/base/rng.h"
 #include "storage/vfs/vfs_sim.h"
 #include "tests/lib/numbered.h"
+#include "tests/lib/ordering_rules.h"
 
 #define RIG_MODELS 11 /* numbers of rig_models[]; the last one is a process death */
 
@@ -83,8 +84,7 @@ struct rig {
     bool failed;
     bool busy; /* looking at states: the watcher keeps quiet */
     uint64_t points, states, distinct, refusals, nested;
-    uint64_t named[4096]; /* log segments that a manifest has named */
-    uint32_t n_named;
+    struct ordering *order;
 };
 
 void rig_init(struct rig *rig, struct varve_heap *heap, struct rig_seen *seen, uint64_t seed,
@@ -114,10 +114,5 @@ void rig_watch_points(struct rig *rig);
 /* rig_check.c: require that the image holds what was promised. `image` stays the caller's. */
 bool rig_check_image(struct rig *rig, struct varve_sim *image, const struct rig_promise *promise,
                      uint64_t hash, bool garbage, const char *replay);
-
-/* ordering_rules.c: the rules of what is written before what, on every operation. */
-int rig_watch_order(void *ctx, struct varve_sim *sim, const struct varve_sim_event *event);
-/* After the acknowledgement of a durable commit with nothing else in flight. */
-void rig_rule_ack(struct rig *rig);
 
 #endif

@@ -23,6 +23,7 @@
 
 #include "storage/base/rng.h"
 #include "tests/lib/numbered.h"
+#include "tests/lib/run_share.h"
 #include "tests/lib/scratch.h"
 
 #define PAD 300u
@@ -238,9 +239,11 @@ static bool run(uint32_t backend, uint64_t cycles, uint64_t seed)
             ok = look(&cycle, &options); /* makes the tables */
         ok = ok && run_child(&cycle, &options) && look(&cycle, &options);
     }
-    (void)printf("kill9 on %s: %" PRIu64 " kills, %" PRIu64 " batches survived, seed %" PRIu64 "\n",
-                 backend == VARVE_IO_URING ? "uring" : "posix", cycle.kills, total + cycle.acked,
-                 seed);
+    run_share("kill -9 on %s: %" PRIu64 " of %" PRIu64 " cycles at work, %" PRIu64
+              " batches survived, "
+              "seed %" PRIu64,
+              backend == VARVE_IO_URING ? "uring" : "posix", cycle.kills, cycles,
+              total + cycle.acked, seed);
     if (ok)
         scratch_remove(&scratch);
     else
@@ -250,8 +253,8 @@ static bool run(uint32_t backend, uint64_t cycles, uint64_t seed)
 
 int main(int argc, char **argv)
 {
-    const char *env = getenv("VARVE_SEED"), *disk = "both";
-    uint64_t cycles = 40, seed = env != NULL ? strtoull(env, NULL, 0) : 1;
+    const char *disk = "both";
+    uint64_t cycles = 40, seed = run_seed();
 
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--cycles") == 0)

@@ -243,7 +243,7 @@ static bool crash_inside(struct rig *rig, struct varve_sim *copy, const struct r
     inner.only_state = UINT64_MAX;
     inner.points = inner.states = inner.distinct = inner.refusals = inner.nested = 0;
     varve_rng_seed(&inner.choice, rig->seed ^ found->hash);
-    (void)varve_sim_watch(copy, rig_watch_order, &inner);
+    inner.order = ordering_watch(copy, rig->order, 1);
     rig_watch_points(&inner);
     if (varve_sim_attach(copy, &inner.vfs) < 0)
         abort();
@@ -255,6 +255,7 @@ static bool crash_inside(struct rig *rig, struct varve_sim *copy, const struct r
     inner.vfs->ops->destroy(inner.vfs);
     if (!inner.failed && varve_sim_violation(copy) != NULL)
         rig_fail(&inner, "an ordering rule is broken in recovery: %s", varve_sim_violation(copy));
+    ordering_end(inner.order);
     rig->states += inner.states;
     rig->distinct += inner.distinct;
     rig->refusals += inner.refusals;

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "tests/crash/crash_rig.h"
+#include "tests/lib/run_share.h"
 
 static void create_store(struct rig *rig)
 {
@@ -249,15 +250,16 @@ static bool run(const struct wish *wish)
                  " crash points of %" PRIu64 " runs from seed %" PRIu64 ", %.1f s\n",
                  totals.distinct, totals.states, totals.nested, totals.refusals, totals.points,
                  totals.passes, wish->seed, now() - begun);
+    run_share("crash states: %" PRIu64 " distinct, at %" PRIu64 " points, from seed %" PRIu64,
+              totals.distinct, totals.points, wish->seed);
     free(seen.slots);
     return ok;
 }
 
 int main(int argc, char **argv)
 {
-    const bool full = getenv("VARVE_FULL") != NULL;
-    const char *seed = getenv("VARVE_SEED");
-    struct wish wish = {.seed = seed != NULL ? strtoull(seed, NULL, 0) : 1,
+    const bool full = run_is_full();
+    struct wish wish = {.seed = run_seed(),
                         .states = full ? 200000 : UINT64_MAX,
                         .op = UINT64_MAX,
                         .state = UINT64_MAX,

@@ -7,8 +7,16 @@
  * still read. Never a wrong row, a missing row without an error, a crash or a leak. varve_verify()
  * sees what a scan sees, and more.
  *
+ * A flipped bit in any byte of these is noticed, by the open, by a scan or by varve_verify(), which
+ * then names the file, whether or not a second copy made good what was read:
+ *     - an SSTable: every byte;
+ *     - a log segment: every byte of every page up to the last one that was written.
+ * Of the rest nothing is believed, and a flipped bit there must not matter: what is behind the last
+ * page written of a segment or a manifest, a segment made ahead, older generations of the manifest,
+ * RESERVE. LOCK and READERS are left out: they have no content.
+ *
  *     damaged_stores clean|dirty    every byte and length with VARVE_FULL=1, else an even choice of
- *                                   them (always of the reserve, of which no byte is ever read)
+ *                                   them (always of bytes that no check covers)
  *
  * A clean store was closed; a dirty one has a log that no seal vouches for.
  */
@@ -22,6 +30,7 @@
 #include "storage/base/checksum.h"
 #include "storage/manifest/manifest.h"
 #include "storage/wal/page_format.h"
+#include "tests/lib/run_share.h"
 #include "tests/lib/store_rig.h"
 
 #define HANG_SECONDS 60u
@@ -42,7 +51,7 @@ struct disk_store { /* a closed store, its files and the truth about it */
 };
 
 struct counts {
-    uint64_t tried, same, refused_open, refused_scan, verify_only;
+    uint64_t flips, tried, same, refused_open, refused_scan, verify_only;
 };
 
 static const char *const kind_names[] = {"other",    "sstable", "segment", "manifest",
@@ -116,7 +125,7 @@ static void free_store(struct disk_store *d)
 struct trial {
     const struct disk_store *store;
     const struct disk_file *file; /* that was damaged */
-    bool is_benign;               /* the newest state does not need the file */
+    bool is_covered;              /* the damage must be noticed */
 };
 
 static void must_name(struct store_rig *rig, const struct trial *trial, varve_status rc)
@@ -132,11 +141,24 @@ static void must_name(struct store_rig *rig, const struct trial *trial, varve_st
         rig_die(rig, "the error names another kind of file");
 }
 
+/* What varve_verify() reports is about the file that was damaged. */
+static void must_report(void *ctx, const varve_error *problem)
+{
+    const struct trial *const trial = ctx;
+
+    if (problem->message[0] == '\0' ||
+        (trial->file->kind == VARVE_FILE_WAL ? strstr(problem->file, ".wal") == NULL
+                                             : strcmp(problem->file, trial->file->name) != 0)) {
+        (void)fprintf(stderr, "reported: %s: %s\n", problem->file, problem->message);
+        rig_die(&trial->store->rig, "verify reports another file");
+    }
+}
+
 struct outcome {
     bool opened, scanned, verified;
 };
 
-static struct outcome look_at(const struct trial *trial, uint32_t flags, const char *label)
+static struct outcome look_at(struct trial *trial, uint32_t flags, const char *label)
 {
     static struct store_rig copy;
     struct outcome out = {false, true, false};
@@ -150,6 +172,7 @@ static struct outcome look_at(const struct trial *trial, uint32_t flags, const c
     if (varve_sim_clone(copy.sim, &image) < 0 || varve_sim_attach(image, &copy.vfs) < 0)
         rig_die(&copy, "no clone");
     copy.sim = image;
+    copy.order = NULL;
     varve_status rc = rig_open(&copy, flags);
     if (rc < 0)
         must_name(&copy, trial, rc);
@@ -165,23 +188,32 @@ static struct outcome look_at(const struct trial *trial, uint32_t flags, const c
         rig_die(&copy, "damage in one file made both tables unreadable");
     out.scanned = out.opened && unread == 0;
     if (out.opened) {
-        rc = rig_verify(&copy);
+        rc = varve_verify(copy.store, must_report, trial, NULL, NULL, &copy.err);
         if (rc != VARVE_OK && rc != VARVE_ECORRUPT && rc != VARVE_EVERSION)
             rig_die(&copy, "verify calls damage something else");
         if (rc == VARVE_OK && unread > 0)
             rig_die(&copy, "verify sees nothing where a scan failed");
         out.verified = rc == VARVE_OK;
     }
+    if (trial->is_covered && out.scanned && out.verified)
+        rig_die(&copy, "damage that a check covers is not noticed");
     rig_close(&copy);
     varve_sim_destroy(image);
     return out;
 }
 
-static void judge_trial(const struct trial *trial, const char *label, struct counts *counts)
+enum { READING = 1, WRITING = 2 };
+
+static void judge_trial(struct trial *trial, uint32_t opens, const char *label,
+                        struct counts *counts)
 {
+    const uint32_t flags[2] = {VARVE_OPEN_READ_ONLY, 0};
+
     (void)alarm(HANG_SECONDS);
     for (uint32_t i = 0; i < 2; i++) {
-        const struct outcome o = look_at(trial, i == 0 ? 0 : (uint32_t)VARVE_OPEN_READ_ONLY, label);
+        if ((opens >> i & 1) == 0)
+            continue;
+        const struct outcome o = look_at(trial, flags[i], label);
         counts->tried++;
         if (!o.opened)
             counts->refused_open++;
@@ -209,29 +241,68 @@ static uint64_t stride_of(uint64_t n, uint64_t share, bool full)
     return full || n <= share ? 1 : n / share | 1;
 }
 
-/* The part of a file that is not a tail of zeros, and a little of the tail. */
+/* The pages of a file up to the last that is not zeros. */
 static uint64_t used_of(const struct disk_file *file)
 {
     uint64_t used = file->size;
 
     while (used > 0 && file->bytes[used - 1] == 0)
         used--;
-    return used;
+    used = (used + VARVE_PAGE_SIZE - 1) / VARVE_PAGE_SIZE * VARVE_PAGE_SIZE;
+    return used < file->size ? used : file->size;
+}
+
+/* How many bytes of the file, from its beginning, are such that damage to them is noticed. */
+static uint64_t covered_of(const struct disk_file *file)
+{
+    switch (file->kind) {
+    case VARVE_FILE_SST:
+        return file->size;
+    case VARVE_FILE_WAL:
+        return used_of(file);
+    case VARVE_FILE_MANIFEST:
+    case VARVE_FILE_OTHER:
+    case VARVE_FILE_MANIFEST_TMP:
+    case VARVE_FILE_LOCK:
+    case VARVE_FILE_READERS:
+        break;
+    }
+    return 0;
+}
+
+/* The newest manifest is the one that counts; the one before it may be anything. */
+static bool is_newest(const struct disk_store *d, const struct disk_file *f)
+{
+    for (uint32_t i = 0; i < d->n_files; i++)
+        if (d->files[i].kind == f->kind && strcmp(d->files[i].name, f->name) > 0)
+            return false;
+    return true;
 }
 
 static void flip_bytes(struct disk_store *d, const struct disk_file *f, bool full,
                        struct counts *counts)
 {
-    const struct trial trial = {.store = d, .file = f};
-    const uint64_t used = used_of(f), stride = stride_of(used, 500, full);
+    struct trial trial = {.store = d, .file = f};
+    const uint64_t covered = covered_of(f);
+    const uint64_t used = f->kind == VARVE_FILE_MANIFEST && !is_newest(d, f) ? 0 : used_of(f);
+    const uint64_t stride = stride_of(used, 500, full);
     char label[96];
 
+    /* Every byte is read; every eighth by a store that is open for writing too, and of those that no
+     * check covers each is either. */
     for (uint64_t at = 0; at < f->size; at += at < used ? stride : full ? 61 : f->size / 24 + 1) {
         const uint64_t bit = at * 8 + (at / stride) % 8;
+        const uint32_t turn = (uint32_t)(counts->flips++ % 8);
+        trial.is_covered = at < covered;
         (void)snprintf(label, sizeof label, "%s: bit %" PRIu64, f->name, bit);
         if (varve_sim_flip(d->rig.sim, f->name, bit) < 0)
             rig_die(&d->rig, "no flip");
-        judge_trial(&trial, label, counts);
+        judge_trial(&trial,
+                    turn == 0          ? READING | WRITING
+                    : trial.is_covered ? READING
+                    : turn % 2 == 0    ? READING
+                                       : WRITING,
+                    label, counts);
         (void)varve_sim_flip(d->rig.sim, f->name, bit);
     }
 }
@@ -239,21 +310,23 @@ static void flip_bytes(struct disk_store *d, const struct disk_file *f, bool ful
 static void truncate_file(struct disk_store *d, const struct disk_file *f, bool full,
                           struct counts *counts)
 {
-    const struct trial trial = {.store = d, .file = f};
-    const uint64_t stride = full ? 1 : f->size / 100 + 1;
+    struct trial trial = {.store = d, .file = f};
+    /* The manifest's own tests take every length of it. */
+    const uint64_t stride = !full ? f->size / 100 | 1 : f->kind == VARVE_FILE_MANIFEST ? 61 : 1;
     char label[96];
 
     for (uint64_t size = 0; size < f->size; size += stride) {
+        trial.is_covered = size < covered_of(f);
         (void)snprintf(label, sizeof label, "%s: cut to %" PRIu64, f->name, size);
         if (varve_sim_truncate(d->rig.sim, f->name, size) < 0)
             rig_die(&d->rig, "no cut");
-        judge_trial(&trial, label, counts);
+        judge_trial(&trial, size % 2 == 0 ? READING : WRITING, label, counts);
         restore(d, f);
     }
     (void)varve_sim_remove(d->rig.sim, f->name);
     (void)snprintf(label, sizeof label, "%s: removed", f->name);
     if (f->kind != VARVE_FILE_MANIFEST) /* without it there is no store: another rule */
-        judge_trial(&trial, label, counts);
+        judge_trial(&trial, READING | WRITING, label, counts);
     restore(d, f);
 }
 
@@ -261,7 +334,7 @@ static void change_sectors(struct disk_store *d, const struct disk_file *f, bool
                            struct counts *counts)
 {
     static const uint8_t zeros[SECTOR];
-    const struct trial trial = {.store = d, .file = f};
+    struct trial trial = {.store = d, .file = f};
     const uint64_t sectors = used_of(f) / SECTOR + 1, stride = stride_of(sectors, 60, full);
     char label[96];
 
@@ -277,7 +350,7 @@ static void change_sectors(struct disk_store *d, const struct disk_file *f, bool
             if (k == 1)
                 (void)varve_sim_overwrite(d->rig.sim, f->name, other * SECTOR,
                                           f->bytes + s * SECTOR, SECTOR);
-            judge_trial(&trial, label, counts);
+            judge_trial(&trial, READING | WRITING, label, counts);
             restore(d, f);
         }
     }
@@ -289,7 +362,7 @@ static void lose_and_flip(struct disk_store *d, const struct disk_file *f, bool 
                           struct counts *counts)
 {
     static const uint8_t zeros[SECTOR];
-    const struct trial trial = {.store = d, .file = f};
+    struct trial trial = {.store = d, .file = f};
     const uint64_t sectors = (used_of(f) + VARVE_PAGE_SIZE - 1) / VARVE_PAGE_SIZE * 8;
     char label[96];
 
@@ -302,7 +375,7 @@ static void lose_and_flip(struct disk_store *d, const struct disk_file *f, bool 
                            f->name, s, bit);
             (void)varve_sim_overwrite(d->rig.sim, f->name, s * SECTOR, zeros, SECTOR);
             (void)varve_sim_flip(d->rig.sim, f->name, bit);
-            judge_trial(&trial, label, counts);
+            judge_trial(&trial, READING | WRITING, label, counts);
             restore(d, f);
         }
     }
@@ -312,7 +385,7 @@ static void lose_and_flip(struct disk_store *d, const struct disk_file *f, bool 
 static void replace_file(struct disk_store *d, const struct disk_file *f,
                          const struct disk_store *from, struct counts *counts)
 {
-    const struct trial trial = {.store = d, .file = f};
+    struct trial trial = {.store = d, .file = f};
     char label[160];
 
     for (uint32_t i = 0; i < from->n_files; i++) {
@@ -323,49 +396,44 @@ static void replace_file(struct disk_store *d, const struct disk_file *f,
                        from == d ? "the same" : "another");
         (void)varve_sim_remove(d->rig.sim, f->name);
         (void)varve_sim_put(d->rig.sim, f->name, other->bytes, other->size);
-        judge_trial(&trial, label, counts);
+        judge_trial(&trial, READING | WRITING, label, counts);
         restore(d, f);
     }
 }
 
-/* The newest manifest is the one that counts; the one before it may be anything. */
-static bool is_newest(const struct disk_store *d, const struct disk_file *f)
-{
-    for (uint32_t i = 0; i < d->n_files; i++)
-        if (d->files[i].kind == f->kind && strcmp(d->files[i].name, f->name) > 0)
-            return false;
-    return true;
-}
-
-static void damage_store(struct disk_store *d, const struct disk_store *other, bool full)
+static void damage_store(struct disk_store *d, const struct disk_store *other, bool full,
+                         struct counts *total)
 {
     for (uint32_t i = 0; i < d->n_files; i++) {
         const struct disk_file *f = &d->files[i];
         const bool every = full && f->kind != VARVE_FILE_OTHER;
         struct counts counts = {0};
-        if (f->kind == VARVE_FILE_MANIFEST && !is_newest(d, f))
-            continue;
         flip_bytes(d, f, every, &counts);
-        truncate_file(d, f, every, &counts);
-        change_sectors(d, f, every, &counts);
-        if (f->kind == VARVE_FILE_WAL)
-            lose_and_flip(d, f, full, &counts);
-        if (f->kind != VARVE_FILE_MANIFEST) /* of a whole other store: that store, then */
-            replace_file(d, f, other, &counts);
-        replace_file(d, f, d, &counts);
+        if (f->kind != VARVE_FILE_MANIFEST || is_newest(d, f)) {
+            truncate_file(d, f, every, &counts);
+            change_sectors(d, f, every, &counts);
+            if (f->kind == VARVE_FILE_WAL)
+                lose_and_flip(d, f, full, &counts);
+            if (f->kind != VARVE_FILE_MANIFEST) /* of a whole other store: that store, then */
+                replace_file(d, f, other, &counts);
+            replace_file(d, f, d, &counts);
+        }
         printf("%s %s: %" PRIu64 " tried, %" PRIu64 " harmless or repaired, %" PRIu64
                " refused at open, %" PRIu64 " at the scan, %" PRIu64 " by verify\n",
                kind_names[f->kind], f->name, counts.tried, counts.same, counts.refused_open,
                counts.refused_scan, counts.verify_only);
         (void)fflush(stdout);
+        total->flips += counts.flips;
+        total->tried += counts.tried;
     }
 }
 
 int main(int argc, char **argv)
 {
-    const bool full = getenv("VARVE_FULL") != NULL;
+    const bool full = run_is_full();
     const bool clean = argc == 2 && strcmp(argv[1], "clean") == 0;
     static struct disk_store store, other;
+    struct counts total = {0};
 
     if (!clean && (argc != 2 || strcmp(argv[1], "dirty") != 0)) {
         (void)fputs("usage: damaged_stores clean|dirty\n", stderr);
@@ -373,7 +441,9 @@ int main(int argc, char **argv)
     }
     make_store(&store, clean ? 1 : 2, clean);
     make_store(&other, 3, true);
-    damage_store(&store, &other, full);
+    damage_store(&store, &other, full, &total);
+    run_share("damage: %" PRIu64 " bytes flipped, %" PRIu64 " damaged stores opened, of a %s store",
+              total.flips, total.tried, argv[1]);
     free_store(&store);
     free_store(&other);
     return EXIT_SUCCESS;

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/lib/run_share.h"
 #include "tests/lib/store_rig.h"
 
 #define HANG_SECONDS 60u
@@ -333,7 +334,7 @@ static const struct kind kinds[] = {
 };
 
 struct counts {
-    uint64_t points, failed, unharmed, images;
+    uint64_t points, allocations, failed, unharmed, images;
 };
 
 /* A power cut now: what was acknowledged durable must be there. */
@@ -402,6 +403,7 @@ static bool try_point(const struct scenario *scenario, const struct kind *kind, 
     rig_teardown(&run.rig);
     (void)alarm(0);
     counts->points += struck;
+    counts->allocations += struck && kind->classes == 0;
     counts->failed += struck && run.first < 0;
     counts->unharmed += struck && run.first == VARVE_OK;
     return struck;
@@ -445,12 +447,13 @@ static void run_scenario(const struct scenario *scenario, bool full, struct coun
            (unsigned long long)counts.unharmed, (unsigned long long)counts.images);
     (void)fflush(stdout);
     total->points += counts.points;
+    total->allocations += counts.allocations;
     total->images += counts.images;
 }
 
 int main(int argc, char **argv)
 {
-    const bool full = getenv("VARVE_FULL") != NULL;
+    const bool full = run_is_full();
     struct counts total = {0}, ignored = {0};
     const struct kind none = {"nothing", VARVE_SIM_ANY, EIO, 0, false, false};
 
@@ -466,7 +469,11 @@ int main(int argc, char **argv)
             return EXIT_FAILURE;
         run_scenario(&scenarios[i], full, &total);
     }
-    printf("%llu faults, %llu power cuts\n", (unsigned long long)total.points,
-           (unsigned long long)total.images);
+    run_share(
+        "fault points: %llu allocations and %llu disk operations failed, %llu power cuts after, of "
+        "%zu scenarios",
+        (unsigned long long)total.allocations,
+        (unsigned long long)(total.points - total.allocations), (unsigned long long)total.images,
+        sizeof scenarios / sizeof scenarios[0]);
     return EXIT_SUCCESS;
 }

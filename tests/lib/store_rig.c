@@ -38,6 +38,7 @@ void rig_setup(struct store_rig *rig, uint64_t seed)
     fault_init(&rig->fault, FAULT_NEVER, FAULT_ONCE);
     if (varve_sim_create(&options, &rig->sim) < 0 || varve_sim_attach(rig->sim, &rig->vfs) < 0)
         rig_die(rig, "no simulated disk");
+    rig->order = ordering_watch(rig->sim, NULL, 1);
 }
 
 void rig_teardown(struct store_rig *rig)
@@ -46,6 +47,7 @@ void rig_teardown(struct store_rig *rig)
     const char *violation = varve_sim_violation(rig->sim);
     if (violation != NULL)
         rig_die(rig, violation);
+    ordering_end(rig->order);
     varve_sim_destroy(rig->sim);
     if (varve_heap_used(&rig->sim_heap) != 0)
         rig_die(rig, "the disk leaked");
@@ -189,10 +191,13 @@ static varve_status put_columns(struct store_rig *rig, varve_batch *out, const v
 }
 
 /* A durable commit makes durable all that the log held before it. */
-static void note_acked(struct store_rig *rig, uint32_t table, uint32_t batch, varve_policy policy)
+static void note_acked(struct store_rig *rig, uint32_t table, uint32_t batch, varve_policy policy,
+                       uint64_t lsn)
 {
     const bool soft = policy == VARVE_POLICY_OS || policy == VARVE_POLICY_INTERVAL;
 
+    if (!soft)
+        ordering_acked(rig->order, lsn);
     for (uint32_t t = 0; t < RIG_TABLES && !soft; t++)
         memset(rig->tables[t].is_soft, 0, sizeof rig->tables[t].is_soft);
     rig->tables[table].is_soft[batch] = soft;
@@ -223,10 +228,11 @@ varve_status rig_commit(struct store_rig *rig, uint32_t table, uint32_t batch, v
         rc = by_columns ? put_columns(rig, rows, handle, table, batch)
                         : put_rows(rig, rows, handle, table, batch);
     if (rc == VARVE_OK) {
-        rc = varve_commit(rig->store, rows, policy, NULL, &rig->err);
+        uint64_t lsn = 0;
+        rc = varve_commit(rig->store, rows, policy, &lsn, &rig->err);
         *truth = RIG_MAYBE;
         if (rc == VARVE_OK)
-            note_acked(rig, table, batch, policy);
+            note_acked(rig, table, batch, policy, lsn);
         if (varve_batch_rows(rows) != (rc == VARVE_OK ? 0 : RIG_ROWS))
             rig_die(rig, "the batch is not cleared, or not kept");
     }
@@ -516,11 +522,15 @@ void rig_image_must_be_sound(const struct store_rig *rig, struct varve_sim *imag
 
     copy = *rig;
     copy.sim = image;
+    copy.order = ordering_watch(image, rig->order, 1);
     copy.store = NULL;
     copy.snapshot = NULL;
     fault_init(&copy.fault, FAULT_NEVER, FAULT_ONCE);
     if (varve_sim_attach(image, &copy.vfs) < 0)
         rig_die(rig, "no process on the image");
     rig_must_be_sound(&copy);
+    if (varve_sim_violation(image) != NULL)
+        rig_die(&copy, varve_sim_violation(image));
+    ordering_end(copy.order);
     varve_sim_destroy(image);
 }

@@ -16,6 +16,7 @@
 #include "storage/base/alloc.h"
 #include "storage/vfs/vfs_sim.h"
 #include "tests/lib/fault.h"
+#include "tests/lib/ordering_rules.h"
 
 #define RIG_BATCHES 256u
 #define RIG_KEYS 3u
@@ -40,7 +41,8 @@ struct store_rig {
     char label[160]; /* what is being tried, for messages */
     struct varve_heap sim_heap;
     struct varve_sim *sim;
-    struct varve_vfs *vfs; /* the process that has the store open */
+    struct ordering *order; /* NULL: of an image, which nobody watches */
+    struct varve_vfs *vfs;  /* the process that has the store open */
     struct fault fault;
     varve_store *store;
     varve_snapshot *snapshot;
@@ -51,7 +53,8 @@ struct store_rig {
 };
 
 void rig_setup(struct store_rig *rig, uint64_t seed);
-/* Close what is open, require that nothing leaked and that no rule of the disk was broken. */
+/* Close what is open, require that nothing leaked and that no rule of the disk or of its order was
+ * broken. */
 void rig_teardown(struct store_rig *rig);
 void rig_die(const struct store_rig *rig, const char *what);
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/lib/run_share.h"
 #include "tests/model/model_rig.h"
 
 #define STEPS_A_SEED 1500
@@ -52,7 +53,8 @@ static void add(struct totals *totals, const struct model_rig *rig)
     totals->mirrored += rig->mirrored;
 }
 
-static bool run_seed(const struct wish *wish, uint64_t seed, double until, struct totals *totals)
+static bool run_one_seed(const struct wish *wish, uint64_t seed, double until,
+                         struct totals *totals)
 {
     static const uint64_t enough = STEPS_A_SEED;
     struct model_rig *rig = calloc(1, sizeof *rig);
@@ -82,7 +84,7 @@ static bool run(const struct wish *wish)
     bool ok = true;
 
     for (uint64_t seed = wish->seed; ok; seed++) {
-        ok = run_seed(wish, seed, begun + wish->seconds, &t);
+        ok = run_one_seed(wish, seed, begun + wish->seconds, &t);
         if (wish->steps > 0 || t.ops >= wish->ops || now() - begun > wish->seconds)
             break;
     }
@@ -93,6 +95,9 @@ static bool run(const struct wish *wish)
                  " seeds from %" PRIu64 ", %.1f s\n",
                  wish->disk, t.ops, t.rows, t.batches, t.refused, t.repeated, t.scans, t.aggregates,
                  t.compared, t.mirrored, t.reopens, t.kills, t.seeds, wish->seed, now() - begun);
+    run_share("operations against the model on %s: %" PRIu64 ", %" PRIu64
+              " reopens, from seed %" PRIu64,
+              wish->disk, t.ops, t.reopens, wish->seed);
     return ok;
 }
 
@@ -122,10 +127,9 @@ static bool parse(int argc, char **argv, struct wish *wish)
 
 int main(int argc, char **argv)
 {
-    const char *seed = getenv("VARVE_SEED");
     struct wish wish = {.disk = "sim",
                         .backend = VARVE_IO_AUTO,
-                        .seed = seed != NULL ? strtoull(seed, NULL, 0) : 1,
+                        .seed = run_seed(),
                         .ops = UINT64_MAX,
                         .seconds = 30};
 

@@ -16,6 +16,7 @@ void sim_store_create(struct sim_store *s, uint64_t seed)
     varve_heap_init(&s->heap, NULL, UINT64_MAX);
     varve_sim_options_init(&options, &s->heap, seed);
     ck_assert_int_eq(varve_sim_create(&options, &s->sim), 0);
+    s->order = ordering_watch(s->sim, NULL, 1);
     ck_assert_int_eq(varve_sim_attach(s->sim, &s->vfs), 0);
     varve_options_init(&s->options, sizeof s->options);
     s->options.flags = VARVE_OPEN_CREATE;
@@ -29,6 +30,7 @@ void sim_store_destroy(struct sim_store *s)
 {
     sim_store_close(s);
     ck_assert_msg(varve_sim_violation(s->sim) == NULL, "%s", varve_sim_violation(s->sim));
+    ordering_end(s->order);
     varve_sim_destroy(s->sim);
     ck_assert_uint_eq(varve_heap_used(&s->heap), 0);
 }
@@ -73,6 +75,10 @@ bool sim_store_cut(struct sim_store *s, uint64_t index)
         return false;
     varve_sim_kill(s->vfs);
     sim_store_close(s);
+    ck_assert_msg(varve_sim_violation(s->sim) == NULL, "%s", varve_sim_violation(s->sim));
+    struct ordering *const before = s->order;
+    s->order = ordering_watch(image, before, 1);
+    ordering_end(before);
     varve_sim_destroy(s->sim);
     s->sim = image;
     ck_assert_int_eq(varve_sim_attach(s->sim, &s->vfs), 0);
@@ -142,8 +148,14 @@ varve_batch *sim_store_batch(struct sim_store *s, const char *name, int k, int64
 
 varve_status sim_store_commit(struct sim_store *s, varve_batch *batch, varve_policy policy)
 {
+    const uint32_t used = policy == VARVE_POLICY_DEFAULT ? s->options.policy : (uint32_t)policy;
+    const bool is_soft = used == VARVE_POLICY_OS || used == VARVE_POLICY_INTERVAL;
+    uint64_t lsn = 0;
+
     s->err.status = VARVE_OK;
-    const varve_status rc = varve_commit(s->store, batch, policy, NULL, &s->err);
+    const varve_status rc = varve_commit(s->store, batch, policy, &lsn, &s->err);
+    if (rc == VARVE_OK && !is_soft)
+        ordering_acked(s->order, lsn);
     ck_assert_int_eq(varve_batch_rows(batch) == 0, rc == VARVE_OK);
     varve_batch_free(batch);
     return rc;

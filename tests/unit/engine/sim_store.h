@@ -14,12 +14,14 @@
 
 #include "storage/base/alloc.h"
 #include "storage/vfs/vfs_sim.h"
+#include "tests/lib/ordering_rules.h"
 
 struct varve_version;
 
 struct sim_store {
     struct varve_heap heap;
     struct varve_sim *sim;
+    struct ordering *order;
     struct varve_vfs *vfs; /* the process */
     varve_options options;
     varve_store *store;
@@ -27,6 +29,7 @@ struct sim_store {
 };
 
 void sim_store_create(struct sim_store *s, uint64_t seed); /* no store in it yet */
+/* No rule of the disk or of its order may have been broken. */
 void sim_store_destroy(struct sim_store *s);
 void sim_store_open(struct sim_store *s); /* creates it the first time */
 varve_status sim_store_try_open(struct sim_store *s);

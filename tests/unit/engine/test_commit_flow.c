@@ -280,6 +280,7 @@ START_TEST(segment_too_small_for_a_record_leaves_no_hole)
         ck_assert_int_eq(varve_sim_clone(s.sim, &left), 0);
         struct sim_store copy = s;
         copy.sim = left;
+        copy.order = NULL;
         copy.store = NULL;
         ck_assert_int_eq(varve_sim_attach(left, &copy.vfs), 0);
         sim_store_open(&copy);

@@ -49,6 +49,7 @@ START_TEST(commit_costs_the_same_with_many_tables)
 
     sim_store_create(&one, 51);
     sim_store_create(&many, 51);
+    ordering_thin_out(many.order, 64);
     one.options.memory_limit = many.options.memory_limit = 64u << 20;
     sim_store_open(&one);
     sim_store_open(&many);
@@ -69,6 +70,7 @@ START_TEST(every_table_keeps_its_rows)
     char name[16];
 
     sim_store_create(&s, 52);
+    ordering_thin_out(s.order, 64); /* the manifest of 300 tables is read each time */
     s.options.memory_limit = 32u << 20;
     sim_store_open(&s);
     make_tables(&s, 300);
@@ -138,6 +140,7 @@ START_TEST(table_that_pins_the_log_longest_is_flushed_first)
     struct sim_store s;
 
     sim_store_create(&s, 54);
+    ordering_thin_out(s.order, 16);
     s.options.max_wal_bytes = 512u << 10;
     s.options.memtable_bytes = 8u << 20;
     sim_store_open(&s);

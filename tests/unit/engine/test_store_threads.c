@@ -4,6 +4,7 @@
  * Method: each writer owns a partition and commits batches of ascending times whose rows all carry
  * the batch's number. Readers check, without any lock of the test's own, that what they see of every
  * partition is a prefix of whole batches. At the end everything is there, before and after a reopen.
+ * A scan is cancelled from outside while it runs.
  * Run under the thread sanitizer this is the test of the engine's locking.
  */
 #include <check.h>
@@ -11,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <varve/varve.h>
 
@@ -281,6 +283,109 @@ START_TEST(rotation_loses_no_commit_in_flight)
 }
 END_TEST
 
+/* ---- a scan that another thread cancels ---- */
+
+struct canceled_scan {
+    varve_cursor *cursor;
+    _Atomic(bool) begun, canceled;
+    bool waits; /* so that the cancel certainly comes while the scan is under way */
+    int calls;  /* of progress since the cancel */
+};
+
+static int wait_for_cancel(void *ctx, uint64_t rows, uint64_t bytes, double fraction)
+{
+    struct canceled_scan *c = ctx;
+
+    (void)rows;
+    (void)bytes;
+    (void)fraction;
+    c->calls += atomic_load(&c->canceled);
+    atomic_store(&c->begun, true);
+    while (c->waits && !atomic_load(&c->canceled))
+        usleep(100);
+    return 0;
+}
+
+static void *cancel_scan(void *argument)
+{
+    struct canceled_scan *c = argument;
+
+    while (!atomic_load(&c->begun))
+        usleep(100);
+    varve_cursor_cancel(c->cursor);
+    atomic_store(&c->canceled, true);
+    return NULL;
+}
+
+static varve_status scan_until_canceled(varve_store *store, varve_table *table, bool aggregate,
+                                        struct canceled_scan *c)
+{
+    const varve_aggregate sum = {.function = VARVE_SUM, .column = 2};
+    const varve_batch_view *view = NULL;
+    pthread_t canceler;
+    varve_scan scan;
+    varve_status rc;
+
+    varve_scan_init(&scan, sizeof scan);
+    scan.progress = wait_for_cancel;
+    scan.progress_ctx = c;
+    scan.flags = VARVE_SCAN_NO_ZONE_MAPS;
+    if (aggregate) {
+        scan.aggregates = &sum;
+        scan.n_aggregates = 1;
+        REQUIRE(varve_aggregate_open(store, table, &scan, &c->cursor, NULL));
+    } else {
+        REQUIRE(varve_scan_open(store, table, &scan, &c->cursor, NULL));
+    }
+    ck_assert_int_eq(pthread_create(&canceler, NULL, cancel_scan, c), 0);
+    while ((rc = varve_cursor_next(c->cursor, &view, NULL)) == VARVE_OK)
+        ;
+    (void)pthread_join(canceler, NULL);
+    if (rc == VARVE_ECANCELED)
+        ck_assert_int_eq(varve_cursor_next(c->cursor, &view, NULL), VARVE_ECANCELED);
+    varve_cursor_close(c->cursor);
+    return rc;
+}
+
+START_TEST(another_thread_cancels_a_scan) /* loop test: over memory, over files */
+{
+    enum { rows = 2000, batches = 150 };
+    static int64_t times[rows], values[rows];
+    varve_store *store = open_store(VARVE_IO_POSIX, 1);
+    varve_table *table = NULL;
+    varve_batch *batch = NULL;
+    varve_value key = {.type = VARVE_INT};
+
+    REQUIRE(varve_table_create(
+        store, "CREATE TABLE t (k int, ts timestamp, v bigint, PRIMARY KEY ((k), ts))", NULL));
+    REQUIRE(varve_table_open(store, "t", &table, NULL));
+    REQUIRE(varve_batch_new(store, &batch, NULL));
+    for (int64_t n = 0; n < batches; n++) {
+        for (int64_t i = 0; i < rows; i++)
+            times[i] = values[i] = n * rows + i;
+        const varve_array arrays[] = {{.column = 1, .values = times},
+                                      {.column = 2, .values = values}};
+        REQUIRE(varve_batch_put_columns(batch, table, &key, arrays, 2, rows, NULL, NULL));
+        REQUIRE(varve_commit(store, batch, VARVE_POLICY_OS, NULL, NULL));
+    }
+    varve_batch_free(batch);
+    if (_i == 1)
+        REQUIRE(varve_flush(store, NULL));
+    for (int kind = 0; kind < 2; kind++) {
+        struct canceled_scan c = {.waits = true};
+        ck_assert_int_eq(scan_until_canceled(store, table, kind == 1, &c), VARVE_ECANCELED);
+        ck_assert_int_eq(c.calls, 0);  /* it ends at once, not at the next report */
+        for (int i = 0; i < 20; i++) { /* and at any moment, perhaps when it is over */
+            struct canceled_scan free_running = {.waits = false};
+            const varve_status rc = scan_until_canceled(store, table, kind == 1, &free_running);
+            ck_assert(rc == VARVE_ECANCELED || rc == VARVE_END);
+        }
+    }
+    ck_assert_int_eq(varve_verify(store, NULL, NULL, NULL, NULL, NULL), VARVE_OK);
+    varve_close(store);
+}
+END_TEST
+
 static void set_up(void)
 {
     scratch_create(&scratch);
@@ -301,6 +406,7 @@ int main(void)
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_loop_test(cases, readers_see_whole_batches_while_others_write_and_flush, 0, 4);
     tcase_add_loop_test(cases, rotation_loses_no_commit_in_flight, 0, 4);
+    tcase_add_loop_test(cases, another_thread_cancels_a_scan, 0, 2);
     suite_add_tcase(suite, cases);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -9,13 +9,9 @@
 
 #include "manifest_fixture.h"
 #include "storage/base/checksum.h"
+#include "tests/lib/run_share.h"
 
 #define STEPS 60u /* edits of a long script: they outgrow a generation */
-
-static bool is_full(void)
-{
-    return getenv("VARVE_FULL") != NULL;
-}
 
 static struct varve_manifest *created(struct rig *rig)
 {
@@ -374,27 +370,25 @@ static bool same_or_refused(struct small *s, bool read_only)
     return false;
 }
 
-START_TEST(every_flipped_bit_is_repaired_or_refused)
+/* A bit of every byte that was written, and of some behind it, which are no one's. */
+START_TEST(every_flipped_byte_is_repaired_or_refused)
 {
     struct small s;
     uint64_t flips = 0, same = 0;
 
     small_init(&s, 3);
     const uint64_t used = (uint64_t)s.used * VARVE_PAGE_SIZE;
-    for (uint64_t byte = 0; byte < s.size; byte += is_full() ? 1 : byte < used ? 7 : 251) {
-        for (uint64_t bit = 0; bit < 8; bit++) {
-            if (!is_full() && bit != byte % 8)
-                continue;
-            must(varve_sim_flip(s.rig.sim, s.name, byte * 8 + bit) == 0);
-            const bool kept = same_or_refused(&s, (byte & 1) != 0);
-            must(kept || byte >= used); /* what was written, stands twice */
-            same += kept;
-            flips++;
-            must(varve_sim_flip(s.rig.sim, s.name, byte * 8 + bit) == 0);
-        }
+    for (uint64_t byte = 0; byte < s.size; byte += byte >= used ? 251 : run_is_full() ? 1 : 7) {
+        const uint64_t bit = byte * 8 + varve_mix64(byte) % 8;
+        must(varve_sim_flip(s.rig.sim, s.name, bit) == 0);
+        const bool kept = same_or_refused(&s, (byte & 1) != 0);
+        must(kept || byte >= used); /* what was written, stands twice */
+        same += kept;
+        flips++;
+        must(varve_sim_flip(s.rig.sim, s.name, bit) == 0);
     }
-    printf("manifest: %llu flips, %llu repaired\n", (unsigned long long)flips,
-           (unsigned long long)same);
+    run_share("damage: %llu bytes of a manifest flipped (%llu written), %llu repaired",
+              (unsigned long long)flips, (unsigned long long)used, (unsigned long long)same);
     small_free(&s);
 }
 END_TEST
@@ -404,7 +398,8 @@ START_TEST(every_truncation_is_refused)
     struct small s;
 
     small_init(&s, 3);
-    for (uint64_t size = s.size - 1; size < s.size; size -= is_full() || size % 4096 < 8 ? 1 : 7) {
+    for (uint64_t size = s.size - 1; size < s.size;
+         size -= run_is_full() || size % 4096 < 8 ? 1 : 7) {
         must(varve_sim_truncate(s.rig.sim, s.name, size) == 0);
         must(!same_or_refused(&s, (size & 1) != 0));
     }
@@ -513,7 +508,7 @@ START_TEST(a_torn_last_edit_is_there_or_is_not)
     small_init(&before, edits - 1);
     const uint64_t after_state = s.state;
     uint64_t n = _i == 0 ? 65536 : 600, mix = 0x9e3779b97f4a7c15;
-    for (uint64_t k = 0; k < n; k += _i == 0 && !is_full() ? 1 + k % 199 : 1) {
+    for (uint64_t k = 0; k < n; k += _i == 0 && !run_is_full() ? 1 + k % 199 : 1) {
         uint64_t mask = k;
         if (_i == 1) {
             mix = varve_mix64(mix + k);
@@ -593,7 +588,8 @@ static int on_event(void *ctx, struct varve_sim *sim, const struct varve_sim_eve
         options.hole = event->index % 3 == 0 ? VARVE_SIM_HOLE_GARBAGE : VARVE_SIM_HOLE_ZEROS;
         must(varve_sim_crash_open(sim, &options, &crash) == 0);
         const uint64_t count = varve_sim_crash_count(crash);
-        const uint64_t stride = is_full() || count < 24 ? 1 : count / 24;
+        const uint64_t most = run_is_full() ? 96 : 24; /* tests/crash goes through many more */
+        const uint64_t stride = count < most ? 1 : count / most;
         for (uint64_t i = 0; i < count; i += stride) {
             must(varve_sim_crash_at(crash, i, &image, NULL) == 0);
             check_image(w, image);
@@ -625,11 +621,11 @@ START_TEST(every_crash_leaves_the_state_before_or_after)
 {
     struct rig rig;
     static uint64_t states[STEPS + 1];
-    const uint32_t steps = is_full() ? STEPS : 42;
+    const uint32_t steps = run_is_full() ? STEPS : 42;
 
     plan_states(states, STEPS, 5);
     rig_init(&rig, 5);
-    struct crash_watch w = {.rig = &rig, .states = states, .budget = is_full() ? 64 : 8};
+    struct crash_watch w = {.rig = &rig, .states = states, .budget = run_is_full() ? 32 : 8};
     must(varve_sim_watch(rig.sim, on_event, &w) == 0);
     w.started = true;
     struct varve_manifest *m = created(&rig);
@@ -648,10 +644,10 @@ START_TEST(every_crash_leaves_the_state_before_or_after)
     w.started = false;
     varve_sim_unwatch(rig.sim, on_event, &w);
     varve_manifest_close(m);
-    printf("manifest: %llu crash states (A %llu B %llu C %llu D %llu E %llu)\n",
-           (unsigned long long)w.images, (unsigned long long)w.models[1],
-           (unsigned long long)w.models[2], (unsigned long long)w.models[3],
-           (unsigned long long)w.models[4], (unsigned long long)w.models[5]);
+    run_share("crash states of a manifest: %llu (A %llu, B %llu, C %llu, D %llu, E %llu)",
+              (unsigned long long)w.images, (unsigned long long)w.models[1],
+              (unsigned long long)w.models[2], (unsigned long long)w.models[3],
+              (unsigned long long)w.models[4], (unsigned long long)w.models[5]);
     rig_free(&rig);
 }
 END_TEST
@@ -755,9 +751,10 @@ START_TEST(a_failed_operation_is_the_last)
 
     plan_states(states, STEPS, 5);
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++)
-        for (uint32_t i = 0; i < 4; i += is_full() ? 1 : 3)
+        for (uint32_t i = 0; i < 4; i += run_is_full() ? 1 : 3)
             fail_everywhere(kinds[k].classes, kinds[k].error, i & 1, (i & 2) != 0, states, &points);
-    printf("manifest: %llu failed operations\n", (unsigned long long)points);
+    run_share("fault points: %llu disk operations of a manifest failed",
+              (unsigned long long)points);
 }
 END_TEST
 
@@ -861,7 +858,7 @@ int main(void)
     tcase_add_test(keeps, contradictions_are_refused_and_change_nothing);
     tcase_add_test(keeps, a_reader_follows_edits_and_generations);
     tcase_add_test(keeps, a_refresh_that_fails_leaves_the_reader_usable);
-    tcase_add_test(damage, every_flipped_bit_is_repaired_or_refused);
+    tcase_add_test(damage, every_flipped_byte_is_repaired_or_refused);
     tcase_add_test(damage, every_truncation_is_refused);
     tcase_add_test(damage, every_lost_or_foreign_sector_is_repaired_or_refused);
     tcase_add_test(damage, damage_before_a_later_edit_is_refused_by_readers_too);
@@ -873,7 +870,7 @@ int main(void)
     tcase_add_loop_test(faults, every_failed_allocation_changes_nothing, 0, 2);
     TCase *all[] = {keeps, damage, faults};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        tcase_set_timeout(all[i], is_full() ? 3600 : 60);
+        tcase_set_timeout(all[i], run_is_full() ? 3600 : 60);
         suite_add_tcase(suite, all[i]);
     }
     SRunner *runner = srunner_create(suite);

@@ -8,6 +8,7 @@
 #include "manifest_fixture.h"
 #include "storage/base/checksum.h"
 #include "tests/lib/format_clause.h"
+#include "tests/lib/run_share.h"
 
 /* ------------------------------------------------------------------------------------- Header */
 
@@ -261,7 +262,7 @@ START_TEST(operations_with_any_bit_flipped_are_total)
 
     whole_init(&w, SAMPLE_EDITS);
     const uint64_t before = varve_heap_used(&w.heap);
-    const size_t stride = getenv("VARVE_FULL") != NULL ? 1 : 7;
+    const size_t stride = run_is_full() ? 1 : 7;
     for (size_t bit = 0; bit < w.ops.size * 8; bit += stride) {
         w.ops.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
         const varve_status rc = applied(&w.heap, NULL, varve_buffer_span(&w.ops), NULL);

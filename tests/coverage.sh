@@ -20,6 +20,7 @@ find build-coverage -name '*.gcda' -delete
 [ $# -gt 0 ] || set -- unit threads golden fuzz fault damage crash model cli
 for suite; do set -- "$@" --suite "$suite"; shift; done
 failed=0
+export CK_TIMEOUT_MULTIPLIER="${CK_TIMEOUT_MULTIPLIER:-10}"
 meson test -C build-coverage --no-rebuild --timeout-multiplier 10 "$@" >build-coverage/tests.log 2>&1 || {
     tail -n 30 build-coverage/tests.log >&2
     echo "coverage.sh: tests failed" >&2

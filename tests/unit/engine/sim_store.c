@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "storage/manifest/manifest.h"
+#include "tests/lib/run_share.h"
 
 void sim_store_create(struct sim_store *s, uint64_t seed)
 {
@@ -16,7 +17,7 @@ void sim_store_create(struct sim_store *s, uint64_t seed)
     varve_heap_init(&s->heap, NULL, UINT64_MAX);
     varve_sim_options_init(&options, &s->heap, seed);
     ck_assert_int_eq(varve_sim_create(&options, &s->sim), 0);
-    s->order = ordering_watch(s->sim, NULL, 1);
+    s->order = ordering_watch(s->sim, NULL, run_is_full() ? 1 : 4);
     ck_assert_int_eq(varve_sim_attach(s->sim, &s->vfs), 0);
     varve_options_init(&s->options, sizeof s->options);
     s->options.flags = VARVE_OPEN_CREATE;
@@ -77,7 +78,7 @@ bool sim_store_cut(struct sim_store *s, uint64_t index)
     sim_store_close(s);
     ck_assert_msg(varve_sim_violation(s->sim) == NULL, "%s", varve_sim_violation(s->sim));
     struct ordering *const before = s->order;
-    s->order = ordering_watch(image, before, 1);
+    s->order = ordering_watch(image, before, run_is_full() ? 1 : 4);
     ordering_end(before);
     varve_sim_destroy(s->sim);
     s->sim = image;

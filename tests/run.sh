@@ -15,6 +15,8 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 export LC_ALL=C.UTF-8
+# Without it undefined behaviour is printed and passes.
+export UBSAN_OPTIONS="${UBSAN_OPTIONS:-halt_on_error=1:abort_on_error=1:print_stacktrace=1}"
 full=0
 for argument; do
     case $argument in

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define WATCHED_ONE_IN 64 /* writes and acknowledgements that the ordering rules look at */
 #define BATCH_MAX 400
 #define REAP_TURNS 100000
 #define ROWS_MAX 2500 /* a table with more is dropped soon */
@@ -178,6 +179,8 @@ void model_rig_init(struct model_rig *rig, uint64_t seed, uint32_t backend,
         wall_us = options.wall_us;
         if (varve_sim_create(&options, &rig->sim) < 0)
             abort();
+        if (trouble == NULL)
+            rig->order = ordering_watch(rig->sim, NULL, WATCHED_ONE_IN);
         (void)snprintf(rig->scratch.path, sizeof rig->scratch.path, "sim");
     } else {
         (void)clock_gettime(CLOCK_REALTIME, &now);
@@ -206,6 +209,7 @@ void model_rig_free(struct model_rig *rig)
     if (rig->sim != NULL) {
         if (!rig->failed && varve_sim_violation(rig->sim) != NULL)
             model_fail(rig, "an ordering rule is broken: %s", varve_sim_violation(rig->sim));
+        ordering_end(rig->order);
         varve_sim_destroy(rig->sim);
     } else {
         scratch_remove(&rig->scratch);
@@ -512,6 +516,15 @@ static void draw_origin(struct model_rig *rig)
                  "setting an origin", &err);
 }
 
+/* A commit that ends at `lsn` is acknowledged. */
+static void acknowledged(struct model_rig *rig, varve_policy policy, uint64_t lsn)
+{
+    const varve_policy chosen = policy == VARVE_POLICY_DEFAULT ? rig->policy : policy;
+
+    if (chosen == VARVE_POLICY_DURABLE_EACH || chosen == VARVE_POLICY_DURABLE_GROUP)
+        ordering_acked(rig->order, lsn);
+}
+
 static void judge(struct model_rig *rig, varve_policy policy, varve_status rc, uint64_t row,
                   const char *message)
 {
@@ -561,6 +574,8 @@ static void commit_started(struct model_rig *rig, varve_policy policy)
             abort(); /* with the batch in the store's hands there is no going on */
     if (done.tag != rig->step || done.batch != rig->batch)
         model_fail(rig, "another commit comes back");
+    if (done.status == VARVE_OK)
+        acknowledged(rig, policy, done.lsn);
     judge(rig, policy, done.status, done.row, "reaped");
 }
 
@@ -598,7 +613,10 @@ void model_write(struct model_rig *rig, varve_policy policy, unsigned columns)
         commit_started(rig, policy);
         return;
     }
-    const varve_status rc = varve_commit(rig->store, rig->batch, policy, NULL, &err);
+    uint64_t lsn = 0;
+    const varve_status rc = varve_commit(rig->store, rig->batch, policy, &lsn, &err);
+    if (rc == VARVE_OK)
+        acknowledged(rig, policy, lsn);
     judge(rig, policy, rc, err.row, err.message);
 }
 

@@ -17,6 +17,7 @@
 #include "storage/base/alloc.h"
 #include "storage/vfs/vfs_sim.h"
 #include "tests/lib/fault.h"
+#include "tests/lib/ordering_rules.h"
 #include "tests/lib/scratch.h"
 #include "tests/model/random_rows.h"
 #include "tests/model/sqlite_mirror.h"
@@ -40,7 +41,8 @@ struct model_snapshot {
 
 struct model_rig {
     struct varve_heap heap;
-    struct varve_sim *sim; /* NULL: a real disk */
+    struct varve_sim *sim;  /* NULL: a real disk */
+    struct ordering *order; /* what is watched of it; NULL with a model_trouble */
     struct varve_vfs *vfs;
     struct scratch scratch;
     uint32_t backend;

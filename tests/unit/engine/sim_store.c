@@ -36,6 +36,13 @@ void sim_store_destroy(struct sim_store *s)
     ck_assert_uint_eq(varve_heap_used(&s->heap), 0);
 }
 
+void sim_store_remove(struct sim_store *s, const char *file)
+{
+    ordering_end(s->order);
+    s->order = NULL;
+    ck_assert_int_eq(varve_sim_remove(s->sim, file), 0);
+}
+
 varve_status sim_store_try_open(struct sim_store *s)
 {
     s->options.vfs = s->vfs;

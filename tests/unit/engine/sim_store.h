@@ -32,6 +32,8 @@ void sim_store_create(struct sim_store *s, uint64_t seed); /* no store in it yet
 /* No rule of the disk or of its order may have been broken. */
 void sim_store_destroy(struct sim_store *s);
 void sim_store_open(struct sim_store *s); /* creates it the first time */
+/* The test takes a file away that a manifest names: nothing more can be said of the order of writes. */
+void sim_store_remove(struct sim_store *s, const char *file);
 varve_status sim_store_try_open(struct sim_store *s);
 void sim_store_close(struct sim_store *s);
 /* kill -9 and a new process. */

@@ -155,7 +155,8 @@ fi
 if build tsan clang-14 threads-tests -Db_sanitize=thread -Db_lundef=false; then
     suites tsan threads --suite threads
 fi
-if build fuzz clang-14 all -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false; then
+if build fuzz clang-14 all -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false \
+    -Ddebug=false -Dc_args=-gline-tables-only; then
     suites fuzz fuzz --suite fuzz
 fi
 if [ "$full" -eq 1 ] && [ -f build-release/build.ninja ]; then

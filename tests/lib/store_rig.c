@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "storage/base/checksum.h"
-#include "tests/lib/run_share.h"
 
+#define WATCHED_ONE_IN 4 /* looks of the ordering rules, each of which takes an image */
 #define WORK_TURNS 3000
 #define LAST_BATCH (RIG_BATCHES - 8) /* batches that judging itself commits */
 #define WHOLE ((1u << RIG_ROWS) - 1)
@@ -39,7 +39,7 @@ void rig_setup(struct store_rig *rig, uint64_t seed)
     fault_init(&rig->fault, FAULT_NEVER, FAULT_ONCE);
     if (varve_sim_create(&options, &rig->sim) < 0 || varve_sim_attach(rig->sim, &rig->vfs) < 0)
         rig_die(rig, "no simulated disk");
-    rig->order = ordering_watch(rig->sim, NULL, run_is_full() ? 4 : 1);
+    rig->order = ordering_watch(rig->sim, NULL, WATCHED_ONE_IN);
 }
 
 void rig_teardown(struct store_rig *rig)
@@ -523,7 +523,7 @@ void rig_image_must_be_sound(const struct store_rig *rig, struct varve_sim *imag
 
     copy = *rig;
     copy.sim = image;
-    copy.order = ordering_watch(image, rig->order, run_is_full() ? 4 : 1);
+    copy.order = ordering_watch(image, rig->order, WATCHED_ONE_IN);
     copy.store = NULL;
     copy.snapshot = NULL;
     fault_init(&copy.fault, FAULT_NEVER, FAULT_ONCE);

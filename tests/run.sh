@@ -5,7 +5,8 @@
 #   build-asan     gcc, address and undefined-behaviour sanitizers   all suites but those below
 #   build-tsan     clang, thread sanitizer, that suite compiled      suite threads
 #   build-fuzz     clang, libFuzzer, address sanitizer               suite fuzz
-#   build-release  gcc, optimised                                    suites lint, release; --full: full
+#   build-release  gcc, optimised                                    suites lint, release, bench,
+#                                                                    bench-smoke; --full: full
 #   build-coverage gcc, not optimised, --full only                   what the suites reach, and the bars
 # Prints a line a stage and, below it, what its tests did (the lines `share: ...` of their output:
 # states, operations, kills, faults, bytes damaged, executions of fuzz targets), the log's tail of what
@@ -144,13 +145,14 @@ commit=$(git rev-parse --short=8 HEAD 2>/dev/null || echo 00000001)
 export VARVE_SEED="${VARVE_SEED:-$((0x$commit))}"
 echo "seed $VARVE_SEED"
 
-if build release gcc all --buildtype=release; then
+if build release gcc release-tests --buildtype=release; then
     suites release lint --suite lint
-    suites release release --suite release
+    suites release release --suite release --suite bench --suite bench-smoke
 fi
 # Line tables (-g1) are enough to name a place, and take a third of the compiling time less than -g.
 if build asan gcc all -Db_sanitize=address,undefined -Ddebug=false -Dc_args=-g1; then
-    suites asan tests --no-suite lint --no-suite release --no-suite full
+    suites asan tests --no-suite lint --no-suite release --no-suite full \
+        --no-suite bench --no-suite bench-smoke
 fi
 if build tsan clang-14 threads-tests -Db_sanitize=thread -Db_lundef=false; then
     suites tsan threads --suite threads

@@ -62,7 +62,7 @@ static void must_be_left(struct sim_store *s, enum left left)
 /* The disk of a process that died. */
 static void make_disk(struct sim_store *s, enum left left)
 {
-    char name[8];
+    char name[16];
     struct found manifest = {{0}};
 
     sim_store_create(s, 91);
@@ -198,7 +198,7 @@ static varve_status drop_one(struct sim_store *s)
 /* Rows of more tables than a commit has room for in itself, from an origin not seen before. */
 static varve_status commit_wide(struct sim_store *s)
 {
-    char name[8];
+    char name[16];
     varve_batch *batch = NULL;
     varve_status rc = varve_batch_new(s->store, &batch, &s->err);
 

@@ -13,7 +13,7 @@
 START_TEST(tables_that_fill_evenly_share_the_budget)
 {
     struct sim_store s;
-    char name[8];
+    char name[16];
 
     sim_store_create(&s, 1);
     s.options.memtable_bytes = 512u << 10;

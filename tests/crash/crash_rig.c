@@ -14,23 +14,6 @@
     (VARVE_SIM_WRITE | VARVE_SIM_WRITE_DSYNC | VARVE_SIM_SYNC | VARVE_SIM_TRUNCATE |               \
      VARVE_SIM_ALLOCATE | VARVE_SIM_RENAME | VARVE_SIM_UNLINK | VARVE_SIM_SYNC_DIR)
 
-struct rig_model {
-    uint32_t model, granule, hole;
-};
-
-static const struct rig_model rig_models[RIG_MODELS - 1] = {
-    {VARVE_SIM_CRASH_PREFIX, 512, VARVE_SIM_HOLE_ZEROS},
-    {VARVE_SIM_CRASH_BY_FILE, 512, VARVE_SIM_HOLE_ZEROS},
-    {VARVE_SIM_CRASH_SUBSET, 512, VARVE_SIM_HOLE_ZEROS},
-    {VARVE_SIM_CRASH_SECTORS, 512, VARVE_SIM_HOLE_ZEROS},
-    {VARVE_SIM_CRASH_SECTORS, 4096, VARVE_SIM_HOLE_ZEROS},
-    {VARVE_SIM_CRASH_SECTORS, 512, VARVE_SIM_HOLE_GARBAGE},
-    {VARVE_SIM_CRASH_SECTORS, 4096, VARVE_SIM_HOLE_GARBAGE},
-    {VARVE_SIM_CRASH_REORDER, 0, VARVE_SIM_HOLE_ZEROS},
-    {VARVE_SIM_CRASH_REORDER, 512, VARVE_SIM_HOLE_ZEROS},
-    {VARVE_SIM_CRASH_REORDER, 4096, VARVE_SIM_HOLE_GARBAGE},
-};
-
 void rig_fail(struct rig *rig, const char *format, ...)
 {
     va_list arguments;
@@ -73,7 +56,7 @@ static void death(struct rig *rig)
 
 static void power_cut(struct rig *rig, unsigned number)
 {
-    const struct rig_model *model = &rig_models[number];
+    const struct crash_model *model = &crash_models[number];
     struct varve_sim_crash_options options;
     struct varve_sim_crash *crash = NULL;
     struct varve_sim *image = NULL;

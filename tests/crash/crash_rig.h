@@ -29,10 +29,11 @@
 #include "storage/base/alloc.h"
 #include "storage/base/rng.h"
 #include "storage/vfs/vfs_sim.h"
+#include "tests/lib/crash_models.h"
 #include "tests/lib/numbered.h"
 #include "tests/lib/ordering_rules.h"
 
-#define RIG_MODELS 11 /* numbers of rig_models[]; the last one is a process death */
+#define RIG_MODELS (CRASH_MODELS + 1) /* numbers of crash_models[]; the last is a process death */
 
 /* What is known of something that an application asked for. */
 enum rig_state { RIG_NO = 0, RIG_PERHAPS, RIG_YES };

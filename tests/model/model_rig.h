@@ -16,6 +16,7 @@
 
 #include "storage/base/alloc.h"
 #include "storage/vfs/vfs_sim.h"
+#include "tests/lib/crash_models.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/ordering_rules.h"
 #include "tests/lib/scratch.h"
@@ -126,7 +127,7 @@ struct model_trouble {
     } past[MODEL_COMMITS_MAX + 1];
 };
 
-#define MODEL_CUTS 10u /* kinds of power cuts */
+#define MODEL_CUTS CRASH_MODELS /* kinds of power cuts */
 
 /* Between operations. The power goes now, or before the `changes`-th change of the disk from now;
  * `kind` and `state` choose what is left. */

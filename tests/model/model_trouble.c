@@ -20,21 +20,6 @@
 static const char marks_name[] = "marks";
 static const char marks_text[] = "CREATE TABLE marks (p int, n bigint, PRIMARY KEY (p, n))";
 
-static const struct {
-    uint32_t model, granule, hole;
-} cuts[MODEL_CUTS] = {
-    {VARVE_SIM_CRASH_PREFIX, 512, VARVE_SIM_HOLE_ZEROS},
-    {VARVE_SIM_CRASH_BY_FILE, 512, VARVE_SIM_HOLE_ZEROS},
-    {VARVE_SIM_CRASH_SUBSET, 512, VARVE_SIM_HOLE_ZEROS},
-    {VARVE_SIM_CRASH_SECTORS, 512, VARVE_SIM_HOLE_ZEROS},
-    {VARVE_SIM_CRASH_SECTORS, 4096, VARVE_SIM_HOLE_ZEROS},
-    {VARVE_SIM_CRASH_SECTORS, 512, VARVE_SIM_HOLE_GARBAGE},
-    {VARVE_SIM_CRASH_SECTORS, 4096, VARVE_SIM_HOLE_GARBAGE},
-    {VARVE_SIM_CRASH_REORDER, 0, VARVE_SIM_HOLE_ZEROS},
-    {VARVE_SIM_CRASH_REORDER, 512, VARVE_SIM_HOLE_ZEROS},
-    {VARVE_SIM_CRASH_REORDER, 4096, VARVE_SIM_HOLE_GARBAGE},
-};
-
 /* -------------------------------------------------------------------------------------- Excuses */
 
 static uint64_t struck(const struct model_rig *rig)
@@ -98,9 +83,9 @@ static struct varve_sim *image_of(struct model_rig *rig, uint32_t kind, uint64_t
     struct varve_sim *image = NULL;
 
     varve_sim_crash_options_init(&options, 1);
-    options.model = cuts[kind].model;
-    options.granule = cuts[kind].granule;
-    options.hole = cuts[kind].hole;
+    options.model = crash_models[kind].model;
+    options.granule = crash_models[kind].granule;
+    options.hole = crash_models[kind].hole;
     options.random = 64;
     if (varve_sim_crash_open(rig->sim, &options, &crash) < 0)
         abort();
@@ -122,7 +107,7 @@ static int watch_changes(void *ctx, struct varve_sim *sim, const struct varve_si
         return 0;
     t->image = image_of(rig, t->cut_model, t->cut_state);
     t->image_durable = t->durable;
-    t->image_garbage = cuts[t->cut_model].hole == VARVE_SIM_HOLE_GARBAGE;
+    t->image_garbage = crash_models[t->cut_model].hole == VARVE_SIM_HOLE_GARBAGE;
     return 0;
 }
 
@@ -180,7 +165,7 @@ void model_power_cut(struct model_rig *rig, uint32_t kind, uint64_t state)
 
     t->image = image_of(rig, kind % MODEL_CUTS, state);
     t->image_durable = t->durable;
-    t->image_garbage = cuts[kind % MODEL_CUTS].hole == VARVE_SIM_HOLE_GARBAGE;
+    t->image_garbage = crash_models[kind % MODEL_CUTS].hole == VARVE_SIM_HOLE_GARBAGE;
 }
 
 void model_power_cut_in(struct model_rig *rig, uint64_t changes, uint32_t kind, uint64_t state)

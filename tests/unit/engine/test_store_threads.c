@@ -67,6 +67,32 @@ static varve_store *open_store(uint32_t backend, uint32_t threads)
     return store;
 }
 
+/* A new table "t" with `batches` commits of `rows` rows each of one partition, v = ts = 0, 1, ... */
+static varve_table *fill_table(varve_store *store, int64_t rows, int64_t batches,
+                               varve_policy policy)
+{
+    static int64_t numbers[2000];
+    varve_table *table = NULL;
+    varve_batch *batch = NULL;
+    const varve_value key = {.type = VARVE_INT};
+    const varve_array arrays[] = {{.column = 1, .values = numbers},
+                                  {.column = 2, .values = numbers}};
+
+    ck_assert_int_le(rows, 2000);
+    REQUIRE(varve_table_create(
+        store, "CREATE TABLE t (k int, ts timestamp, v bigint, PRIMARY KEY ((k), ts))", NULL));
+    REQUIRE(varve_table_open(store, "t", &table, NULL));
+    REQUIRE(varve_batch_new(store, &batch, NULL));
+    for (int64_t n = 0; n < batches; n++) {
+        for (int64_t i = 0; i < rows; i++)
+            numbers[i] = n * rows + i;
+        REQUIRE(varve_batch_put_columns(batch, table, &key, arrays, 2, (uint64_t)rows, NULL, NULL));
+        REQUIRE(varve_commit(store, batch, policy, NULL, NULL));
+    }
+    varve_batch_free(batch);
+    return table;
+}
+
 /* Each batch has its number as the sequence of one of many origins, whose table grows meanwhile. */
 static uint32_t origin_of(int who, int number)
 {
@@ -255,26 +281,9 @@ END_TEST
 START_TEST(rotation_loses_no_commit_in_flight)
 {
     enum { rows = 500, batches = 400 };
-    static int64_t times[rows], values[rows];
     varve_store *store = open_store(setting[_i].backend, setting[_i].threads);
-    varve_table *table = NULL;
-    varve_batch *batch = NULL;
-    varve_value key = {.type = VARVE_INT};
     varve_table_stats stats = {.struct_size = sizeof stats};
-
-    REQUIRE(varve_table_create(
-        store, "CREATE TABLE t (k int, ts timestamp, v bigint, PRIMARY KEY ((k), ts))", NULL));
-    REQUIRE(varve_table_open(store, "t", &table, NULL));
-    REQUIRE(varve_batch_new(store, &batch, NULL));
-    for (int64_t n = 0; n < batches; n++) {
-        for (int64_t i = 0; i < rows; i++)
-            times[i] = values[i] = n * rows + i;
-        const varve_array arrays[] = {{.column = 1, .values = times},
-                                      {.column = 2, .values = values}};
-        REQUIRE(varve_batch_put_columns(batch, table, &key, arrays, 2, rows, NULL, NULL));
-        REQUIRE(varve_commit(store, batch, VARVE_POLICY_DEFAULT, NULL, NULL));
-    }
-    varve_batch_free(batch);
+    varve_table *table = fill_table(store, rows, batches, VARVE_POLICY_DEFAULT);
     REQUIRE(varve_flush(store, NULL));
     varve_table_get_stats(store, table, &stats);
     ck_assert_uint_gt(stats.files, 1);
@@ -350,25 +359,8 @@ static varve_status scan_until_canceled(varve_store *store, varve_table *table, 
 START_TEST(another_thread_cancels_a_scan) /* loop test: over memory, over files */
 {
     enum { rows = 2000, batches = 150 };
-    static int64_t times[rows], values[rows];
     varve_store *store = open_store(VARVE_IO_POSIX, 1);
-    varve_table *table = NULL;
-    varve_batch *batch = NULL;
-    varve_value key = {.type = VARVE_INT};
-
-    REQUIRE(varve_table_create(
-        store, "CREATE TABLE t (k int, ts timestamp, v bigint, PRIMARY KEY ((k), ts))", NULL));
-    REQUIRE(varve_table_open(store, "t", &table, NULL));
-    REQUIRE(varve_batch_new(store, &batch, NULL));
-    for (int64_t n = 0; n < batches; n++) {
-        for (int64_t i = 0; i < rows; i++)
-            times[i] = values[i] = n * rows + i;
-        const varve_array arrays[] = {{.column = 1, .values = times},
-                                      {.column = 2, .values = values}};
-        REQUIRE(varve_batch_put_columns(batch, table, &key, arrays, 2, rows, NULL, NULL));
-        REQUIRE(varve_commit(store, batch, VARVE_POLICY_OS, NULL, NULL));
-    }
-    varve_batch_free(batch);
+    varve_table *table = fill_table(store, rows, batches, VARVE_POLICY_OS);
     if (_i == 1)
         REQUIRE(varve_flush(store, NULL));
     for (int kind = 0; kind < 2; kind++) {

@@ -294,13 +294,15 @@ typedef struct varve_options {
 VARVE_API void varve_options_init(varve_options *options, size_t struct_size);
 
 /*
- * Open the store in directory `path` and recover it. After a crash recovery cuts away what at the end
- * of the log was not known to be durable: perhaps the last commits of interval and os (a power cut takes
- * them; the death of the process does not), but nothing that durable_each or durable_group
- * acknowledged, unless the disk lost what it had just confirmed. varve_open_findings() tells. Any other damage is ECORRUPT, which names file, offset and log
+ * Open the store in directory `path` and recover it. After a crash recovery cuts away what at the
+ * end of the log was not known to be durable: perhaps the last commits of interval and os (a power
+ * cut takes them; the death of the process does not), but nothing that durable_each or
+ * durable_group acknowledged, unless the disk lost what it had just confirmed.
+ * varve_open_findings() tells. Any other damage is ECORRUPT, which names file, offset and log
  * range. Opening twice gives the same state. For writing, recovery may take up to 256 MiB whatever
- * memory_limit is, since it must read what a writer with more memory wrote; read-only, ELIMIT says that
- * the rows in the log do not fit in memory_limit. ENOTFOUND: `path` holds no store, and CREATE was not asked for.
+ * memory_limit is, since it must read what a writer with more memory wrote; read-only, ELIMIT says
+ * that the rows in the log do not fit in memory_limit. ENOTFOUND: `path` holds no store, and
+ * CREATE was not asked for.
  * EBUSY: it is open for writing elsewhere. ENOSPC: there is no room to open it for writing, even
  * with its reserve; READ_ONLY works. EAGAIN (READ_ONLY): it changes too fast just now, try again.
  */
@@ -621,14 +623,18 @@ typedef void (*varve_verify_report)(void *ctx, const varve_error *problem);
 VARVE_API varve_status varve_verify(varve_store *store, varve_verify_report report, void *ctx,
                                     varve_progress progress, void *progress_ctx, varve_error *err);
 
-/* What an open got past. */
+/*
+ * What an open got past.
+ * CUT      the end of the log: not taken, because a crash left it unfinished or (with
+ *          VARVE_WAL_TAIL_CUT) damaged. Open for writing has cut it away and keeps the file aside;
+ *          read-only only says what the next such open will do.
+ * KEPT     a file that an earlier open cut the end from, still kept aside.
+ * MISSING  VARVE_OPEN_SALVAGE: damaged; from there on no log is shown.
+ */
 typedef enum varve_finding {
-    VARVE_FOUND_CUT =
-        1, /* the end of the log: not taken, because a crash left it unfinished or (with
-                               VARVE_WAL_TAIL_CUT) damaged. Open for writing has cut it away and keeps the
-                               file aside; read-only only says what the next such open will do */
-    VARVE_FOUND_KEPT = 2,   /* a file that an earlier open cut the end from, still kept aside */
-    VARVE_FOUND_MISSING = 3 /* VARVE_OPEN_SALVAGE: damaged; from there on no log is shown */
+    VARVE_FOUND_CUT = 1,
+    VARVE_FOUND_KEPT = 2,
+    VARVE_FOUND_MISSING = 3
 } varve_finding;
 
 /*
@@ -687,8 +693,7 @@ typedef struct varve_stats {
     uint64_t reserve_bytes;  /* kept on the disk for the time when it is full */
     uint64_t reserve_wanted; /* what it should be; if that is more, there was no room */
     uint64_t reserve_spent;  /* 1: it has been used; commits get ENOSPC until it is back */
-    uint64_t
-        cut_doubtful; /* 1: what was cut was damaged, and may have been acknowledged as durable */
+    uint64_t cut_doubtful;   /* 1: what was cut was damaged; it may have been acknowledged */
 } varve_stats;
 
 /* Set struct_size first. */

@@ -113,6 +113,23 @@ varve_status varve_recover_list(varve_store *store, const struct varve_version *
     return VARVE_OK;
 }
 
+/* What a version proves to be committed, whatever the pages of the log tell so far: what is in files,
+ * and what is in segments that are sealed, which their writer lists when all in them has completed,
+ * and recovery when it has found what it keeps. A reader that went less far could find one half of a
+ * batch in a file and not the other, or nothing of what a crash left until the next writer commits. */
+static uint64_t committed_lsn(const struct varve_version *version)
+{
+    uint64_t lsn = version->replay.lsn;
+
+    for (uint32_t i = 0; i < version->n_tables; i++)
+        if (version->tables[i]->flushed_lsn > lsn)
+            lsn = version->tables[i]->flushed_lsn;
+    for (uint32_t i = 0; i < version->n_segments; i++)
+        if (version->segments[i].sealed && version->segments[i].final_lsn > lsn)
+            lsn = version->segments[i].final_lsn;
+    return lsn;
+}
+
 /* A reader over the first `n` segments of `version`. */
 static varve_status open_reader(varve_store *store, const struct varve_version *version, uint32_t n,
                                 uint32_t mode, bool salvage, struct varve_wal_reader **reader,
@@ -134,6 +151,7 @@ static varve_status open_reader(varve_store *store, const struct varve_version *
         .segments = list,
         .n_segments = n,
         .durable_lsn = version->durable_lsn,
+        .commit_lsn = mode == VARVE_WAL_FOLLOW ? committed_lsn(version) : 0,
         .start_lsn = replay->lsn,
         .start_index = replay->index,
         .start_term = replay->term,

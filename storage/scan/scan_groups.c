@@ -328,8 +328,8 @@ static uint32_t groups_of_step(const struct varve_groups *groups,
         first = step->rows->time[step->first];
         last = step->rows->time[step->first + step->n - 1];
     }
-    const uint64_t spans = ((uint64_t)last - (uint64_t)first) / (uint64_t)groups->buckets.every + 2;
-    return spans < step->n ? (uint32_t)spans : step->n;
+    const uint64_t whole = ((uint64_t)last - (uint64_t)first) / (uint64_t)groups->buckets.every;
+    return whole < step->n ? (uint32_t)(whole + 2 < step->n ? whole + 2 : step->n) : step->n;
 }
 
 /* Come to the next step. END: there is none. A partition that ends closes its group. */

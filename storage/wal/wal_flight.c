@@ -166,6 +166,19 @@ static struct varve_wal_segment *oldest_undurable(struct varve_wal_writer *w)
     return w->current;
 }
 
+/* Whether a page of the segment that a sync now would cover is being written again, or about to be:
+ * what it holds already could be torn with it after it was called durable. */
+static bool is_rewriting(const struct varve_wal_writer *w, const struct varve_wal_segment *s)
+{
+    bool rewriting = w->open != NULL && w->open->rewriting && s == w->current;
+
+    for (uint32_t i = 0; i < w->n_flight; i++) {
+        const struct varve_wal_group *const g = w->flight[i];
+        rewriting = rewriting || (g->rewriting && !g->written && g->segment == s);
+    }
+    return rewriting;
+}
+
 /* Submit the next sync if one is asked for and has something to cover. True if it did. */
 static bool sync_start(struct varve_wal_writer *w)
 {
@@ -177,8 +190,7 @@ static bool sync_start(struct varve_wal_writer *w)
     if (covers < needed) /* they are on their way, with DSYNC or without */
         return false;
     assert(s->plain_seq > w->durable_seq); /* what is written with DSYNC is durable */
-    /* The open group is about to write the last page again: that page must not be covered. */
-    if (w->open != NULL && w->open->rewriting && s == w->current)
+    if (is_rewriting(w, s)) /* a sync is tried again when that is written */
         return false;
     if (s == w->current)
         varve_wal_tail_close(w);

@@ -379,6 +379,7 @@ varve_status varve_wal_reader_open(const struct varve_wal_reader_options *option
     r->options = *options;
     r->options.segments = NULL;
     r->durable_lsn = options->durable_lsn;
+    r->commit_lsn = options->commit_lsn;
     rc = listed_set(r, options->segments, options->n_segments, err);
     if (rc < 0)
         goto fail;

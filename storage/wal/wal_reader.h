@@ -3,8 +3,8 @@
  *
  * Place.   Opening a store reads the segments that its manifest lists (RECOVERY: no one writes; every
  *          page is read and a verdict reached, before any record is given). A reader in another
- *          process follows the live log (FOLLOW: buffered, up to the greatest commit_lsn found; what
- *          is not valid at the tail is "not yet").
+ *          process follows the live log (FOLLOW: buffered, up to the greatest commit_lsn found or
+ *          given; what is not valid at the tail is "not yet").
  *
  * Invariants
  *   R0  Segments follow each other as they are listed, and every one of them has its header: it was
@@ -65,6 +65,7 @@ struct varve_wal_reader_options {
     const struct varve_wal_listed *segments; /* in order of use; copied */
     uint32_t n_segments;
     uint64_t durable_lsn; /* the manifest's evidence */
+    uint64_t commit_lsn;  /* the same of what is committed (FOLLOW; 0: none) */
     uint64_t start_lsn;   /* the first record wanted (a record's start, or an end of the log) */
     /* Of the last record before start_lsn; checked against what the log says there. */
     uint64_t start_index, start_term, start_chain;

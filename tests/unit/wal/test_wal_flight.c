@@ -383,6 +383,37 @@ START_TEST(a_sync_does_not_wait_for_an_open_group_on_a_page_of_its_own)
 }
 END_TEST
 
+/* Asked for while another is in flight, a sync begins when that has completed: by then the last page
+ * that it would cover may be on its way to the disk again, longer. */
+START_TEST(a_sync_waits_for_a_page_that_is_in_flight_again)
+{
+    struct log log;
+
+    start(&log, MEM_DISK_HELD);
+    ck_assert_int_eq(log_put(&log, false, 10), VARVE_OK);
+    ck_assert_int_eq(finish(&log, 0), 1);
+    ck_assert_int_eq(varve_wal_sync(log.writer, NULL), VARVE_OK);
+    ck_assert_int_eq(log_put(&log, false, 10), VARVE_OK); /* a page of its own */
+    mem_disk_finish(&log.disk, 1, 0);
+    ck_assert_int_eq(reap(&log), 1);
+    ck_assert_int_eq(varve_wal_sync(log.writer, NULL), VARVE_OK);
+    ck_assert_uint_eq(log.disk.n_queue, 1);               /* one at a time */
+    ck_assert_int_eq(log_put(&log, false, 10), VARVE_OK); /* into the second's page */
+    ck_assert_int_eq(finish(&log, 0), 0);
+    ck_assert_uint_eq(varve_wal_durable_lsn(log.writer), RECORD);
+    ck_assert_uint_eq(log.disk.n_queue, 1); /* the third group, and no sync */
+    ck_assert(varve_wal_syncing(log.writer));
+    ck_assert_int_eq(finish(&log, 0), 1);
+    ck_assert_uint_eq(log.disk.n_queue, 1);
+    ck_assert_int_eq(finish(&log, 0), 0);
+    ck_assert_uint_eq(varve_wal_durable_lsn(log.writer), 3 * RECORD);
+    ck_assert(!varve_wal_syncing(log.writer));
+    log.disk.order = MEM_DISK_AT_ONCE;
+    records_check(&log, 3);
+    log_free(&log);
+}
+END_TEST
+
 START_TEST(a_sync_of_a_sealed_segment_does_not_wait_for_the_open_group)
 {
     struct log log;
@@ -521,6 +552,7 @@ int main(void)
     tcase_add_test(tc, a_seal_waits_for_an_idle_one_and_fails_with_it);
     tcase_add_test(tc, an_idle_seal_waits_for_whatever_is_open_or_in_flight);
     tcase_add_test(tc, a_sync_does_not_wait_for_an_open_group_on_a_page_of_its_own);
+    tcase_add_test(tc, a_sync_waits_for_a_page_that_is_in_flight_again);
     tcase_add_test(tc, a_sync_of_a_sealed_segment_does_not_wait_for_the_open_group);
     tcase_add_test(tc, a_segment_is_told_when_its_seal_is_durable);
     tcase_add_test(tc,

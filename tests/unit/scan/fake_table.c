@@ -169,7 +169,7 @@ static void draw_row(const struct fake_table *table, struct varve_rng *rng, uint
     if (shape->disjoint)
         time += (int64_t)source * (shape->time_span + 3);
     row->partition = partition;
-    row->time = shape->time_base + time * shape->time_step;
+    row->time = (int64_t)((uint64_t)shape->time_base + (uint64_t)time * (uint64_t)shape->time_step);
     row->wt = (int64_t)varve_rng_below(rng, 6) * 1000000;
     if (upsert && !shape->plain && varve_rng_below(rng, 5) == 0)
         row->exp = (uint32_t)varve_rng_below(rng, 3) * 50;

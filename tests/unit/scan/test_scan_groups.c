@@ -478,6 +478,50 @@ START_TEST(answers_do_not_depend_on_the_rounding_mode_and_leave_it_alone)
 }
 END_TEST
 
+/* A piece from one end of time to the other, with more times than a batch has room for at first. */
+START_TEST(a_bucket_for_each_moment_holds_all_times_there_are)
+{
+    const struct fake_shape shape = {.create = "CREATE TABLE moments (k text, ts bigint, v double, "
+                                               "PRIMARY KEY (k, ts))",
+                                     .partitions = 1,
+                                     .sources = 1,
+                                     .rows = 5000,
+                                     .time_span = 256,
+                                     .time_base = INT64_MIN,
+                                     .time_step = INT64_C(0x0101010101010101), /* / 255 of all */
+                                     .piece_rows = 1024,
+                                     .plain = true};
+    struct fake_table table;
+    struct rig_question q = {.floor = INT64_MIN};
+    const varve_batch_view *view;
+    varve_cursor *cursor;
+    int64_t groups = 0, rows = 0, first = 0, last = 0;
+    varve_status rc;
+
+    fake_table_make(&table, &shape, 9);
+    varve_scan_init(&q.scan, sizeof q.scan);
+    q.aggregates[0] = (varve_aggregate){.function = VARVE_COUNT_ROWS};
+    q.scan.aggregates = q.aggregates;
+    q.scan.n_aggregates = 1;
+    q.scan.flags = VARVE_SCAN_BY_PARTITION;
+    q.scan.every = 1;
+    must(rig_open(&table, &table.heap, &q, RIG_GROUPS, &cursor, NULL) == VARVE_OK);
+    while ((rc = varve_cursor_next(cursor, &view, NULL)) == VARVE_OK)
+        for (uint32_t i = 0; i < view->rows; i++) {
+            const uint32_t column = view->n_columns - 1;
+            last = varve_view_value(view, i, column - 1).as.i64;
+            first = groups == 0 ? last : first;
+            rows += varve_view_value(view, i, column).as.i64;
+            groups++;
+        }
+    must(rc == VARVE_END && groups == 256);
+    must(first == INT64_MIN && last == INT64_MAX);
+    must(rows == (int64_t)table.streams[0].rows.rows.n);
+    varve_cursor_close(cursor);
+    fake_table_free(&table);
+}
+END_TEST
+
 START_TEST(groups_beyond_the_memory_limit_are_refused_clearly)
 {
     const struct fake_shape shape = {.create = rig_shapes[1].create,
@@ -668,6 +712,7 @@ int main(void)
     tcase_add_test(tcase, aggregation_survives_every_failing_allocation_and_call);
     tcase_add_test(tcase, answers_do_not_depend_on_the_rounding_mode_and_leave_it_alone);
     tcase_add_test(tcase, groups_beyond_the_memory_limit_are_refused_clearly);
+    tcase_add_test(tcase, a_bucket_for_each_moment_holds_all_times_there_are);
     tcase_add_test(tcase, buckets_floor_toward_minus_infinity_up_to_the_ends_of_int64);
     tcase_add_test(tcase, vector_with_times_outside_its_index_is_corrupt);
     tcase_add_test(tcase, mean_of_bare_decimals_is_the_exact_quotient_rounded_once);

@@ -83,6 +83,7 @@ varve_status commit_lane_drain(struct commit_lane *lane, varve_error *err)
     }
     lane->n_failed = 0;
     lane->overtaken = false;
+    lane->lost = lane->lost || rc < 0;
     return rc;
 }
 

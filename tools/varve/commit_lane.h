@@ -9,6 +9,8 @@
  *   P2  commit_lane_rows() counts acknowledged rows only.
  *   P3  A commit that fails is tried once more after all others, if none behind it succeeded; a
  *       failure that is reported is final, and nothing behind it was started after it was known.
+ *   P4  A call may report the failure of a batch that was started before the one it is about: then
+ *       commit_lane_lost() is true, and it is no refusal of that one.
  *
  * Threads. None; the store's own work meanwhile.
  */
@@ -29,6 +31,7 @@ struct commit_lane {
     varve_completion failed[COMMIT_LANE_BATCHES]; /* in their order */
     uint32_t n_idle, n_flying, n_failed;
     bool overtaken; /* a commit behind a failed one succeeded */
+    bool lost;
     uint64_t rows;
 };
 
@@ -50,6 +53,12 @@ varve_status commit_lane_drain(struct commit_lane *lane, varve_error *err);
 static inline uint64_t commit_lane_rows(const struct commit_lane *lane)
 {
     return lane->rows;
+}
+
+/* Whether a batch that was started is not committed and will not be. */
+static inline bool commit_lane_lost(const struct commit_lane *lane)
+{
+    return lane->lost;
 }
 
 #endif

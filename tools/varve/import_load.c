@@ -172,7 +172,7 @@ static varve_status commit_rows(struct import_loader *loader, uint32_t first, ui
     if (rc >= 0)
         rc = loader->refusing ? commit_lane_run(&loader->lane, batch, err)
                               : commit_lane_start(&loader->lane, batch, err);
-    *ret_refused = rc < 0 && is_refusal(err);
+    *ret_refused = rc < 0 && !commit_lane_lost(&loader->lane) && is_refusal(err);
     return rc;
 }
 
@@ -519,7 +519,9 @@ int import_loader_file(struct import_loader *loader, const char *file, struct im
     const uint64_t before = commit_lane_rows(&loader->lane);
     if (code == TOOL_OK)
         code = load_records(loader, reader, input);
-    counts->rows += commit_lane_rows(&loader->lane) - before;
+    const uint64_t rows = commit_lane_rows(&loader->lane) - before;
+    assert(code != TOOL_OK || rows == loader->accepted);
+    counts->rows += rows;
     csv_reader_free(reader);
     text_input_close(input);
     return code;

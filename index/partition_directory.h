@@ -49,7 +49,8 @@
 
 #define VARVE_DIRECTORY_PAGE 4096u
 #define VARVE_DIRECTORY_PAGE_MAX 16384u /* what a reader accepts */
-#define VARVE_DIRECTORY_DEPTH 16u
+#define VARVE_DIRECTORY_DEPTH                                                                      \
+    40u /* an inner page has two entries at least: more than any file needs */
 #define VARVE_DIRECTORY_RESTART 16u
 
 /* ------------------------------------------------------------------------------------- Building */

@@ -12,9 +12,10 @@ extern const struct varve_kernels varve_kernels_baseline;
 extern const struct varve_kernels varve_kernels_avx2;
 extern const struct varve_kernels varve_kernels_avx512;
 
+/* What codec/meson.build has the compiler use: a virtual machine may have one without the other. */
 static bool has_avx2(void)
 {
-    return __builtin_cpu_supports("avx2") != 0;
+    return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("bmi2") != 0;
 }
 
 static bool has_avx512(void)

@@ -6,10 +6,12 @@
  * NULL with the value filled in.
  */
 #include <assert.h>
+#include <fenv.h>
 #include <string.h>
 
 #include "storage/base/error.h"
 #include "storage/base/exact.h"
+#include "storage/base/float_mode.h"
 #include "storage/schema/calendar_int.h"
 #include "storage/schema/float_text_int.h"
 #include "storage/schema/schema.h"
@@ -263,6 +265,51 @@ static const char *parse_time(const varve_column_info *column, const char *text,
     return varve_calendar_time_parse(text, size, &value->as.i64);
 }
 
+/* What the caller's thread has set. The C library's printf() rounds as fesetround() says, which on
+ * x86 is one mode more. */
+struct caller_mode {
+    varve_float_mode mode;
+    int rounding;
+};
+
+static struct caller_mode enter_mode(void)
+{
+    const struct caller_mode caller = {varve_float_mode_enter(), fegetround()};
+
+    if (caller.rounding != FE_TONEAREST)
+        (void)fesetround(FE_TONEAREST);
+    return caller;
+}
+
+static void leave_mode(const struct caller_mode *caller)
+{
+    if (caller->rounding != FE_TONEAREST)
+        (void)fesetround(caller->rounding);
+    varve_float_mode_leave(&caller->mode);
+}
+
+static const char *parse_floating(const char *text, size_t size, varve_value *value)
+{
+    const struct caller_mode caller = enter_mode();
+    const char *fault = value->type == VARVE_FLOAT
+                            ? varve_float_text_parse_f32(text, size, &value->as.f32)
+                            : varve_float_text_parse_f64(text, size, &value->as.f64);
+
+    leave_mode(&caller);
+    return fault;
+}
+
+static size_t format_floating(const varve_value *value, char *out)
+{
+    const struct caller_mode caller = enter_mode();
+    const size_t size = value->type == VARVE_FLOAT
+                            ? varve_float_text_format_f32(value->as.f32, out)
+                            : varve_float_text_format_f64(value->as.f64, out);
+
+    leave_mode(&caller);
+    return size;
+}
+
 static const char *parse_value(const varve_column_info *column, const char *text, size_t size,
                                void *scratch, varve_value *value)
 {
@@ -270,9 +317,8 @@ static const char *parse_value(const varve_column_info *column, const char *text
     case VARVE_BOOLEAN:
         return parse_boolean(text, size, value);
     case VARVE_FLOAT:
-        return varve_float_text_parse_f32(text, size, &value->as.f32);
     case VARVE_DOUBLE:
-        return varve_float_text_parse_f64(text, size, &value->as.f64);
+        return parse_floating(text, size, value);
     case VARVE_DECIMAL:
         return parse_decimal(column, text, size, value);
     case VARVE_TEXT:
@@ -398,9 +444,8 @@ static size_t format_scalar(const varve_value *value, uint32_t flags, char *out)
         memcpy(out, value->as.i64 != 0 ? "true" : "false", size);
         return size;
     case VARVE_FLOAT:
-        return varve_float_text_format_f32(value->as.f32, out);
     case VARVE_DOUBLE:
-        return varve_float_text_format_f64(value->as.f64, out);
+        return format_floating(value, out);
     case VARVE_DECIMAL:
         return format_scaled(value->as.i64, value->scale, out);
     case VARVE_HUGEINT:

@@ -468,7 +468,7 @@ static varve_status partition_close(struct varve_sst_writer *w, varve_error *err
         w->sum.last_time = w->partition_last;
     w->sum.partitions++;
     w->has_partition = false;
-    return VARVE_OK;
+    return varve_sst_output_roll(&w->out, err); /* a group may have as many partitions as rows */
 }
 
 static varve_status fail(struct varve_sst_writer *w, varve_status rc)

@@ -10,7 +10,8 @@
  *   W1  Keys strictly ascend; inside a partition (time, clustering, hidden suffix) strictly ascends.
  *   W2  The bytes are a function of the options, the keys and the rows, not of how append() was cut.
  *   W3  Memory: one row group raw and encoded, two metadata extents of 256 KiB, 8 bytes a partition
- *       for the filter, some 60 bytes for each directory page of 4 KiB.
+ *       for the filter, some 60 bytes and a separator (a key at most) for each directory page of
+ *       4 KiB.
  *
  * Threads. None; the writer creates none and takes no lock.
  */

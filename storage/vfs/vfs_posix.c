@@ -154,7 +154,7 @@ static int create_fd(const struct varve_posix_vfs *vfs, const char *name, int fl
 
 static int open_fd(const struct varve_posix_vfs *vfs, const char *name, uint32_t flags)
 {
-    /* O_NONBLOCK keeps a FIFO that somebody put there from blocking; files do not mind it. */
+    /* O_NONBLOCK keeps a FIFO that somebody put there from blocking; make_blocking() takes it back. */
     const int native = O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK |
                        ((flags & VARVE_FILE_WRITE) != 0 ? O_RDWR : O_RDONLY);
 
@@ -205,6 +205,15 @@ static int make_direct(int fd, uint32_t *ret_align)
     return 0;
 }
 
+/* To read(2) and write(2) of a file O_NONBLOCK is nothing; of io_uring kernels before 6.5 then give
+ * EAGAIN, again and again, where the disk below cannot say beforehand that it would wait (dm-crypt). */
+static int make_blocking(int fd)
+{
+    const int flags = fcntl(fd, F_GETFL);
+
+    return flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0 ? -errno : 0;
+}
+
 static bool flags_are_valid(uint32_t flags)
 {
     const uint32_t creating = flags & (VARVE_FILE_CREATE | VARVE_FILE_OPEN_OR_CREATE);
@@ -228,6 +237,8 @@ static int open_checked(const struct varve_posix_vfs *vfs, const char *name, uin
     if (fd < 0)
         return fd;
     rc = fstat(fd, &st) < 0 ? -errno : S_ISREG(st.st_mode) ? 0 : -EINVAL;
+    if (rc == 0)
+        rc = make_blocking(fd);
     if (rc == 0 && (flags & VARVE_FILE_DIRECT) != 0)
         rc = make_direct(fd, ret_align);
     if (rc < 0) {

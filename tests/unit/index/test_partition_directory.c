@@ -164,6 +164,48 @@ START_TEST(every_partition_is_found)
 }
 END_TEST
 
+/* Keys that differ in their last bytes alone: a leaf has one, an inner page two. */
+START_TEST(a_deep_directory_is_searched)
+{
+    enum { n = 33000, common = 4060, size = common + 6 };
+    static char key[size + 1];
+    struct row_heap heap;
+    struct page_box box = {.n = 0};
+    const struct varve_page_sink sink = page_box_sink(&box);
+    struct varve_directory_builder *b;
+    struct varve_directory_cursor cursor;
+    struct varve_directory_entry e;
+    uint64_t root;
+
+    row_heap_init(&heap, -1);
+    memset(key, 'k', sizeof key);
+    ck_assert_int_eq(varve_directory_builder_create(&heap.heap, &sink, &b, NULL), VARVE_OK);
+    for (uint32_t i = 0; i < n; i++) {
+        (void)snprintf(key + common, sizeof key - common, "%06u", i);
+        require(varve_directory_add(b, varve_span_of(key, size), 1, 0, 0, NULL) == VARVE_OK, "add",
+                i);
+    }
+    ck_assert_int_eq(varve_directory_finish(b, &root, NULL), VARVE_OK);
+    varve_directory_builder_free(b);
+    ck_assert_uint_gt(box.n,
+                      2 * n - 2); /* no page has more than two: more than 15 levels of them */
+    struct varve_directory directory = {.store = page_box_store(&box), .partitions = n};
+    ck_assert_int_eq(sink.locate(&box, root, &directory.root, NULL), VARVE_OK);
+    varve_directory_cursor_init(&cursor, &directory);
+    for (uint32_t i = 0; i < n; i += 1000) {
+        (void)snprintf(key + common, sizeof key - common, "%06u", i);
+        require(varve_directory_seek(&cursor, varve_span_of(key, size), &e, NULL) == VARVE_OK &&
+                    e.ordinal == i,
+                "seek", i);
+        require(varve_directory_at(&cursor, n - 1 - i, &e, NULL) == VARVE_OK &&
+                    e.ordinal == n - 1 - i,
+                "at", i);
+    }
+    varve_directory_cursor_close(&cursor);
+    page_box_free(&box);
+}
+END_TEST
+
 START_TEST(keys_that_do_not_ascend_or_are_too_long_are_refused)
 {
     static uint8_t key[VARVE_KEY_BYTES_MAX + 1];
@@ -257,6 +299,7 @@ int main(void)
 
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, every_partition_is_found, 0, 36);
+    tcase_add_test(tc, a_deep_directory_is_searched);
     tcase_add_test(tc, keys_that_do_not_ascend_or_are_too_long_are_refused);
     tcase_add_test(tc, every_failed_allocation_is_survived);
     tcase_add_loop_test(tc, damaged_pages_are_read_in_bounds, 0, 4);

@@ -2,8 +2,12 @@
  * test_value_text.c - text of values: what is accepted, what it means, what is refused, and that
  * formatting and parsing are inverse for every value of every type.
  */
+#include <fenv.h>
 #include <locale.h>
 #include <math.h>
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
 
 #include "schema_fixture.h"
 #include "storage/base/rng.h"
@@ -536,6 +540,48 @@ START_TEST(any_float_reads_back_and_no_shorter_text_does)
 }
 END_TEST
 
+/* The application's: its rounding, and its way with numbers that are nearly zero. */
+static void set_mode(int rounding, bool flush)
+{
+    ck_assert_int_eq(fesetround(rounding), 0);
+#if defined(__SSE__)
+    const unsigned int flushes = 0x8040; /* results, and operands */
+    _mm_setcsr(flush ? _mm_getcsr() | flushes : _mm_getcsr() & ~flushes);
+#else
+    (void)flush;
+#endif
+}
+
+START_TEST(the_floating_point_mode_changes_nothing)
+{
+    static const int modes[] = {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
+    static const char *const texts[] = {"0.3",    "-0.1",   "1.1e-5",  "123456789.123456789",
+                                        "5e-324", "1e-310", "-3e-320", "1.7976931348623157e308",
+                                        "7e22",   "1e-40"};
+    const varve_column_info columns[] = {column_of(VARVE_DOUBLE, 0, 0, 0),
+                                         column_of(VARVE_FLOAT, 0, 0, 0)};
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        for (size_t c = 0; c < 2; c++) {
+            varve_value usual = {0}, value = {0};
+            char text[512], again[512];
+            const varve_status rc = parse(&columns[c], texts[i], &usual);
+            (void)format(&usual, 0, text);
+            for (size_t m = 0; m < 8; m++) {
+                set_mode(modes[m / 2], m % 2 == 1);
+                const varve_status same = parse(&columns[c], texts[i], &value);
+                const size_t size = varve_value_format(&usual, 0, again, sizeof again);
+                set_mode(FE_TONEAREST, false);
+                ck_assert_int_eq(same, rc);
+                ck_assert_msg(memcmp(&usual.as, &value.as, 8) == 0, "%s in mode %zu", texts[i], m);
+                ck_assert_msg(size == strlen(text), "%s in mode %zu: %.*s", text, m, (int)size,
+                              again);
+                ck_assert_mem_eq(again, text, size);
+            }
+        }
+}
+END_TEST
+
 START_TEST(the_locale_changes_nothing)
 {
     static const char *const names[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "de_DE", "C"};
@@ -747,6 +793,7 @@ int main(void)
     tcase_add_test(tcase, any_double_reads_back_and_no_shorter_text_does);
     tcase_add_test(tcase, any_float_reads_back_and_no_shorter_text_does);
     tcase_add_test(tcase, the_locale_changes_nothing);
+    tcase_add_test(tcase, the_floating_point_mode_changes_nothing);
     tcase_add_test(tcase, decimals_and_hugeints_to_text);
     tcase_add_test(tcase, any_decimal_reads_back_bit_for_bit);
     tcase_add_loop_test(tcase, any_integer_or_time_reads_back, 0,

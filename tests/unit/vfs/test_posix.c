@@ -22,6 +22,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "storage/vfs/posix_int.h"
+
 #define CREATE (VARVE_FILE_WRITE | VARVE_FILE_CREATE)
 
 static char *path_in(const struct rig *rig, const char *name)
@@ -46,6 +48,26 @@ static int wait_for(pid_t child)
     ck_assert(WIFEXITED(status));
     return WEXITSTATUS(status);
 }
+
+/* Or io_uring gives EAGAIN on some kernels, however often it is asked. */
+START_TEST(files_are_not_left_non_blocking)
+{
+    static const uint32_t ways[] = {CREATE, VARVE_FILE_READ, VARVE_FILE_WRITE | VARVE_FILE_DIRECT,
+                                    VARVE_FILE_READ | VARVE_FILE_DIRECT};
+    struct rig rig;
+
+    if (!rig_open(&rig, (enum rig_kind)_i))
+        return;
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        struct varve_file *file = rig_file(rig.vfs, "a", ways[i]);
+        const int flags = fcntl(((struct varve_posix_file *)(void *)file)->handle.fd, F_GETFL);
+        ck_assert_int_ge(flags, 0);
+        ck_assert_int_eq(flags & O_NONBLOCK, 0);
+        rig.vfs->ops->close(file);
+    }
+    rig_close(&rig);
+}
+END_TEST
 
 START_TEST(modes_do_not_depend_on_the_umask)
 {
@@ -514,6 +536,7 @@ int main(void)
     TCase *tests = tcase_create("kernel");
 
     tcase_set_timeout(tests, 60);
+    tcase_add_loop_test(tests, files_are_not_left_non_blocking, 0, RIG_SIM);
     tcase_add_loop_test(tests, modes_do_not_depend_on_the_umask, 0, RIG_SIM);
     tcase_add_loop_test(tests, directory_must_be_there_or_be_made, 0, RIG_SIM);
     tcase_add_loop_test(tests, only_regular_files_are_opened, 0, RIG_SIM);

@@ -56,6 +56,12 @@ void varve_sst_output_close(struct varve_sst_output *out, bool remove)
     out->tickets_capacity = out->mirrors_capacity = 0;
 }
 
+/* Before so many bytes are added: the chunk need not grow for them if what it holds is written. */
+static varve_status make_room(struct varve_sst_output *out, size_t bytes, varve_error *err)
+{
+    return varve_sst_output_drain(out, out->chunk.size + bytes > CHUNK_BYTES, err);
+}
+
 varve_status varve_sst_output_drain(struct varve_sst_output *out, bool all, varve_error *err)
 {
     if (out->chunk.failed)
@@ -125,6 +131,9 @@ varve_status varve_sst_output_place(struct varve_sst_output *out, varve_error *e
     if (!varve_vec_grow(out->heap, (void **)&out->mirrors, sizeof *out->mirrors, out->n_mirrors + 1,
                         &out->mirrors_capacity))
         return no_memory(err);
+    const varve_status rc = make_room(out, out->extent.size, err);
+    if (rc < 0)
+        return rc;
     varve_write_bytes(&out->chunk, out->extent.data, out->extent.size);
     varve_write_bytes(&out->unmirrored, out->extent.data, out->extent.size);
     if (out->chunk.failed || out->unmirrored.failed)
@@ -170,6 +179,9 @@ varve_status varve_sst_output_mirror(struct varve_sst_output *out, varve_error *
 
     if (out->unmirrored.size == 0)
         return VARVE_OK;
+    const varve_status rc = make_room(out, out->unmirrored.size, err);
+    if (rc < 0)
+        return rc;
     varve_write_bytes(&out->chunk, out->unmirrored.data, out->unmirrored.size);
     if (out->chunk.failed)
         return no_memory(err);

@@ -105,8 +105,11 @@ static varve_status sink_emit(void *ctx, struct varve_span bytes, uint64_t *ret_
                               varve_error *err)
 {
     struct varve_sst_writer *w = ctx;
+    const varve_status rc =
+        varve_sst_output_put_meta(&w->out, VARVE_SST_DIRECTORY, bytes, ret_ticket, err);
 
-    return varve_sst_output_put_meta(&w->out, VARVE_SST_DIRECTORY, bytes, ret_ticket, err);
+    /* Not only where a group ends: it may have as many partitions as rows. */
+    return rc < 0 ? rc : varve_sst_output_roll(&w->out, err);
 }
 
 static varve_status sink_locate(void *ctx, uint64_t ticket, struct varve_page_ref *ret_ref,
@@ -468,7 +471,7 @@ static varve_status partition_close(struct varve_sst_writer *w, varve_error *err
         w->sum.last_time = w->partition_last;
     w->sum.partitions++;
     w->has_partition = false;
-    return varve_sst_output_roll(&w->out, err); /* a group may have as many partitions as rows */
+    return VARVE_OK;
 }
 
 static varve_status fail(struct varve_sst_writer *w, varve_status rc)

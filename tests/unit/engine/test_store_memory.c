@@ -4,7 +4,9 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "storage/base/rng.h"
 #include "storage/manifest/manifest.h"
 #include "tests/unit/engine/sim_store.h"
 
@@ -82,6 +84,72 @@ START_TEST(smallest_memory_takes_much_data)
     sim_store_close(&s);
     sim_store_open(&s);
     ck_assert_int_eq(sim_store_count(&s, "t"), 120000);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+static int64_t count_rows(struct sim_store *s, const char *table)
+{
+    const varve_aggregate rows = {.function = VARVE_COUNT_ROWS};
+    const varve_batch_view *view = NULL;
+    varve_cursor *cursor = NULL;
+    varve_scan scan;
+
+    varve_scan_init(&scan, sizeof scan);
+    scan.aggregates = &rows;
+    scan.n_aggregates = 1;
+    ck_assert_int_eq(
+        varve_aggregate_open(s->store, sim_store_handle(s, table), &scan, &cursor, NULL), VARVE_OK);
+    ck_assert_int_eq(varve_cursor_next(cursor, &view, NULL), VARVE_OK);
+    const int64_t n = varve_view_value(view, 0, 0).as.i64;
+    varve_cursor_close(cursor);
+    return n;
+}
+
+/* The directory of a file of such keys is as large as the rows: it must not wait in memory until there
+ * are rows for a whole group. `_i`: what keys have in common, which the directory's upper pages repeat. */
+START_TEST(long_keys_are_flushed_within_the_limit)
+{
+    enum { keys = 12000, size = 1000 };
+    struct sim_store s;
+    struct varve_rng rng;
+    char key[size];
+
+    sim_store_create(&s, 8);
+    s.options.memory_limit = 16u << 20;
+    s.options.memtable_bytes = 8u << 20;
+    s.options.wal_segment_bytes = 1u << 20;
+    sim_store_open(&s);
+    ck_assert_int_eq(varve_table_create(s.store,
+                                        "CREATE TABLE t (k text, ts timestamp, v double, "
+                                        "PRIMARY KEY ((k), ts))",
+                                        NULL),
+                     VARVE_OK);
+    varve_table *table = sim_store_handle(&s, "t");
+    varve_rng_seed(&rng, 5);
+    memset(key, 'k', sizeof key);
+    for (int i = 0; i < keys; i += 100) {
+        varve_batch *batch = NULL;
+        ck_assert_int_eq(varve_batch_new(s.store, &batch, NULL), VARVE_OK);
+        for (int k = i; k < i + 100; k++) {
+            for (int at = _i == 0 ? 0 : size - 16; at < size; at++)
+                key[at] = (char)('a' + varve_rng_below(&rng, 26));
+            varve_value row[3] = {{.type = VARVE_TEXT},
+                                  {.type = VARVE_TIMESTAMP, .as.i64 = k},
+                                  {.type = VARVE_DOUBLE}};
+            row[0].as.bytes.data = key;
+            row[0].as.bytes.size = sizeof key;
+            ck_assert_int_eq(varve_batch_put_row(batch, table, row, 3, NULL, NULL), VARVE_OK);
+        }
+        const varve_status rc = sim_store_commit(&s, batch, VARVE_POLICY_DEFAULT);
+        ck_assert_msg(rc == VARVE_OK, "key %d: %s: %s", i, varve_status_name(rc), s.err.message);
+    }
+    ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_OK);
+    ck_assert_uint_le(sim_store_stats(&s).memory_peak, s.options.memory_limit);
+    ck_assert_int_eq(count_rows(&s, "t"), keys);
+    sim_store_kill(&s);
+    sim_store_open(&s);
+    ck_assert_int_eq(count_rows(&s, "t"), keys);
     sim_store_destroy(&s);
 }
 END_TEST
@@ -207,6 +275,7 @@ static void add(TCase *cases)
     tcase_add_test(cases, tables_that_fill_evenly_share_the_budget);
     tcase_add_test(cases, log_that_cannot_be_freed_causes_no_flush);
     tcase_add_test(cases, smallest_memory_takes_much_data);
+    tcase_add_loop_test(cases, long_keys_are_flushed_within_the_limit, 0, 2);
     tcase_add_test(cases, dropped_table_gives_its_memory_back);
     tcase_add_test(cases, full_disk_refuses_commits_until_there_is_room);
     tcase_add_test(cases, flush_that_finds_no_room_holds_commits_back_and_goes_on);

@@ -303,18 +303,26 @@ static void fill_replay(varve_store *store, const struct varve_log_point *point,
     varve_mutex_unlock(&store->view_lock);
 }
 
+/* Up to where all records of the table are in files: its own next one, or the end of what is applied.
+ * A power cut may take away again what is not durable, and with it the positions: nothing may be said
+ * of those. */
+static uint64_t flushed_lsn(varve_store *store, const struct varve_flush *flush, uint64_t durable)
+{
+    const uint64_t newer = flush->generation->next->start.lsn;
+    const uint64_t end = newer < store->applied.lsn ? newer : store->applied.lsn;
+
+    return store->wal != NULL && durable < end ? durable : end; /* replay: of a durable log */
+}
+
 static void fill_edit(varve_store *store, struct varve_flush *flush,
                       const struct varve_log_point *point, struct varve_table_marks *marks,
                       struct varve_file_entry *entries, struct varve_edit *edit)
 {
-    const struct varve_generation *newer = flush->generation->next;
-
     fill_replay(store, point, edit);
     *marks = (struct varve_table_marks){.table_id = flush->generation->table->schema->table_id,
                                         .retention_floor = INT64_MIN,
                                         .write_floor = INT64_MIN};
-    marks->flushed_lsn =
-        newer->start.lsn < store->applied.lsn ? newer->start.lsn : store->applied.lsn;
+    marks->flushed_lsn = flushed_lsn(store, flush, edit->durable_lsn);
     for (uint32_t i = 0; i < flush->n_files; i++)
         entries[i] = flush->files[i].entry;
     edit->add_files = entries;

@@ -352,8 +352,10 @@ static varve_status exchange(varve_store *store, const struct varve_wal_verdict 
                               .n_put_segments = recovered->n_segments,
                               .drop_segments = recovered->dropped,
                               .n_drop_segments = recovered->n_dropped,
-                              .set_flags = VARVE_EDIT_DURABLE | VARVE_EDIT_REPLAY,
+                              .set_flags =
+                                  VARVE_EDIT_DURABLE | VARVE_EDIT_REPLAY | VARVE_EDIT_NEXT_LSN,
                               .durable_lsn = verdict->recovered_to,
+                              .next_lsn = recovered->start.base_lsn,
                               .replay = store->version->replay};
     edit.replay.epochs = store->epochs;
     edit.replay.n_epochs = store->n_epochs;
@@ -392,9 +394,10 @@ static varve_status check_room(const varve_store *store, const struct varve_wal_
                                varve_error *err)
 {
     const struct varve_version *version = store->version;
-    const uint64_t numbers[] = {verdict->term, verdict->index, verdict->recovered_to,
-                                version->next_file_id,
-                                store->n_epochs == 0 ? 0 : store->epochs[store->n_epochs - 1].term};
+    const uint64_t numbers[] = {
+        verdict->term,         verdict->index,
+        verdict->recovered_to, version->next_file_id,
+        version->next_lsn,     store->n_epochs == 0 ? 0 : store->epochs[store->n_epochs - 1].term};
     bool room = verdict->hlc < VARVE_TIME_END / 2 && version->safe_now_us < VARVE_TIME_END / 2;
 
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
@@ -423,6 +426,9 @@ static varve_status recover_log(varve_store *store, struct varve_wal_reader **re
         rc = varve_store_file_ids(store, store->version->n_segments + 1u, &first_id, err);
     if (rc == VARVE_OK)
         rc = varve_wal_recover(*reader, &verdict, first_id, direct, recovered, err);
+    /* An earlier open may have cut and never have written: it has told where its log would begin. */
+    if (rc == VARVE_OK && recovered->start.base_lsn < store->version->next_lsn)
+        recovered->start.base_lsn = store->version->next_lsn;
     return rc == VARVE_OK ? exchange(store, &verdict, recovered, err) : rc;
 }
 

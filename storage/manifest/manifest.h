@@ -67,6 +67,7 @@ struct varve_edit {
     uint8_t incarnation[16];
     uint64_t next_file_id;  /* only ever grows */
     uint32_t next_table_id; /* only ever grows */
+    uint64_t next_lsn;      /* only ever grows */
 };
 
 enum varve_edit_flags {
@@ -75,7 +76,8 @@ enum varve_edit_flags {
     VARVE_EDIT_CLOCK = 4, /* safe_now_us, boot_us, boot_id */
     VARVE_EDIT_INCARNATION = 8,
     VARVE_EDIT_NEXT_FILE = 16,
-    VARVE_EDIT_NEXT_TABLE = 32
+    VARVE_EDIT_NEXT_TABLE = 32,
+    VARVE_EDIT_NEXT_LSN = 64
 };
 
 /* Make the first generation of a new store (durable on return, directory synced). The caller has

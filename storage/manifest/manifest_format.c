@@ -25,7 +25,8 @@ enum op_tag {
     OP_NEXT_FILE,
     OP_NEXT_TABLE,
     OP_KEEP_SEGMENT,
-    OP_LET_GO
+    OP_LET_GO,
+    OP_NEXT_LSN
 };
 
 static bool all_zero(const uint8_t *bytes, size_t size)
@@ -244,6 +245,8 @@ static void put_settings(struct varve_buffer *out, struct varve_buffer *body,
         put_number(out, body, OP_NEXT_FILE, edit->next_file_id);
     if ((edit->set_flags & VARVE_EDIT_NEXT_TABLE) != 0)
         put_number(out, body, OP_NEXT_TABLE, edit->next_table_id);
+    if ((edit->set_flags & VARVE_EDIT_NEXT_LSN) != 0)
+        put_number(out, body, OP_NEXT_LSN, edit->next_lsn);
 }
 
 void varve_manifest_ops_of_edit(const struct varve_edit *edit, struct varve_buffer *out)
@@ -282,6 +285,7 @@ void varve_manifest_ops_of_version(const struct varve_version *version, struct v
     put_bytes(out, &body, OP_INCARNATION, version->incarnation);
     put_number(out, &body, OP_NEXT_FILE, version->next_file_id);
     put_number(out, &body, OP_NEXT_TABLE, version->next_table_id);
+    put_number(out, &body, OP_NEXT_LSN, version->next_lsn);
     for (uint32_t i = 0; i < version->n_tables; i++) {
         const struct varve_table_entry *table = version->tables[i];
         const struct varve_table_marks marks = {.table_id = table->schema->table_id,
@@ -486,7 +490,7 @@ static varve_status read_marks(struct varve_reader *r, struct varve_version *ver
 static varve_status read_numbers(uint64_t tag, struct varve_reader *r,
                                  struct varve_version *version)
 {
-    const bool grows = tag == OP_DURABLE || tag == OP_NEXT_FILE;
+    const bool grows = tag == OP_DURABLE || tag == OP_NEXT_FILE || tag == OP_NEXT_LSN;
     const uint64_t number = grows ? read_counter(r) : varve_read_varint(r);
 
     if (r->failed || (number > UINT32_MAX && (tag == OP_DROP_TABLE || tag == OP_NEXT_TABLE)))
@@ -505,6 +509,9 @@ static varve_status read_numbers(uint64_t tag, struct varve_reader *r,
         return VARVE_OK;
     case OP_NEXT_FILE:
         version->next_file_id = number > version->next_file_id ? number : version->next_file_id;
+        return VARVE_OK;
+    case OP_NEXT_LSN:
+        version->next_lsn = number > version->next_lsn ? number : version->next_lsn;
         return VARVE_OK;
     default:
         if (number > version->next_table_id)
@@ -558,7 +565,7 @@ varve_status varve_manifest_ops_apply(struct varve_span ops, struct varve_versio
         struct varve_reader body = varve_reader_of(bytes);
         if (r.failed)
             break;
-        if (tag < OP_IDENTITY || tag > OP_LET_GO) {
+        if (tag < OP_IDENTITY || tag > OP_NEXT_LSN) {
             if ((head & 1) != 0)
                 return varve_error_set(err, VARVE_EVERSION, NULL, VARVE_NO_OFFSET,
                                        "the manifest holds operation %llu, which this version does "

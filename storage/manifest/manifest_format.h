@@ -62,6 +62,7 @@
  *      15 KEEP_SEGMENT  varint id, varint first LSN, varint end LSN (greater) of what was cut: a file that
  *                       is no segment of the log any more and stays all the same
  *      16 LET_GO        varint id of such a file
+ *      17 NEXT_LSN      varint: positions below it may have been given, whatever the log holds
  *     LSNs, indexes and terms, of epochs too, and NEXT_FILE are below 2^62, but for a flushed LSN;
  *     times, hlc among them, lie between -2^61 and 2^61. Origins ascend by id from 1 on.
  *

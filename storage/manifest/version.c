@@ -218,6 +218,7 @@ struct varve_version *varve_version_clone(const struct varve_version *from)
     memcpy(to->boot_id, from->boot_id, sizeof to->boot_id);
     to->next_file_id = from->next_file_id;
     to->next_table_id = from->next_table_id;
+    to->next_lsn = from->next_lsn;
     to->durable_lsn = from->durable_lsn;
     to->safe_now_us = from->safe_now_us;
     to->boot_us = from->boot_us;

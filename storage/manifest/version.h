@@ -12,7 +12,7 @@
 #include "storage/schema/schema.h"
 #include "storage/sst/sst_properties.h"
 
-/* Log positions, indexes, terms and next_file_id stay below the one, times in microseconds between
+/* Log positions, next_lsn too, indexes, terms and next_file_id stay below the one, times in microseconds between
  * plus and minus the other: nobody counts so far, and a sum of two does not overflow. */
 #define VARVE_COUNTER_END (UINT64_C(1) << 62)
 #define VARVE_TIME_END (INT64_C(1) << 61)
@@ -85,6 +85,7 @@ struct varve_version {
     uint8_t store_uuid[16];
     uint8_t incarnation[16];
     uint64_t next_file_id; /* of SSTables and segments alike */
+    uint64_t next_lsn; /* where the log goes on after a cut, at least: what is below was given */
     uint32_t next_table_id;
     uint32_t n_tables;
     struct varve_table_entry **tables; /* ascending by id */

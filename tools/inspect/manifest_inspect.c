@@ -160,10 +160,14 @@ static void print_uuid(struct manifest_inspection *m, const char *what, struct v
 /* A body as manifest_format.h lists them. */
 static void print_operation(struct manifest_inspection *m, uint64_t tag, struct varve_span body)
 {
-    static const char *const numbers[] = {
-        [3] = "drop table",           [6] = "drop file",     [8] = "drop segment",
-        [10] = "durable up to lsn",   [13] = "next file id", [14] = "next table id",
-        [16] = "no longer kept: file"};
+    static const char *const numbers[] = {[3] = "drop table",
+                                          [6] = "drop file",
+                                          [8] = "drop segment",
+                                          [10] = "durable up to lsn",
+                                          [13] = "next file id",
+                                          [14] = "next table id",
+                                          [16] = "no longer kept: file",
+                                          [17] = "next lsn"};
     struct varve_reader r = varve_reader_of(body);
 
     (void)fputs("  ", m->out);

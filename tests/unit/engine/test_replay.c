@@ -221,7 +221,9 @@ START_TEST(a_manifest_whose_numbers_end_is_only_read)
     const struct varve_edit edits[] = {
         {.set_flags = VARVE_EDIT_NEXT_FILE, .next_file_id = end - NEAR},
         {.set_flags = VARVE_EDIT_CLOCK, .safe_now_us = late - NEAR},
+        {.set_flags = VARVE_EDIT_NEXT_LSN, .next_lsn = end - NEAR},
         {.set_flags = VARVE_EDIT_REPLAY},
+        {.set_flags = VARVE_EDIT_NEXT_LSN, .next_lsn = end},
         {.set_flags = VARVE_EDIT_NEXT_FILE, .next_file_id = end},
         {.set_flags = VARVE_EDIT_NEXT_FILE, .next_file_id = VARVE_COUNTER_END - 1},
         {.set_flags = VARVE_EDIT_CLOCK, .safe_now_us = late},
@@ -240,11 +242,11 @@ START_TEST(a_manifest_whose_numbers_end_is_only_read)
             edit.replay = version->replay;
             edit.replay.epochs = epochs;
             edit.replay.n_epochs = 2;
-            epochs[1].term = i < 3 ? end - NEAR : end;
+            epochs[1].term = i < 4 ? end - NEAR : end;
         }
         put_edit(&s, &edit);
         varve_version_unref(version);
-        must_open(&s, i < 3 ? VARVE_OK : VARVE_ECORRUPT);
+        must_open(&s, i < 4 ? VARVE_OK : VARVE_ECORRUPT);
         sim_store_destroy(&s);
     }
 }

@@ -120,8 +120,10 @@ static varve_status put_replay(struct varve_manifest *m, varve_error *err)
 {
     struct varve_epoch epochs[2] = {{1, 1}, {2, 500}};
     struct varve_origin_entry origins[1] = {{7, 3, 12345, 0}};
-    const struct varve_edit edit = {.set_flags = VARVE_EDIT_REPLAY | VARVE_EDIT_DURABLE,
+    const struct varve_edit edit = {.set_flags = VARVE_EDIT_REPLAY | VARVE_EDIT_DURABLE |
+                                                 VARVE_EDIT_NEXT_LSN,
                                     .durable_lsn = 5000,
+                                    .next_lsn = 7000,
                                     .replay = {.lsn = 4000,
                                                .index = 600,
                                                .term = 2,
@@ -301,7 +303,8 @@ char *state_text(const struct varve_version *v)
     (void)fprintf(out, "number %" PRIu64 "\n", v->number);
     print_16(out, "store", v->store_uuid);
     print_16(out, "incarnation", v->incarnation);
-    (void)fprintf(out, "next file %" PRIu64 " table %u\n", v->next_file_id, v->next_table_id);
+    (void)fprintf(out, "next file %" PRIu64 " table %u lsn %" PRIu64 "\n", v->next_file_id,
+                  v->next_table_id, v->next_lsn);
     for (uint32_t i = 0; i < v->n_tables; i++)
         print_table(out, v->tables[i]);
     for (uint32_t i = 0; i < v->n_segments; i++) {

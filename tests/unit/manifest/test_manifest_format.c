@@ -491,6 +491,11 @@ static const struct {
     {"next file", VARVE_OK, 3, {27, 1, 5}},
     {"next table", VARVE_OK, 3, {29, 1, 9}},
     {"next table above 32 bits", VARVE_ECORRUPT, 7, {29, 5, 0x80, 0x80, 0x80, 0x80, 0x10}},
+    {"next lsn", VARVE_OK, 3, {35, 1, 5}},
+    {"next lsn that none can follow",
+     VARVE_ECORRUPT,
+     11,
+     {35, 9, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40}},
 };
 
 START_TEST(operation_each_clause_alone)
@@ -512,7 +517,7 @@ END_TEST
 START_TEST(counts_do_not_go_back)
 {
     struct whole w;
-    const uint8_t less[] = {27, 1, 1, 29, 1, 1, 21, 1, 1, 9, 4, 1, 0, 1, 1};
+    const uint8_t less[] = {27, 1, 1, 29, 1, 1, 21, 1, 1, 9, 4, 1, 0, 1, 1, 35, 1, 1};
 
     whole_init(&w, 6);
     struct varve_version *v = varve_version_clone(w.version);
@@ -520,6 +525,8 @@ START_TEST(counts_do_not_go_back)
     ck_assert_uint_eq(v->next_file_id, w.version->next_file_id);
     ck_assert_uint_eq(v->next_table_id, w.version->next_table_id);
     ck_assert_uint_eq(v->durable_lsn, w.version->durable_lsn);
+    ck_assert_uint_gt(v->next_lsn, 1);
+    ck_assert_uint_eq(v->next_lsn, w.version->next_lsn);
     ck_assert_uint_eq(v->tables[0]->flushed_lsn, w.version->tables[0]->flushed_lsn);
     varve_version_unref(v);
     whole_free(&w);

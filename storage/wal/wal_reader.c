@@ -12,6 +12,7 @@
 #include "storage/wal/reader_int.h"
 
 #define PAYLOAD_STEP (64u << 10) /* the payload buffer grows with what has arrived */
+#define LOOKS_MAX 32u            /* at a page that a writer may be writing */
 
 /* ------------------------------------------------------------------------------------- Records */
 
@@ -519,12 +520,21 @@ static varve_status changed_underneath(const struct varve_wal_reader *r, varve_e
 varve_status varve_wal_reader_next(struct varve_wal_reader *r, struct varve_wal_record *ret_record,
                                    struct varve_span *ret_payload, varve_error *err)
 {
+    uint32_t looks = 0;
+
     for (;;) {
         if (r->at.lsn >= r->limit_lsn)
             return VARVE_END;
-        const varve_status rc = varve_wal_record_next(r, ret_record, ret_payload, err);
-        if (rc == VARVE_END && r->at.lsn < r->limit_lsn && r->limit_lsn > r->options.start_lsn)
-            return changed_underneath(r, err);
+        varve_status rc = varve_wal_record_next(r, ret_record, ret_payload, err);
+        if (rc == VARVE_END && r->at.lsn < r->limit_lsn && r->limit_lsn > r->options.start_lsn) {
+            /* The page may be half written again, longer: the writer gives it back. */
+            if (r->options.mode != VARVE_WAL_FOLLOW || ++looks == LOOKS_MAX)
+                return changed_underneath(r, err);
+            rc = varve_wal_scan_reenter(r, err);
+            if (rc < 0)
+                return rc;
+            continue;
+        }
         if (rc != VARVE_OK)
             return rc;
         if (ret_record->lsn >= r->options.start_lsn)

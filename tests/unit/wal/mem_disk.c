@@ -82,6 +82,8 @@ static void file_close(struct varve_file *f)
     f->opened--;
 }
 
+#define TORN_AT (4096u + 10u)
+
 static int64_t file_read(struct varve_file *f, void *buffer, size_t size, uint64_t offset)
 {
     const int rc = strike(f->disk, MEM_DISK_READ);
@@ -96,6 +98,10 @@ static int64_t file_read(struct varve_file *f, void *buffer, size_t size, uint64
     const uint64_t left = f->size - offset;
     const size_t n = left < size ? (size_t)left : size;
     memcpy(buffer, f->now + offset, n);
+    if (f->disk->torn_reads > 0 && offset <= TORN_AT && n > TORN_AT - offset) {
+        f->disk->torn_reads--;
+        ((uint8_t *)buffer)[TORN_AT - offset] ^= 1;
+    }
     return (int64_t)n;
 }
 

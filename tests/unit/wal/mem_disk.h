@@ -62,6 +62,7 @@ struct mem_disk {
     uint64_t fail_times;
     int fail_error;
     uint64_t fired;
+    uint64_t torn_reads;   /* so many reads of the second page give one that is half written */
     const char *violation; /* a rule of the interface that was broken */
 };
 

@@ -47,6 +47,34 @@ static struct varve_wal_reader *reader_in_a_page(struct log *log)
     return reader;
 }
 
+/* What was found committed is read a second time, while the writer goes on. */
+START_TEST(a_page_that_is_half_written_when_it_is_read_again_is_read_once_more)
+{
+    struct log log;
+    struct varve_wal_reader *reader = NULL;
+    struct varve_wal_record r;
+    struct varve_span span;
+
+    log_init(&log, 33);
+    ck_assert_int_eq(log_writer(&log, NULL), VARVE_OK);
+    for (int i = 0; i < 3; i++)
+        put(&log, false, 10);
+    const struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_FOLLOW);
+    ck_assert_int_eq(varve_wal_reader_open(&o, &reader, NULL, &log.err), VARVE_OK);
+    log.disk.torn_reads = _i == 0 ? 3 : 1000;
+    if (_i == 0) {
+        expect(reader, 1);
+        expect(reader, 2);
+        expect(reader, 0);
+    } else { /* nobody writes for so long */
+        ck_assert_int_eq(varve_wal_reader_next(reader, &r, &span, &log.err), VARVE_ECORRUPT);
+    }
+    log.disk.torn_reads = 0;
+    varve_wal_reader_close(reader);
+    log_free(&log);
+}
+END_TEST
+
 /* However the page looks in which the reader stands: it was being written. */
 START_TEST(a_page_that_is_being_written_again_is_not_yet)
 {
@@ -316,6 +344,8 @@ int main(void)
 
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, a_page_that_is_being_written_again_is_not_yet, 0, 4);
+    tcase_add_loop_test(tc, a_page_that_is_half_written_when_it_is_read_again_is_read_once_more, 0,
+                        2);
     tcase_add_test(tc, a_page_that_stays_broken_and_was_synced_is_damage);
     tcase_add_test(tc, a_record_that_does_not_belong_is_damage_without_evidence);
     tcase_add_test(tc, a_refresh_that_fails_changes_nothing);

@@ -48,6 +48,17 @@ uint64_t varve_pressure_delay_us(uint64_t bytes, uint64_t hard)
     return bytes >= hard ? DELAY_MAX_US : DELAY_MAX_US * (bytes - soft) / (hard - soft);
 }
 
+/* Without threads of its own the store is worked for by whoever calls varve_work(). */
+static bool is_worked_for(varve_store *store, uint64_t us)
+{
+    varve_mutex_lock(&store->queue_lock);
+    const bool busy = store->flush_taken || store->log_taken;
+    if (busy)
+        (void)varve_cond_wait_for(&store->commit_done, &store->queue_lock, us);
+    varve_mutex_unlock(&store->queue_lock);
+    return busy;
+}
+
 /* Let others work for a while, or work ourselves where nobody else does. False: there is nothing to
  * do and nobody to wait for. */
 static bool pause_us(varve_store *store, uint64_t us)
@@ -57,7 +68,7 @@ static bool pause_us(varve_store *store, uint64_t us)
             varve_generations_check(store);
             varve_log_release(store);
         }
-        return varve_background_step(store);
+        return varve_background_step(store) || is_worked_for(store, us);
     }
     varve_mutex_lock(&store->queue_lock);
     varve_cond_broadcast(&store->work);

@@ -119,6 +119,33 @@ static void fill(varve_batch *batch, const varve_table *table, int who, int numb
     REQUIRE(varve_batch_set_origin(batch, origin_of(who, number), 1, sequence, sequence, NULL));
 }
 
+static void *work_until_done(void *argument)
+{
+    struct shared *shared = argument;
+
+    while (!atomic_load(&shared->done))
+        if (varve_work(shared->store, 1000, NULL) == VARVE_END)
+            usleep(100);
+    return NULL;
+}
+
+/* The store has no threads of its own: one of the application's does its work, while others commit. */
+START_TEST(commits_wait_for_the_thread_that_does_the_work)
+{
+    struct shared shared = {.store = open_store(VARVE_IO_POSIX, UINT32_MAX)};
+    varve_stats stats = {.struct_size = sizeof stats};
+    pthread_t thread;
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, work_until_done, &shared), 0);
+    (void)fill_table(shared.store, 2000, 300, VARVE_POLICY_OS); /* many times what memtables take */
+    atomic_store(&shared.done, true);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    varve_get_stats(shared.store, &stats);
+    ck_assert_uint_gt(stats.flushes, 2);
+    varve_close(shared.store);
+}
+END_TEST
+
 static void *write_blocking(void *argument)
 {
     struct worker *worker = argument;
@@ -399,6 +426,7 @@ int main(void)
     tcase_add_loop_test(cases, readers_see_whole_batches_while_others_write_and_flush, 0, 4);
     tcase_add_loop_test(cases, rotation_loses_no_commit_in_flight, 0, 4);
     tcase_add_loop_test(cases, another_thread_cancels_a_scan, 0, 2);
+    tcase_add_test(cases, commits_wait_for_the_thread_that_does_the_work);
     suite_add_tcase(suite, cases);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

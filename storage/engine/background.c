@@ -16,7 +16,7 @@
 #define STEP_SHORT_US 200u /* while commits wait */
 #define LOG_TURNS 64       /* before other tasks get a look */
 #define TICK_US 10000u
-#define REMOVE_EVERY 100 /* ticks */
+#define REMOVE_EVERY 100 /* looks */
 
 /* Drive the log if commits wait and nobody else does. */
 static bool task_log(varve_store *store)
@@ -67,13 +67,22 @@ static bool task_log_timer(varve_store *store)
     return did;
 }
 
-/* Housekeeping comes every TICK_US, whatever else there is to do. */
+/* The sync of `interval` is asked for at half of it: some looks must come before. */
+uint64_t varve_background_tick_us(uint32_t interval_ms)
+{
+    const uint64_t quarter = (uint64_t)interval_ms * 1000 / 4;
+
+    return quarter < TICK_US ? quarter : TICK_US;
+}
+
+/* Housekeeping comes every tick, whatever else there is to do. */
 static bool timer_is_due(varve_store *store)
 {
     const uint64_t now = (uint64_t)varve_store_boot_us(store);
+    const uint64_t tick = varve_background_tick_us(store->options.interval_ms);
 
     varve_mutex_lock(&store->queue_lock);
-    const bool due = now - store->timer_us >= TICK_US;
+    const bool due = now - store->timer_us >= tick;
     if (due)
         store->timer_us = now;
     varve_mutex_unlock(&store->queue_lock);
@@ -109,6 +118,7 @@ static bool remove_files(varve_store *store)
 static void *thread_main(void *argument)
 {
     varve_store *store = argument;
+    const uint64_t tick = varve_background_tick_us(store->options.interval_ms);
     unsigned ticks = 0;
 
     for (;;) {
@@ -120,7 +130,7 @@ static void *thread_main(void *argument)
         varve_mutex_lock(&store->queue_lock);
         const bool waiting = store->queue.first != NULL && !store->log_taken;
         if (!did && !store->closing && !waiting)
-            (void)varve_cond_wait_for(&store->work, &store->queue_lock, TICK_US);
+            (void)varve_cond_wait_for(&store->work, &store->queue_lock, tick);
         const bool closing = store->closing;
         varve_mutex_unlock(&store->queue_lock);
         if (closing)

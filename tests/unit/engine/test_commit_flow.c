@@ -2,6 +2,7 @@
  * test_commit_flow.c - what a commit is told and when: policies against a kill and a power cut,
  * commits in flight, durable positions, segments of the log, what is refused.
  */
+#include "storage/engine/background_int.h"
 #include "storage/engine/commit_int.h"
 #include "storage/manifest/manifest.h"
 #include "tests/unit/engine/sim_store.h"
@@ -94,6 +95,15 @@ START_TEST(interval_is_kept_by_work_alone)
     sim_store_work(&s);
     ck_assert_uint_ge(varve_durable_lsn(s.store), end);
     sim_store_destroy(&s);
+}
+END_TEST
+
+START_TEST(threads_look_often_enough_for_the_interval)
+{
+    ck_assert_uint_eq(varve_background_tick_us(1), 250);
+    ck_assert_uint_eq(varve_background_tick_us(20), 5000);
+    ck_assert_uint_eq(varve_background_tick_us(100), 10000);
+    ck_assert_uint_eq(varve_background_tick_us(10000), 10000);
 }
 END_TEST
 
@@ -447,6 +457,7 @@ static void add(TCase *cases)
                         VARVE_POLICY_OS + 1);
     tcase_add_test(cases, interval_is_kept_while_commits_never_pause);
     tcase_add_test(cases, interval_is_kept_by_work_alone);
+    tcase_add_test(cases, threads_look_often_enough_for_the_interval);
     tcase_add_test(cases, waiting_for_a_position_ends);
     tcase_add_test(cases, completions_come_in_order_and_are_readable);
     tcase_add_test(cases, refused_commit_stays_the_callers);

@@ -243,7 +243,9 @@ typedef enum varve_io_backend {
 
 typedef enum varve_open_flags {
     VARVE_OPEN_CREATE = 1,    /* create the store if the directory is absent or empty */
-    VARVE_OPEN_READ_ONLY = 2, /* no write permission needed; one consistent view, fixed at open */
+    VARVE_OPEN_READ_ONLY = 2, /* no write permission needed; one consistent view, fixed at open.
+                                 Beside a writer it may be some 20 ms old; while that recovers a
+                                 crash, without the last commits before it */
     VARVE_OPEN_SALVAGE = 4    /* with READ_ONLY: open even if acknowledged log data is damaged, and
                                  show the table files and the log up to the damage;
                                  varve_open_findings() says what is missing */

@@ -190,7 +190,7 @@ static bool sync_start(struct varve_wal_writer *w)
     if (covers < needed) /* they are on their way, with DSYNC or without */
         return false;
     assert(s->plain_seq > w->durable_seq); /* what is written with DSYNC is durable */
-    if (is_rewriting(w, s)) /* a sync is tried again when that is written */
+    if (is_rewriting(w, s))                /* a sync is tried again when that is written */
         return false;
     if (s == w->current)
         varve_wal_tail_close(w);

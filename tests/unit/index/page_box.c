@@ -12,10 +12,13 @@ static varve_status box_emit(void *ctx, struct varve_span bytes, uint64_t *ret_t
     struct page_box *box = ctx;
 
     (void)err;
-    box->pages = realloc(box->pages, (box->n + 1) * sizeof *box->pages);
-    box->sizes = realloc(box->sizes, (box->n + 1) * sizeof *box->sizes);
-    if (box->pages == NULL || box->sizes == NULL)
-        abort();
+    if ((box->n & (box->n - 1)) == 0) { /* full: it has room for a power of two */
+        const size_t room = box->n == 0 ? 1 : 2 * box->n;
+        box->pages = realloc(box->pages, room * sizeof *box->pages);
+        box->sizes = realloc(box->sizes, room * sizeof *box->sizes);
+        if (box->pages == NULL || box->sizes == NULL)
+            abort();
+    }
     box->pages[box->n] = malloc(bytes.size + 1);
     if (box->pages[box->n] == NULL)
         abort();

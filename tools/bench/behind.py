@@ -8,6 +8,11 @@ REASONS = {
         'doubles that are no short decimal numbers stay near eight bytes, where zstd may find '
         'bytes that repeat.',
         'A general compressor for such columns and for text, where they are read rarely.'),
+    'size_total': (
+        'Beside its data varve keeps the segment of the log that is in use, one that is made ahead, '
+        'and a file that keeps room for a full disk: some `wal_segment_bytes` each, however little '
+        'the store holds. They outweigh small data, and do not grow with it.',
+        'A smaller `wal_segment_bytes`.'),
     'amplification': (
         'Segments of the log are written full of zeros before they are used, so that a record is '
         'never the one that makes a file grow; with the record itself and the flush that makes '
@@ -18,11 +23,11 @@ REASONS = {
         'A smaller `memory_limit`, if that counts more than fewer files.'),
     'memory_slices': (
         'The cache of pages and decoded columns takes what it is given, up to three quarters of the '
-        'memory limit; SQLite\'s holds pages only.',
+        'memory limit; a cache of pages alone needs less.',
         'A smaller `memory_limit`.'),
     'first_answer': (
         'A slice of rows in memory merges what each commit left there.',
-        'Nothing that would be worth its price: it is a fraction of a millisecond, once.'),
+        'Nothing that would be worth its price: it is paid once, before the first flush.'),
     'slice_p99': (
         'The slowest of a hundred slices find vectors that are not decoded yet: of every column '
         'another one, where a store by rows reads one block.',
@@ -33,8 +38,8 @@ REASONS = {
         'its own files after each commit, has less to do before the first answer.',
         'A flush after less log (`memtable_bytes`), or reading it back in several threads.'),
     'cold_slice': (
-        'A slice reads a vector of up to 1,024 values of each column: with eight columns that is '
-        'eight reads, some 50 KiB, where an engine that stores by rows reads one block.',
+        'A slice reads a vector of up to 1,024 values of each column: as many reads as there are '
+        'columns, where an engine that stores by rows reads one block.',
         'Smaller vectors; vectors of all columns side by side in the file.'),
     'cold_total': (
         'The first question reads the end of the log and the directory of every file.',
@@ -50,6 +55,15 @@ REASONS = {
 SAME_REASON = {'size_merged': 'size_flushed', 'amplification_merged': 'amplification',
                'memory_questions': 'memory_slices',
                'slice_p999': 'slice_p99', 'hour_p99': 'slice_p99', 'cold_hourly_all': 'cold_total'}
+
+
+# Goals that are not met although varve is ahead, or by a measure without a reason above.
+GOAL_REASONS = {}
+
+
+def reason_of_goal(key, beside):
+    why = GOAL_REASONS.get((key, beside))
+    return why or ' '.join(reason(key) or ('Not looked into yet.',))
 
 
 def reason(key):

@@ -9,6 +9,7 @@ import argparse
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 
@@ -23,7 +24,7 @@ import results
 HERE = os.path.dirname(os.path.abspath(__file__))
 REAL_DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(HERE))), 'shared', 'data')
 FOLDER_OPTIONS = ('--build', '--out', '--work', '--real')
-SETTINGS = ('runs', 'seconds', 'load_seconds', 'slices')  # that figures depend on
+SETTINGS = ('runs', 'seconds', 'warm_seconds', 'load_seconds', 'slices')  # that figures depend on
 QUICK = {'peers': 'varve,rocksdb,sqlite,parquet', 'rows': '20000', 'sets': 'bars,listens', 'runs': 1,
          'seconds': 0.2, 'warm_seconds': 0.1, 'load_seconds': 30, 'late': '10', 'slices': 1000}
 
@@ -39,6 +40,17 @@ def status(text):
         width = shutil.get_terminal_size().columns - 1
         sys.stderr.write('\r\x1b[K' + (f'    {text}'[:width] if text else ''))
         sys.stderr.flush()
+
+
+def describe(failure):
+    """Without folders of this machine."""
+    if isinstance(failure, OSError) and failure.strerror:
+        return failure.strerror
+    if isinstance(failure, subprocess.CalledProcessError):
+        return f'{os.path.basename(failure.cmd[0])} ended with exit code {failure.returncode}'
+    if isinstance(failure, subprocess.TimeoutExpired):
+        return 'did not end within its time limit'
+    return str(failure)
 
 
 def repeatable(words):
@@ -126,13 +138,14 @@ class Comparison:
         with self.results.unit(unit.key, self._fingerprint(found.facts)) as outcome:
             try:
                 found.measure(unit)
-            except peer_run.PeerFailure as failure:
-                outcome['failed'] = str(failure)
-                say(f'    {failure}')
+            except (peer_run.PeerFailure, OSError, subprocess.SubprocessError) as failure:
+                outcome['failed'] = describe(failure)
+                say(f"    {outcome['failed']}")
         ended = self.results.lines[-1]
         if results.disturbed(ended) and not self.arguments.quick:
             say(f"    marked, and measured again when it is resumed: others used "
-                f"{ended['foreign']:.1%} of the machine, its host took {ended['steal']:.1%}")
+                f"{ended['foreign']:.1%} of the machine, its host took {ended['steal']:.1%}, it was "
+                f"{ended['slow']:.0%} slower than at best")
         return 'failed' not in ended
 
     def _unfit(self):
@@ -197,6 +210,7 @@ class Comparison:
                 return False
             finally:
                 shutil.rmtree(self.arguments.work, ignore_errors=True)
+                self.results.close()
         return True
 
 
@@ -231,8 +245,9 @@ def make_parser(everything):
                         help='a folder of real minute bars (*.csv.zst), for the set real_bars')
     parser.add_argument('--quick', action='store_true',
                         help='a smoke test of this program: a few peers and rows')
-    parser.add_argument('--out', default='bench-results', help='%(default)s')
-    parser.add_argument('--work', help='where stores and rows lie meanwhile; OUT/work')
+    parser.add_argument('--out', help='bench-results, or bench-quick if it is')
+    parser.add_argument('--work', help='a folder in which a new one is made for stores and rows, and '
+                                       'removed at the end; OUT')
     parser.add_argument('--build', required=True, help='meson build folder')
     return parser
 
@@ -246,14 +261,24 @@ def listed(parser, kind, text, known):
     return words
 
 
+def keeps_results(arguments):
+    """Whether OUT has results that a run without --resume would replace. A quick run may replace those
+    of another."""
+    path = os.path.join(arguments.out, 'results.jsonl')
+    if not os.path.exists(path):
+        return False
+    sittings = results.of_measure(results.read(path), 'sitting')
+    return not (arguments.quick and all('--quick' in line['words'] for line in sittings))
+
+
 def parse_arguments():
     everything = list(dict.fromkeys(c.peer for c in plan.CONFIGURATIONS))
     parser = make_parser(everything)
     arguments = parser.parse_args()
     if arguments.quick:
         vars(arguments).update(QUICK)
-    if not (arguments.resume or arguments.quick or arguments.plan) and os.path.exists(
-            os.path.join(arguments.out, 'results.jsonl')):
+    arguments.out = arguments.out or ('bench-quick' if arguments.quick else 'bench-results')
+    if not (arguments.resume or arguments.plan) and keeps_results(arguments):
         parser.error(f'{arguments.out} has results: --resume goes on with them, or name another --out')
     arguments.peers = listed(parser, 'peer', arguments.peers, everything)
     arguments.parts = listed(parser, 'part', arguments.parts, plan.PARTS)
@@ -262,7 +287,7 @@ def parse_arguments():
     arguments.rows = [int(float(n)) for n in arguments.rows.split(',') if n]
     arguments.late = [int(percent) for percent in arguments.late.split(',')]
     arguments.limit = 20 * arguments.seconds + 120
-    arguments.work = os.path.abspath(arguments.work or os.path.join(arguments.out, 'work'))
+    arguments.work = os.path.join(os.path.abspath(arguments.work or arguments.out), 'varve-bench-work')
     return arguments
 
 
@@ -273,8 +298,11 @@ def main():
     if arguments.plan:
         comparison.plan()
         return
-    complete = comparison.run()
-    verdict = report.write(comparison.results.lines, arguments.out)
+    complete = False
+    try:
+        complete = comparison.run()
+    finally:  # whatever ended it, what was measured is in the report
+        verdict = report.write(comparison.results.lines, arguments.out)
     for line in verdict.missing if arguments.quick else []:
         say(f'missing: {line}')
     if verdict.missing and not arguments.quick:
@@ -289,4 +317,7 @@ def main():
         sys.exit(1)
 
 
-main()
+try:
+    main()
+except results.Unusable as fault:
+    sys.exit(str(fault))

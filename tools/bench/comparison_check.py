@@ -1,6 +1,8 @@
 """Whether the comparison judges rightly: which answers count, which measurements a report is made of,
 what becomes of them, and what is planned. Measures nothing."""
 
+import os
+import tempfile
 import types
 import unittest
 
@@ -15,14 +17,14 @@ FACTS = {
               'bulk_commit': 10000, 'bulk_writers': 8},
     'rocksdb': {'merges': True, 'many_writers': True, 'bulk_commit': 10000, 'load_threads': [1, 2]},
     'sqlite': {'merges': True, 'many_writers': False, 'bulk_commit': 10000},
-    'duckdb': {'merges': False, 'many_writers': False, 'bulk_commit': 1000000, 'load_threads': [1, 2]},
+    'duckdb': {'merges': True, 'many_writers': False, 'bulk_commit': 1000000, 'load_threads': [1, 2]},
     'chdb': {'merges': True, 'many_writers': False, 'crowd': False, 'load_threads': [1, 2]},
     'parquet': {'merges': False, 'many_writers': False, 'commits': False},
     'polars': {'merges': False, 'many_writers': False, 'commits': False, 'in_memory': True},
     'cassandra': {'merges': True, 'many_writers': True, 'server': True, 'commit_sizes': [1, 100]},
 }
-CALM, BUSY = {'foreign': 0.001, 'foreign_seconds': 0.1, 'steal': 0.0}, \
-    {'foreign': 0.2, 'foreign_seconds': 20.0, 'steal': 0.0}
+CALM, BUSY, SLOW = ({'foreign': share, 'foreign_seconds': 100 * share, 'steal': 0.0, 'slow': slow}
+                    for share, slow in ((0.001, 0.02), (0.2, 0.02), (0.001, 0.2)))
 
 
 def answer(label, values, measure='total', **more):
@@ -65,6 +67,60 @@ class Answers(unittest.TestCase):
         self.assertEqual([line['configuration'] for line in kept], ['sqlite'])
 
 
+    def test_a_store_that_lost_rows_may_answer_otherwise(self):
+        def reopened(label, values, rows):
+            return answer(label, values, 'reopen', rows=rows, acknowledged=10, phase='kill')
+
+        lines = [reopened('cassandra latest, periodic', [2.0], 9), reopened('varve', [1.0], 10),
+                 reopened('sqlite', [1.0], 10)]
+        kept, wrong = answers.separate(lines)
+        self.assertEqual((len(kept), wrong), (3, []))
+        self.assertEqual([(line['configuration'], line['promised'])
+                          for line in answers.lost_rows(kept)],
+                         [('cassandra latest, periodic', False)])
+        self.assertEqual(self.wrong(reopened('varve', [2.0], 10), *lines[2:]), ['varve'])
+
+
+class Stored(unittest.TestCase):
+    """results.jsonl from one sitting to the next."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = os.path.join(folder.name, 'results.jsonl')
+
+    def write(self, text):
+        with open(self.path, 'w', encoding='utf-8') as file:
+            file.write(text)
+
+    def lines(self):
+        return [line['n'] for line in results.read(self.path)]
+
+    def test_a_last_line_that_was_cut_off_is_left_out(self):
+        self.write('{"measure": "a", "n": 1}\n{"measure": "a", "n')
+        found = results.Results(self.path, True, self.path)
+        found.add(measure='a', n=2)
+        found.close()
+        self.assertEqual(self.lines(), [1, 2])
+
+    def test_a_line_in_the_middle_that_is_none_is_refused_and_nothing_is_lost(self):
+        text = '{"measure": "a", "n": 1}\nbroken\n{"measure": "a", "n": 3}\n'
+        self.write(text)
+        with self.assertRaisesRegex(results.Unusable, 'line 2'):
+            results.Results(self.path, True, self.path)
+        with open(self.path, encoding='utf-8') as file:
+            self.assertEqual(file.read(), text)
+
+    def test_two_at_once_are_refused(self):
+        first = results.Results(self.path, False, self.path)
+        first.add(measure='a', n=1)
+        for resume in (False, True):
+            with self.assertRaisesRegex(results.Unusable, 'another'):
+                results.Results(self.path, resume, self.path)
+        first.close()
+        self.assertEqual(self.lines(), [1])
+
+
 class Selection(unittest.TestCase):
     def chosen(self, *units):
         return results.Selection([{'measure': 'sitting', 'sitting': 1}, PEER, *units])
@@ -76,7 +132,8 @@ class Selection(unittest.TestCase):
     def test_an_undisturbed_one_counts_before_a_disturbed_one(self):
         chosen = self.chosen(unit('1.1'), unit('2.1', use=BUSY))
         self.assertEqual((len(chosen.units), chosen.disturbed), (1, set()))
-        self.assertEqual(self.chosen(unit('1.1', use=BUSY)).disturbed, {'1.1'})
+        for use in (BUSY, SLOW):
+            self.assertEqual(self.chosen(unit('1.1', use=use)).disturbed, {'1.1'})
 
     def test_other_programs_and_failures_do_not_count(self):
         chosen = self.chosen(unit('1.1', fingerprint=0), unit('1.2', 'crowd', failed='no'),
@@ -125,6 +182,23 @@ class Figures(unittest.TestCase):
                 'unit': '1.1', 'measure': 'anonymous_memory', 'command': 'ask'}
         table = self.table({**line, 'peak_bytes': 9}, {**line, 'peak_bytes': 5})
         self.assertEqual(table.figure(figures.Row('varve'), 'memory_slices').values, (9,))
+
+    def test_goals_are_about_their_configurations(self):
+        about = {goal.text: [c.label for c in plan.CONFIGURATIONS if goal.is_about(c.label)]
+                 for goal in figures.GOALS}
+        self.assertTrue(all(about.values()), about)
+        durable, zstd = list(about.values())[0], next(labels for text, labels in about.items()
+                                                      if 'zstd' in text)
+        self.assertEqual([label for label in durable if 'periodic' in label], [])
+        self.assertIn('cassandra latest, batch, zstd', durable)
+        self.assertEqual(zstd, ['cassandra latest, batch, zstd'])
+
+    def test_behind_without_statistics_is_behind(self):
+        table = self.table(answer('varve', [1], seconds=1.0, cpu=1),
+                           answer('varve', [1], seconds=9.0, cpu=1, zone_maps=0),
+                           answer('rocksdb lz4', [1], seconds=4.0, cpu=1))
+        self.assertEqual([(row.label, every_value) for ratio, _, row, every_value in
+                          report.behind_rows([table])['total']], [('rocksdb lz4', True)])
 
     def test_every_goal_has_a_line(self):
         self.assertEqual(sum('not measured' in line for line in report.goal_lines([])),

@@ -1,5 +1,6 @@
 """The machine: facts that a reader of figures needs, its page cache, and who else uses it."""
 
+import hashlib
 import json
 import os
 import platform
@@ -12,6 +13,9 @@ import time
 
 TICKS = os.sysconf('SC_CLK_TCK')
 SYNCS = 200
+PACE_BYTES, PACE_REPEATS = 16 << 20, 7
+MOUNT_OPTIONS = ('noatime', 'relatime', 'discard', 'nobarrier', 'barrier', 'data', 'commit', 'compress',
+                 'sync', 'dax')  # that change what a write costs; others may name folders or hosts
 
 
 def _read(path):
@@ -34,9 +38,11 @@ def _file_system(folder):
     try:
         output = subprocess.run(['findmnt', '-n', '-o', 'FSTYPE,OPTIONS', '-T', folder], check=True,
                                 capture_output=True, text=True).stdout
-    except (OSError, subprocess.CalledProcessError):
+        kind, options = output.split()
+    except (OSError, ValueError, subprocess.CalledProcessError):
         return 'unknown'
-    return ' '.join(output.split())
+    told = [word for word in options.split(',') if word.partition('=')[0] in MOUNT_OPTIONS]
+    return ', '.join([kind, *told])
 
 
 def _sync_seconds(folder):
@@ -104,6 +110,18 @@ def evict(folder):
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
             finally:
                 os.close(fd)
+
+
+def pace():
+    """Seconds that a fixed piece of work takes, hashing and copying memory: the best of a few, so that
+    only a machine that is slow for longer than a moment shows."""
+    source, target, times = bytes(PACE_BYTES), bytearray(PACE_BYTES), []
+    for _ in range(PACE_REPEATS):
+        started = time.perf_counter()
+        hashlib.sha256(source)
+        target[:] = source
+        times.append(time.perf_counter() - started)
+    return min(times)
 
 
 # -------------------------------------------------------------------------- Who else uses it

@@ -241,12 +241,17 @@ class Measurement:
             self._ask(rows, {'phase': 'crowd', 'run': run}, ['slice_crowd'], self.arguments.seconds)
 
     def _questions(self, rows):
-        for threads in self.configuration.threads:
-            self._ask(rows, {'phase': 'questions'}, WHOLE, self.arguments.seconds, runs=self.runs,
-                      threads=threads)
-            if self.facts.get('zone_maps'):
-                self._ask(rows, {'phase': 'questions'}, WITH_ZONE_MAPS, self.arguments.seconds,
-                          runs=self.runs, threads=threads, zone_maps=0)
+        """The store is opened for each run; a server, which would have to warm up anew, is asked by
+        one client."""
+        once = bool(self.facts.get('server'))
+        for run in range(1 if once else self.runs):
+            context = {'phase': 'questions', **({} if once else {'run': run})}
+            for threads in self.configuration.threads:
+                options = {'runs': self.runs if once else 1, 'threads': threads}
+                self._ask(rows, context, WHOLE, self.arguments.seconds, **options)
+                if self.facts.get('zone_maps'):
+                    self._ask(rows, context, WITH_ZONE_MAPS, self.arguments.seconds, zone_maps=0,
+                              **options)
 
     def _cold(self, rows):
         """The first answer to a question when no page of the store is cached."""
@@ -280,7 +285,10 @@ class Measurement:
             self.server.kill()
             self.server = None
             self._open(fresh=False)
-        return next(line['rows'] for line in lines if line['measure'] == 'ingest')
+        rows = [line['rows'] for line in lines if line['measure'] == 'ingest']
+        if not rows:
+            raise peer_run.PeerFailure('did not say how many rows it loaded')
+        return rows[0]
 
     def _late(self, unit, rows):
         """The same rows, a part of them late. Slices for a fifth of the time: what it does to them
@@ -288,7 +296,7 @@ class Measurement:
         size, writers = self.bulk() if self.facts.get('server') else (LATE_COMMIT, 1)
         for run in range(self.runs):
             context = {'phase': 'late', 'run': run, 'late': int(unit.part.split()[1])}
-            self._load_whole(rows, context, commit=size, writers=writers)
+            self._load_whole(rows, context, commit=size, writers=writers, **self._forms(size)[0])
             self._command('size', rows, context)
             self._ask(rows, context, ('slice', 'hourly_all'), self.arguments.seconds / 5, runs=1)
 
@@ -313,6 +321,7 @@ class Measurement:
         part = unit.part.split()[0]
         rows = self.data_sets.get(unit.set, unit.rows,
                                   int(unit.part.split()[1]) if part == 'late' else 0)
+        os.sync()  # nothing of what was written before is written back meanwhile
         facts = facts_of(rows)
         self.context = {'configuration': self.configuration.label, 'set': unit.set,
                         'rows_total': int(facts['rows']), 'given': int(facts['given'])}

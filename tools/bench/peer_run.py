@@ -151,7 +151,7 @@ class Server:
     def stop(self):
         self.process.process.stdin.close()
         try:
-            self.process.process.wait(SERVER_STOP_SECONDS)
+            self.process.process.wait(SERVER_STOP_SECONDS)  # it ends its server, if need be with kill
         except subprocess.TimeoutExpired:
-            self.process.process.terminate()  # it then ends its server
-            self.process.process.wait(SERVER_STOP_SECONDS)
+            os.killpg(self.process.process.pid, signal.SIGKILL)
+            self.process.process.wait()

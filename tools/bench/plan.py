@@ -182,6 +182,7 @@ QUESTIONS = {'varve': 0.05, 'rocksdb': 1.5, 'sqlite': 1.8, 'chdb': 0.6, 'cassand
 REAL_ROWS = 1_000_000                          # of real_bars, about
 START_SECONDS, SERVER_START_SECONDS = 1.0, 25  # of a process; of a server, with its end
 LEAST_SAMPLES, MOST_OF_BOX = 3000, 4           # of slices: so many, within so many time boxes
+N_QUESTIONS = 6                                # to many rows
 WARM_SECONDS, SERVER_WARM_SECONDS = 5, 10
 
 
@@ -196,9 +197,11 @@ def _estimate_ask(unit, configuration, facts, runs, arguments):
     if unit.part == 'crowd':
         return runs * (START_SECONDS + max(5, arguments.seconds) + warm)
     if unit.part == 'questions':
-        once = rows / 1e6 * QUESTIONS.get(peer, 0.3)
-        ways = len(configuration.threads) + bool(facts.get('zone_maps'))
-        return ways * (START_SECONDS + (runs + 1) * once) + (6 * SERVER_WARM_SECONDS if server else 0)
+        once = max(rows / 1e6 * QUESTIONS.get(peer, 0.3), N_QUESTIONS * arguments.seconds / 10)
+        if server:
+            return START_SECONDS + (runs + 1) * once + N_QUESTIONS * SERVER_WARM_SECONDS
+        ways = len(configuration.threads) * (2 if facts.get('zone_maps') else 1)
+        return runs * ways * (START_SECONDS + 1.5 * once)
     load = rows / RATES.get(peer, 1e6) + (SERVER_START_SECONDS if server else 0)  # cold: anew
     return load + 3 * runs * (START_SECONDS + (SERVER_START_SECONDS + warm if server else 0)
                               + rows / 1e6 * QUESTIONS.get(peer, 0.3) / 3)

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import itertools
 import os
 import statistics
 import sys
@@ -77,7 +78,7 @@ def head_of(measure):
 
 def goal_lines(tables):
     """Each goal, set by set; also those whose peers were not measured."""
-    rows = []
+    rows, missed = [], {}
     for goal in figures.GOALS:
         measure = figures.MEASURES[goal.key]
         before = len(rows)
@@ -86,6 +87,8 @@ def goal_lines(tables):
             if reached is None:
                 continue
             verdict = 'met' if reached.ratio >= goal.least else '**not met**'
+            if reached.ratio < goal.least:
+                missed[goal.key, goal.beside] = behind.reason_of_goal(goal.key, goal.beside)
             mark = MARK if reached.mine.disturbed or reached.theirs.disturbed else ''
             rows.append([goal.text, table.title,
                          f'{number(reached.mine.median / measure.scale)} {measure.unit}',
@@ -96,7 +99,9 @@ def goal_lines(tables):
     return ['## Goals', '',
             'How many times better varve is than the best of the engines that a goal is about, by '
             'medians. More of everything, and where varve is behind, below.',
-            *table_lines(['goal', 'rows', 'varve', 'the other', 'reached', 'wanted', ''], rows)]
+            *table_lines(['goal', 'rows', 'varve', 'the other', 'reached', 'wanted', ''], rows),
+            *(f'- *{figures.MEASURES[key].title}, beside {beside}:* {why}'
+              for (key, beside), why in missed.items()), '']
 
 
 def head_lines():
@@ -104,6 +109,19 @@ def head_lines():
             'varve beside Cassandra, and beside what one would pick instead: the same rows, the same '
             'durability, the same questions, the same machine, one engine at a time. Made by '
             '`sh tools/bench/run.sh`; `tools/bench/README.md` says how to repeat it.', '']
+
+
+def question_seconds(chosen):
+    """A tenth of the time box: tools/bench/peers/README.md."""
+    return next((facts['fingerprint']['seconds'] for facts in chosen.peers.values()), 0) / 10
+
+
+def warm(chosen):
+    """How long questions were asked before the clock started."""
+    given = next((facts['fingerprint'].get('warm_seconds') for facts in chosen.peers.values()), None)
+    if given is not None:
+        return f'{given:g} s'
+    return f'{plan.WARM_SECONDS:g} s (servers: {plan.SERVER_WARM_SECONDS:g} s)'
 
 
 def method_lines(chosen):
@@ -118,17 +136,23 @@ def method_lines(chosen):
              '(p99). **Bold** says how many times better varve did with as many threads; below 1 '
              'varve is behind. A dash: there is no such operation, or it was not measured (*What is '
              'not here* says why).',
+             f'- A question to many rows was repeated for {question_seconds(chosen):g} s in each run, '
+             'whose figure is the median; of embedded engines the store was opened anew for each run.',
              '- As a rule five runs of embedded engines and three of Cassandra; three of everything beyond '
              'three million rows, and one load beyond thirty million.',
-             '- Questions were asked once before the clock started: for 5 seconds, Cassandra\'s for '
-             '10, so that caches are full and both Java machines have compiled what runs.',
+             f'- Slices were asked once before the clock started, for {warm(chosen)} at most, so that '
+             'caches are full and both Java machines have compiled what runs; other questions once.',
              '- varve, RocksDB and SQLite may use 512 MiB (SQLite: each connection) for caches and '
              'rows that are not in files yet; the others keep the limits they come with.',
+             '- *Just started* means that the kernel of this machine had no page of the store in its '
+             'cache. If it is a virtual one, its host may have had.',
              '- Cassandra ran on loopback, client and server on the same cores. Its processor time '
              'is that of the node alone. All its configurations were measured for bars; other sets '
              'and sizes with the durable configuration named in their tables.',
              f'- For each unit of work the processor time used by anything else on the machine was '
-             f'recorded. Beyond {results.MOST_FOREIGN:.0%} of all cores its figures are marked {MARK}'
+             f'recorded, and before and after it the time of a fixed piece of work. Beyond '
+             f'{results.MOST_FOREIGN:.0%} of all cores, or where that piece took '
+             f'{results.MOST_SLOW:.0%} longer than at best, its figures are marked {MARK}'
              + (f': {n_disturbed} of {len(chosen.units)} units.' if n_disturbed else
                 '; none was.'),
              *table_lines(['machine', ''], machine.items())]
@@ -174,14 +198,15 @@ def figure_lines(tables, out):
 
 
 def behind_rows(tables):
-    """By measure: where and by whom varve is beaten, the greatest difference first."""
+    """By measure: where and by whom varve is beaten, with block statistics or without, the greatest
+    difference first."""
     found = {}
     for table in tables:
         for row in rows_in_order(table):
-            for key in figures.MEASURES:
-                ratio = table.ratio(row, key)
+            for key, every_value in itertools.product(figures.MEASURES, (False, True)):
+                ratio = table.ratio(row, key, every_value)
                 if ratio is not None and ratio < 1:
-                    found.setdefault(key, []).append((ratio, table, row))
+                    found.setdefault(key, []).append((ratio, table, row, every_value))
     return {key: sorted(found[key], key=lambda item: item[0])
             for key in sorted(found, key=lambda key: min(item[0] for item in found[key]))}
 
@@ -190,9 +215,9 @@ def ahead_lines(key, items):
     """A line for each figure of varve, with the engines that are ahead of it and those that are so
     little ahead that their runs overlap with varve's."""
     measure, by_base = figures.MEASURES[key], {}
-    for ratio, table, row in items:
-        mine, theirs = table.mine(row, key), table.figure(row, key)
-        base = dataclasses.replace(row, label='varve')
+    for ratio, table, row, every_value in items:
+        mine, theirs = table.mine(row, key, every_value), table.figure(row, key)
+        base = dataclasses.replace(row, label='varve', every_value=every_value)
         entry = by_base.setdefault((table.title, base), (with_range(mine, measure.scale), [], []))
         entry[2 if mine.overlaps(theirs) else 1].append(
             f'{row.label} {number(theirs.median / measure.scale)} ({times(1 / ratio)})')
@@ -267,6 +292,9 @@ def missing_lines(chosen):
         for parts, why in plan.impossible(facts):
             cannot.setdefault((facts['peer'], ', '.join(parts), why), label)
     body += [[peer, 'all', parts, why] for peer, parts, why in cannot]
+    known = {*chosen.peers, *chosen.absent}
+    body += [[configuration.label, 'all', 'everything', 'it was not asked for']
+             for configuration in plan.CONFIGURATIONS if configuration.label not in known]
     body += [[name, 'all', 'everything', why] for name, why in plan.NO_PEER.items()]
     return ['## What is not here', '', 'Planned and without figures, or not possible. Beyond that, '
             'only the sets and sizes in the tables above were planned: of Cassandra\'s other '
@@ -352,7 +380,8 @@ def write(everything, out):
     """Write the report of all lines of results.jsonl."""
     chosen = results.Selection(everything)
     lines, wrong = answers.separate(chosen.lines)
-    lost = list(answers.lost_rows(lines))
+    lost = list(answers.lost_rows(chosen.lines))
+    chosen.wrong = {(line['configuration'], line['set']) for line in wrong}
     tables = figures.tables(lines, chosen.peers, chosen.disturbed)
     text = head_lines() + goal_lines(tables) + method_lines(chosen) + figure_lines(tables, out)
     text += behind_lines(tables) + answer_lines(wrong, lost) + missing_lines(chosen)

@@ -9,6 +9,7 @@ not count.
 
 import contextlib
 import datetime
+import fcntl
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ import time
 import machine
 import plan
 
-METHOD = 2  # of measuring: figures of another one are measured again
+METHOD = 3  # of measuring: figures of another one are measured again
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 LIBRARY = ('include', 'storage', 'index', 'compaction')
@@ -28,18 +29,34 @@ SAME_MACHINE = ('processor', 'cores', 'memory', 'kernel', 'system', 'file system
 # Of all the machine's cores could do. A unit beyond it is marked, and measured again. The ticks in
 # which the kernel counts are too coarse to say so of a unit that takes no more than moments.
 MOST_FOREIGN, LEAST_FOREIGN_SECONDS = 0.03, 0.3
+MOST_SLOW = 0.1  # that a fixed piece of work may take longer than at best, before or after a unit
+
+
+class Unusable(Exception):
+    """Results that cannot be gone on with."""
 
 
 def read(path):
-    """The lines; one that was cut off in the middle ends them."""
-    lines = []
+    """The lines, without a last one that was cut off in the middle. Raises Unusable."""
     with open(path, encoding='utf-8') as file:
-        for text in file:
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                break
+        texts = file.readlines()
+    lines = []
+    for number, text in enumerate(texts, 1):
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            if number < len(texts):
+                raise Unusable(f'{path}, line {number}: not a line of results; nothing was changed: '
+                               'remove that line, or name another --out') from None
     return lines
+
+
+def _lock(file, path):
+    """Two sittings that write the same results would spoil them. Raises Unusable."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Unusable(f'{path}: another comparison is writing it') from None
 
 
 def _digest(paths):
@@ -89,11 +106,11 @@ def machine_of(facts):
 
 
 def disturbed(unit):
-    """Whether others used so much of the machine that the unit's figures may be too bad. Answers are
-    right or wrong either way."""
+    """Whether others used so much of the machine, or the machine itself was so slow, that the unit's
+    figures may be too bad. Answers are right or wrong either way."""
     return unit['key'][3] != 'agreement' and (
         unit['foreign'] > MOST_FOREIGN and unit['foreign_seconds'] > LEAST_FOREIGN_SECONDS
-        or unit['steal'] > MOST_FOREIGN)
+        or unit['steal'] > MOST_FOREIGN or unit['slow'] > MOST_SLOW)
 
 
 class Results:
@@ -101,19 +118,36 @@ class Results:
 
     def __init__(self, path, resume, target):
         self.lines = read(path) if resume and os.path.exists(path) else []
-        self.file = open(target, 'w', encoding='utf-8')
-        for line in self.lines:  # without one that was cut off
-            self.file.write(json.dumps(line) + '\n')
-        self.file.flush()
+        self.file = self._rewrite(target) if target == path else open(target, 'w', encoding='utf-8')
         self.sitting = 1 + max((line['sitting'] for line in of_measure(self.lines, 'sitting')),
                                default=0)
         self.units, self.context = 0, {}
-        self.machine = self.commit = None
+        self.machine = self.commit = self.best_pace = None
+
+    def _rewrite(self, path):
+        """The lines without one that was cut off, in a new file that takes the place of the old
+        one: whatever happens meanwhile, one of the two is there, whole."""
+        with open(path, 'a', encoding='utf-8') as old:
+            _lock(old, path)
+            file = open(path + '.new', 'w', encoding='utf-8')
+            _lock(file, path)
+            for line in self.lines:
+                file.write(json.dumps(line) + '\n')
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(path + '.new', path)
+        return file
 
     def begin(self, machine_facts, words):
         self.machine, self.commit = machine_of(machine_facts), commit()
+        pace = machine.pace()
+        self.best_pace = min([pace, *(line['pace'] for line in of_measure(self.lines, 'sitting')
+                                      if machine_of(line['machine']) == self.machine)])
         self.add(measure='sitting', sitting=self.sitting, at=now(), commit=self.commit,
-                 words=words, machine=machine_facts)
+                 words=words, machine=machine_facts, pace=pace)
+
+    def close(self):
+        self.file.close()
 
     def add(self, **line):
         line = {**self.context, **line}
@@ -139,13 +173,16 @@ class Results:
         The caller may put why it failed into what it is given."""
         self.units += 1
         number = f'{self.sitting}.{self.units}'
+        before = machine.pace()
         started, watch, outcome = time.monotonic(), machine.Watch(), {}
         self.context = {'unit': number}
         try:
             yield outcome
+            seconds, shares = time.monotonic() - started, watch.shares()
+            pace = max(before, machine.pace())
             self.add(measure='unit', key=list(key), fingerprint=fingerprint, at=now(),
-                     commit=self.commit, sitting=self.sitting, seconds=time.monotonic() - started,
-                     **watch.shares(), **outcome)
+                     commit=self.commit, sitting=self.sitting, seconds=seconds,
+                     slow=pace / self.best_pace - 1, **shares, **outcome)
         finally:
             self.context = {}
 
@@ -172,6 +209,7 @@ class Selection:
                 planned.update((tuple(key), None) for key in line['keys'])
         self.units, self.failed, self.stale = {}, {}, set()
         self._choose(of_measure(lines, 'unit'))
+        self.wrong = set()  # sets and configurations whose answers to a small set were wrong
         numbers = {line['unit'] for line in self.units.values()}
         self.disturbed = {line['unit'] for line in self.units.values() if disturbed(line)}
         self.lines = [line for line in lines if line.get('unit') in numbers]
@@ -192,6 +230,11 @@ class Selection:
         """Why a planned unit has no figures."""
         if key in self.failed:
             return self.failed[key]
+        agreement = (*key[:2], plan.AGREEMENT_ROWS, 'agreement')
+        if agreement in self.failed:
+            return f'its answers could not be compared: {self.failed[agreement]}'
+        if key[:2] in self.wrong:
+            return 'its answers to a small set were wrong'
         if key[3] in plan.STORED and any(other[:3] == key[:3] and other[3].startswith('load')
                                          for other in self.failed):
             return 'its load failed'

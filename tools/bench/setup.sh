@@ -33,7 +33,7 @@ cassandra() {
     jars=$folder/cassandra
     command -v java >/dev/null || { echo "cassandra: needs Java 11 or 17" >&2; return 1; }
     [ -e "$jars/.complete" ] && return 0
-    mvn -q -B -f "$here/peers/cassandra/pom.xml" dependency:copy-dependencies \
+    mvn -q -B -Dmaven.repo.local="$folder/m2" -f "$here/peers/cassandra/pom.xml" dependency:copy-dependencies \
         -DoutputDirectory="$jars" -DincludeScope=runtime || return 1
     rm -f "$jars"/*linux-riscv64.jar # the jar for this processor has the same classes
     touch "$jars/.complete"

@@ -22,6 +22,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.Date;
 import java.util.HashMap;
 import java.util.List;
@@ -66,6 +67,7 @@ public final class CassandraClient {
     private static final int MOST_WARM_RUNS = 3;
     private static final double STEADY = 0.1, HOPELESS = 1.5;
     private static final double LEAST_CROWD_SECONDS = 5;
+    private static final double QUESTION_SHARE = 10; // of `seconds`, for which one is repeated
     private static final double SETTLE_SECONDS = 60;
     private static final int HOUR_MS = 3_600_000;
     private static final String KEYSPACE = "peer";
@@ -230,10 +232,10 @@ public final class CassandraClient {
 
     /** What the node and this program have used since it was made. */
     private final class Cost {
-        final long started = System.nanoTime();
         final double node = nodeCpu();
         final double client = clientCpu();
         final long written = nodeWritten();
+        final long started = System.nanoTime(); // the last: what is asked of the system takes time
 
         double seconds() {
             return (System.nanoTime() - started) / 1e9;
@@ -827,11 +829,29 @@ public final class CassandraClient {
 
     private void measureWhole(String question, Way way) {
         for (int run = 0; run < number("runs", 3); run++) {
-            Cost cost = new Cost();
-            double[] values = way.question.get();
-            cost.line(question, cost.seconds(), ", \"run\": " + run + ", \"way\": \"" + way.name
-                    + "\"" + answer(values));
+            measureRun(question, way, run);
         }
+    }
+
+    /** Again and again for a share of the time box, and once without warming: the time of the one
+     * in the middle, and what an answer costs on average. */
+    private void measureRun(String question, Way way, int run) {
+        List<Double> times = new ArrayList<>();
+        double box = warms() ? timeBox() / QUESTION_SHARE : 0;
+        double[] values;
+        Cost cost = new Cost();
+        do {
+            double asked = now();
+            values = way.question.get();
+            times.add(now() - asked);
+        } while (cost.seconds() < box);
+        double node = nodeCpu() - cost.node;
+        double client = clientCpu() - cost.client;
+        Collections.sort(times);
+        System.out.printf(Locale.ROOT, "{\"measure\": \"%s\", \"run\": %d, \"way\": \"%s\", "
+                + "\"n\": %d%s, \"seconds\": %.9f, \"cpu\": %.6f, \"client_cpu\": %.6f}%n", question,
+                run, way.name, times.size(), answer(values), times.get(times.size() / 2),
+                node / times.size(), client / times.size());
     }
 
     // ------------------------------------------------------------------------------------ Asking

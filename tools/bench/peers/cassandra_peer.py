@@ -220,7 +220,7 @@ def end_when_told(node):
     if sys.stdin.readline().strip() == 'kill':
         node.kill()
     else:
-        node.terminate()
+        stop(node)
 
 
 def stop(node):

@@ -81,7 +81,9 @@ class ChdbPeer(peer_protocol.Peer):
             self._insert_text(table)
             return
         # The engine finds the variable that Python() names in the frames above it.
-        self.session.query(f'INSERT INTO {self.rows.set} SELECT * FROM Python(table)')
+        threads = self.options['threads']
+        self.session.query(f'INSERT INTO {self.rows.set} SELECT * FROM Python(table) SETTINGS '
+                           f'max_threads = {threads}, max_insert_threads = {threads}')
 
     def merge(self):
         self.session.query(f'OPTIMIZE TABLE {self.rows.set} FINAL')

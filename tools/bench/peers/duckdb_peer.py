@@ -54,6 +54,7 @@ class Client(peer_protocol.SqlClient):
 
 class DuckdbPeer(peer_protocol.Peer):
     name = 'duckdb'
+    merges = True
     bulk_commit = 10 * ROW_GROUP_ROWS
     version = duckdb.__version__
 
@@ -61,17 +62,19 @@ class DuckdbPeer(peer_protocol.Peer):
         return ('driven from Python, default memory limit, preserve_insertion_order=false, no index, '
                 'no upsert; commits up to '
                 f'{APPENDED_ROWS} rows through an appender, larger ones from Arrow, checkpoint at '
-                'the end of the load; slices and hours prepared with parameters')
+                'the end of the load; merging writes the table anew in the order of the key, as one '
+                'does before reading much; slices and hours prepared with parameters')
+
+    def _path(self, name):
+        return os.path.join(self.folder, f'{name}.duckdb')
 
     def open(self, create):
-        self.connection = duckdb.connect(
-            os.path.join(self.folder, 'rows.duckdb'),
-            config={'threads': self.options['threads'], 'preserve_insertion_order': False})
+        self.connection = duckdb.connect(self._path('rows'), config={
+            'threads': self.options['threads'], 'preserve_insertion_order': False})
         if create:
             columns = ', '.join(f'{name} {TYPES[kind]}' for name, kind in self.rows.columns)
             self.connection.execute(
                 f'CREATE TABLE {self.rows.set} (name VARCHAR, ts TIMESTAMP_MS, {columns})')
-
         self.appender = self.connection.appender(self.rows.set)
 
     def close(self):
@@ -90,6 +93,19 @@ class DuckdbPeer(peer_protocol.Peer):
 
     def flush(self):
         self.connection.execute('CHECKPOINT')
+
+    def merge(self):
+        """It has no operation for that: another file, which then takes the place of the first."""
+        key = f', {self.rows.key}' if self.rows.key else ''
+        self.appender = None
+        self.connection.execute('SET preserve_insertion_order = true')
+        self.connection.execute(f"ATTACH '{self._path('sorted')}' AS sorted")
+        self.connection.execute(f'CREATE TABLE sorted.{self.rows.set} AS SELECT * FROM {self.rows.set} '
+                                f'ORDER BY name, ts{key}')
+        self.connection.execute('DETACH sorted')
+        self.connection.close()
+        os.replace(self._path('sorted'), self._path('rows'))
+        self.open(False)
 
     def size(self):
         return peer_protocol.folder_size(self.folder, lambda name: name.endswith('.duckdb'))

@@ -22,6 +22,7 @@
 #define LEAST_SAMPLES 3000u /* fewer say nothing about the rarest of a thousand */
 #define MOST_BOXES 4.0      /* time boxes that may go by until there are so many */
 #define CROWD_SECONDS 5.0   /* at least */
+#define QUESTION_SHARE 10.0 /* of the time box, for which a question to many rows is repeated */
 #define CLIENTS_MAX 256u
 #define LOADERS_MAX 16u
 
@@ -611,34 +612,50 @@ static bool ask_hourly_all(struct peer_client *client, struct peer_answer *answe
 
 typedef bool (*whole_question)(struct peer_client *, struct peer_answer *);
 
-static bool ask_once(struct peer_client *client, const char *measure, uint32_t run,
-                     whole_question ask)
+/* Again and again for a share of the time box, and once without warming: the time of the one in the
+ * middle, and what an answer costs on average. */
+static bool ask_run(struct peer_client *client, const struct task *task, const char *measure,
+                    uint32_t run, whole_question ask, struct times *times)
 {
-    struct peer_answer answer = {.n = 0};
-    const struct cost before = cost_before();
-    const bool ok = ask(client, &answer);
-    const struct cost after = cost_after();
+    const int64_t box_ns = task->warm ? (int64_t)(task->seconds / QUESTION_SHARE * 1e9) : 0;
+    struct peer_answer answer;
+    int64_t asked, answered;
+    bool ok;
 
-    if (ok) {
-        (void)printf("{\"measure\": \"%s\", \"run\": %u", measure, run);
-        print_answer(&answer);
-        print_cost(&before, &after);
-    }
-    return ok;
+    memset(times, 0, sizeof *times);
+    const struct cost before = cost_before();
+    do {
+        answer = (struct peer_answer){.n = 0};
+        asked = now_ns();
+        ok = ask(client, &answer);
+        answered = now_ns();
+        times_add(times, answered - asked);
+    } while (ok && answered - before.at_ns < box_ns);
+    const struct cost after = cost_after();
+    if (!ok)
+        return false;
+    (void)printf("{\"measure\": \"%s\", \"run\": %u, \"n\": %" PRIu64, measure, run, times->n);
+    print_answer(&answer);
+    (void)printf(", \"seconds\": %.9f, \"cpu\": %.9f}\n", times_at(times, 0.5),
+                 (after.cpu_seconds - before.cpu_seconds) / (double)times->n);
+    (void)fflush(stdout);
+    return true;
 }
 
-/* The same question `runs` times, however long that takes; before, once outside the clock. */
+/* The same question in `runs` runs; before, once outside the clock. */
 static bool ask_whole(struct peer *peer, const struct task *task, const char *measure,
                       whole_question ask)
 {
+    struct times *times = calloc(1, sizeof *times);
     struct peer_answer ignored = {.n = 0};
     struct peer_client *client = NULL;
-    bool ok = peer_definition.client_open(peer, &client);
+    bool ok = times != NULL && peer_definition.client_open(peer, &client);
 
     ok = ok && (!task->warm || ask(client, &ignored));
     for (uint32_t run = 0; ok && run < task->runs; run++)
-        ok = ask_once(client, measure, run, ask);
+        ok = ask_run(client, task, measure, run, ask, times);
     peer_definition.client_close(client);
+    free(times);
     return ok;
 }
 

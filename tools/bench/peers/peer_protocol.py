@@ -11,6 +11,7 @@ import array
 import json
 import os
 import resource
+import statistics
 import sys
 import threading
 import time
@@ -23,6 +24,7 @@ ANSWER_SLICES = 200   # slices that make up a slice's answer; every peer asks at
 LEAST_SAMPLES = 3000  # fewer say nothing about the rarest of a thousand
 MOST_BOXES = 4        # time boxes that may go by until there are so many
 CROWD_SECONDS = 5     # at least
+QUESTION_SHARE = 10   # of the time box, for which a question to many rows is repeated
 DEFAULTS = {'commit': 10000, 'rows': 0, 'writers': 1, 'clients': 64, 'runs': 5, 'threads': 1,
             'seconds': 60.0, 'warm_seconds': 10.0, 'questions': 'slice', 'compression': '',
             'hold': 0, 'warm': 1}
@@ -403,16 +405,28 @@ def ask_crowd(peer):
 
 
 def ask_whole(peer, measure):
-    """The same question several times, however long that takes; before, once outside the clock."""
+    """The same question in several runs; before, once outside the clock."""
     client = peer.client()
     ask = {'hourly_one': lambda: client.hourly(peer.rows.names[0]),
            'hourly_all': lambda: client.hourly(None)}.get(measure) or getattr(client, measure)
     if peer.options['warm']:
         ask()
     for run in range(peer.options['runs']):
-        cost = Cost()
+        ask_run(peer, measure, run, ask)
+
+
+def ask_run(peer, measure, run, ask):
+    """Again and again for a share of the time box, and once without warming: the time of the one in
+    the middle, and what an answer costs on average."""
+    box = peer.options['seconds'] / QUESTION_SHARE if peer.options['warm'] else 0
+    times, cost = [], Cost()
+    while not times or cost.past() < box:
+        asked = time.perf_counter()
         answer = ask()
-        cost.stop().line(measure, run=run, answer=answer)
+        times.append(time.perf_counter() - asked)
+    cost.stop()
+    say(measure=measure, run=run, n=len(times), answer=answer, seconds=statistics.median(times),
+        cpu=cost.cpu / len(times))
 
 
 def command_ask(peer):

@@ -59,9 +59,10 @@ static size_t memtable_bytes(const struct peer_settings *settings)
     return (size_t)(settings->memory_bytes / 4);
 }
 
-static size_t cache_bytes(const struct peer_settings *settings)
+/* Where nothing is written, memtables take nothing. */
+static size_t cache_bytes(const struct peer_settings *settings, bool writes)
 {
-    return (size_t)settings->memory_bytes - MEMTABLES * memtable_bytes(settings);
+    return (size_t)settings->memory_bytes - (writes ? MEMTABLES * memtable_bytes(settings) : 0);
 }
 
 static void describe(FILE *out, const struct peer_settings *settings)
@@ -69,13 +70,14 @@ static void describe(FILE *out, const struct peer_settings *settings)
     (void)fprintf(
         out,
         "%s, %u KiB blocks, big-endian keys, write-ahead log with sync, at most %u "
-        "memtables of %zu MiB, %zu MiB block cache with index blocks, dynamic levels, no "
+        "memtables of %zu MiB, %zu MiB block cache with index blocks (%zu MiB for questions to a "
+        "store that is not written to), dynamic levels, no "
         "bloom filter (no question is for one key), performance counters off, one thread a "
         "question; writing: rows of a commit ordered by partition, "
         "allow_concurrent_memtable_write=0, enable_write_thread_adaptive_yield=0, %u threads "
         "for commits by many (1,024 are no faster)",
         settings->compression, BLOCK_BYTES >> 10, MEMTABLES, memtable_bytes(settings) >> 20,
-        cache_bytes(settings) >> 20, WRITERS_MAX);
+        cache_bytes(settings, true) >> 20, cache_bytes(settings, false) >> 20, WRITERS_MAX);
 }
 
 /* ----------------------------------------------------------------------------- Keys and values */
@@ -169,7 +171,7 @@ static void peer_close(struct peer *peer)
 
 static void set_options(struct peer *peer, const struct peer_settings *settings, bool create)
 {
-    peer->cache = rocksdb_cache_create_lru(cache_bytes(settings));
+    peer->cache = rocksdb_cache_create_lru(cache_bytes(settings, create));
     peer->table = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_size(peer->table, BLOCK_BYTES);
     rocksdb_block_based_options_set_block_cache(peer->table, peer->cache);

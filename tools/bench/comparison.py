@@ -144,8 +144,8 @@ class Comparison:
         ended = self.results.lines[-1]
         if results.disturbed(ended) and not self.arguments.quick:
             say(f"    marked, and measured again when it is resumed: others used "
-                f"{ended['foreign']:.1%} of the machine, its host took {ended['steal']:.1%}, it was "
-                f"{ended['slow']:.0%} slower than at best")
+                f"{ended['foreign']:.1%} of the machine, its host took {ended['steal']:.1%}, and it "
+                f"was {ended['slow']:.0%} slower than at best")
         return 'failed' not in ended
 
     def _unfit(self):

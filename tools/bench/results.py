@@ -179,10 +179,11 @@ class Results:
         try:
             yield outcome
             seconds, shares = time.monotonic() - started, watch.shares()
-            pace = max(before, machine.pace())
+            paces = (before, machine.pace())
+            self.best_pace = min(self.best_pace, *paces)
             self.add(measure='unit', key=list(key), fingerprint=fingerprint, at=now(),
                      commit=self.commit, sitting=self.sitting, seconds=seconds,
-                     slow=pace / self.best_pace - 1, **shares, **outcome)
+                     slow=max(paces) / self.best_pace - 1, **shares, **outcome)
         finally:
             self.context = {}
 

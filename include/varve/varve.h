@@ -246,9 +246,9 @@ typedef enum varve_open_flags {
     VARVE_OPEN_READ_ONLY = 2, /* no write permission needed; one consistent view, fixed at open.
                                  Beside a writer it may be some 20 ms old; while that recovers a
                                  crash, without the last commits before it */
-    VARVE_OPEN_SALVAGE = 4    /* with READ_ONLY: open even if acknowledged log data is damaged, and
-                                 show the table files and the log up to the damage;
-                                 varve_open_findings() says what is missing */
+    VARVE_OPEN_SALVAGE = 4    /* with READ_ONLY: open even if acknowledged log data is damaged or the
+                                 disk does not give it back, and show the table files and the log
+                                 up to there; varve_open_findings() says what is missing */
 } varve_open_flags;
 
 typedef enum varve_wal_tail {
@@ -620,7 +620,9 @@ VARVE_API varve_status varve_work(varve_store *store, uint64_t budget_us, varve_
 
 /* Check every byte of the store's files: what each names, that each can be decoded, that counts,
  * order, statistics and hashes agree; each copy of what is stored twice, too. Calls `report` for each
- * problem; ECORRUPT if there was any. With SALVAGE, all of a store whose log is damaged. */
+ * problem; ECORRUPT if there was any. What the disk does not give back is such a problem (of status EIO),
+ * and the rest is checked; EIO is returned for what says nothing of the store, as a want of descriptors.
+ * With SALVAGE, all of a store whose log is damaged. */
 typedef void (*varve_verify_report)(void *ctx, const varve_error *problem);
 VARVE_API varve_status varve_verify(varve_store *store, varve_verify_report report, void *ctx,
                                     varve_progress progress, void *progress_ctx, varve_error *err);
@@ -631,7 +633,8 @@ VARVE_API varve_status varve_verify(varve_store *store, varve_verify_report repo
  *          VARVE_WAL_TAIL_CUT) damaged. Open for writing has cut it away and keeps the file aside;
  *          read-only only says what the next such open will do.
  * KEPT     a file that an earlier open cut the end from, still kept aside.
- * MISSING  VARVE_OPEN_SALVAGE: damaged; from there on no log is shown.
+ * MISSING  VARVE_OPEN_SALVAGE: damaged, or (status EIO) not given back by the disk; from there on no log
+ *          is shown.
  */
 typedef enum varve_finding {
     VARVE_FOUND_CUT = 1,

@@ -110,6 +110,16 @@ varve_status varve_error_os(varve_error *err, int64_t rc, const char *file, uint
     return status;
 }
 
+bool varve_os_is_unreadable(int64_t rc)
+{
+    return rc == -EIO || rc == -ENODATA || rc == -EILSEQ || rc == -EUCLEAN || rc == -EBADMSG;
+}
+
+bool varve_error_is_unreadable(const varve_error *err)
+{
+    return err->status == VARVE_EIO && varve_os_is_unreadable(-(int64_t)err->os_code);
+}
+
 varve_status varve_error_nomem(varve_error *err, const char *what)
 {
     return varve_error_set(err, VARVE_ENOMEM, NULL, VARVE_NO_OFFSET, "no memory for %s", what);

@@ -28,6 +28,13 @@ varve_status varve_error_set(varve_error *err, varve_status status, const char *
 varve_status varve_error_os(varve_error *err, int64_t rc, const char *file, uint64_t offset,
                             const char *what);
 
+/* Whether a vfs call that failed with `rc` says that the disk does not give something back, so that
+ * trying later or with more of anything would not help: EIO; ENODATA and EILSEQ, which direct reads give
+ * for the same; EUCLEAN and EBADMSG, by which a file system says so. */
+bool varve_os_is_unreadable(int64_t rc);
+/* The same of a status that varve_error_os() gave. */
+bool varve_error_is_unreadable(const varve_error *err);
+
 /* "no memory for WHAT" */
 varve_status varve_error_nomem(varve_error *err, const char *what);
 

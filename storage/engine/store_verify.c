@@ -1,8 +1,8 @@
 /*
  * store_verify.c - every byte of the store looked at: manifest, log, files.
  *
- * A damaged part is reported and the rest is checked all the same; so is damage that a second copy
- * makes good. While a writer has the store open, here or elsewhere, the segment in use may be half
+ * A damaged part, or one that the disk does not give back, is reported and the rest is checked all the
+ * same; so is damage that a second copy makes good. While a writer has the store open, here or elsewhere, the segment in use may be half
  * written: then the sealed ones are checked here and that one by the next open. With SALVAGE what the
  * open could not read is reported first.
  *
@@ -52,12 +52,15 @@ static bool advance(struct verification *v, uint64_t bytes)
     return !v->canceled;
 }
 
-/* A part that could not be checked to its end: damage is a problem, anything else an error. */
+/* A part that could not be checked to its end: damage is a problem, and so is what the disk does not give
+ * back; anything else is an error. */
 static varve_status settle(struct verification *v, varve_status rc, const varve_error *detail,
                            varve_error *err)
 {
-    if (rc == VARVE_ECORRUPT || rc == VARVE_EVERSION || rc == VARVE_ENOTFOUND) {
-        if (!v->reported)
+    const bool unreadable = rc < 0 && varve_error_is_unreadable(detail);
+
+    if (unreadable || rc == VARVE_ECORRUPT || rc == VARVE_EVERSION || rc == VARVE_ENOTFOUND) {
+        if (unreadable || !v->reported)
             note_problem(v, detail);
         return VARVE_OK;
     }

@@ -256,7 +256,7 @@ static varve_status judge(struct verify *v, varve_status rc, const varve_error *
 {
     if (rc >= 0)
         return VARVE_OK;
-    if (rc == VARVE_ECORRUPT || rc == VARVE_EVERSION) {
+    if (rc == VARVE_ECORRUPT || rc == VARVE_EVERSION || varve_error_is_unreadable(problem_err)) {
         problem(v, problem_err);
         return VARVE_OK;
     }

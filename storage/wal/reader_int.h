@@ -49,6 +49,7 @@ struct varve_wal_stop {
     enum varve_wal_end end;
     bool chain_broken;
     bool bad_record; /* pages are VALID, what they hold is not a record that belongs here */
+    int32_t os_code; /* SALVAGE: errno of the read, if that is why; or 0 */
     uint32_t segment;
     uint32_t page_no;
     const char *why;
@@ -64,6 +65,7 @@ struct varve_wal_reader {
     uint32_t file_segment;
     uint8_t *window;
     uint32_t window_page, window_pages; /* what it holds of that file; 0 pages: nothing */
+    uint32_t singly_until;              /* pages of that file before this one are read one by one */
 
     struct varve_wal_cursor at;
     struct varve_wal_stop stop;
@@ -71,6 +73,7 @@ struct varve_wal_reader {
     uint64_t seen_lsn;                /* end of the last payload byte seen in any VALID page */
     uint64_t limit_lsn;               /* next() gives records that end at or below it */
     uint32_t damaged_seals, retries, lost_pages;
+    int32_t os_code;     /* SALVAGE: errno of the last read that was got past, or 0 */
     varve_error missing; /* salvage: the refusal; status OK: there was none */
 
     uint8_t *payload; /* of a record that does not lie in one page */

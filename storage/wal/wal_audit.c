@@ -79,23 +79,59 @@ static void check_page(struct segment_check *c, uint32_t page_no, const uint8_t 
                   varve_page_class_name(class));
 }
 
+/* The disk does not give something back: that is a problem of the file. */
+static varve_status tell_unreadable(struct segment_check *c, int64_t rc, uint64_t offset,
+                                    const char *doing, varve_error *err)
+{
+    varve_error problem;
+    const varve_status status = varve_error_os(&problem, rc, c->name, offset, doing);
+
+    if (!varve_error_is_unreadable(&problem))
+        return varve_error_copy(err, &problem, status);
+    c->audit->report(c->audit->ctx, &problem);
+    c->problems++;
+    return VARVE_OK;
+}
+
+/* Check pages [first, first + n). VARVE_END: the file ends in them. *ret_unreadable: they are not all to
+ * be had, and if they are more than one nothing has been said of them. */
+static varve_status check_window(struct segment_check *c, uint8_t *window, uint32_t first,
+                                 uint32_t n, bool *ret_unreadable, varve_error *err)
+{
+    const uint64_t offset = (uint64_t)first * VARVE_PAGE_SIZE;
+    const size_t size = (size_t)n * VARVE_PAGE_SIZE;
+    const int64_t got = c->audit->vfs->ops->read(c->file, window, size, offset);
+
+    *ret_unreadable = varve_os_is_unreadable(got);
+    if (*ret_unreadable && n > 1)
+        return VARVE_OK;
+    if (got < 0)
+        return tell_unreadable(c, got, offset, "read", err);
+    if ((uint64_t)got < size) {
+        tell(c, offset + (uint64_t)got, "a log segment is cut short", NULL);
+        return VARVE_END;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        check_page(c, first + i, window + (size_t)i * VARVE_PAGE_SIZE);
+    return VARVE_OK;
+}
+
 static varve_status check_pages(struct segment_check *c, uint8_t *window, uint32_t pages,
                                 varve_error *err)
 {
-    for (uint32_t first = 0; first < pages; first += WINDOW_PAGES) {
+    varve_status rc = VARVE_OK;
+    bool unreadable;
+
+    for (uint32_t first = 0; first < pages && rc == VARVE_OK; first += WINDOW_PAGES) {
         const uint32_t n = pages - first < WINDOW_PAGES ? pages - first : WINDOW_PAGES;
-        const uint64_t offset = (uint64_t)first * VARVE_PAGE_SIZE;
-        const size_t size = (size_t)n * VARVE_PAGE_SIZE;
-        const int64_t got = c->audit->vfs->ops->read(c->file, window, size, offset);
-        if (got < 0)
-            return varve_error_os(err, got, c->name, offset, "read");
-        if ((uint64_t)got < size) {
-            tell(c, offset + (uint64_t)got, "a log segment is cut short", NULL);
-            return VARVE_OK;
+        rc = check_window(c, window, first, n, &unreadable, err);
+        for (uint32_t i = 0; unreadable && n > 1 && i < n && rc == VARVE_OK; i++) {
+            bool page_unreadable;
+            rc = check_window(c, window, first + i, 1, &page_unreadable, err);
         }
-        for (uint32_t i = 0; i < n; i++)
-            check_page(c, first + i, window + (size_t)i * VARVE_PAGE_SIZE);
     }
+    if (rc != VARVE_OK)
+        return rc < 0 ? rc : VARVE_OK;
     if (c->listed->sealed && c->seal == NO_PAGE && c->problems == 0)
         tell_page(c, c->zero_from == NO_PAGE ? pages - 1 : c->zero_from,
                   "the seal of a log segment is lost", NULL);
@@ -113,11 +149,11 @@ static varve_status check_file(struct segment_check *c, uint8_t *window, varve_e
         return VARVE_OK;
     }
     if (rc < 0)
-        return varve_error_os(err, rc, c->name, VARVE_NO_OFFSET, "open");
+        return tell_unreadable(c, rc, VARVE_NO_OFFSET, "open", err);
     rc = ops->stat(c->file, &st);
     varve_status status = VARVE_OK;
     if (rc < 0) {
-        status = varve_error_os(err, rc, c->name, VARVE_NO_OFFSET, "stat");
+        status = tell_unreadable(c, rc, VARVE_NO_OFFSET, "stat", err);
     } else {
         if (st.size > c->listed->size)
             tell(c, c->listed->size, "a log segment is longer than it was made", NULL);

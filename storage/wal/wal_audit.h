@@ -27,7 +27,8 @@ struct varve_wal_audit {
     void *ctx;
 };
 
-/* OK whatever was found; ENOMEM, EIO and the like if it could not be looked at. */
+/* OK whatever was found, pages and files that the disk does not give back included, which are told; ENOMEM,
+ * and EIO for want of a descriptor and the like, if it could not be looked at. */
 varve_status varve_wal_audit(const struct varve_wal_audit *audit, varve_error *err);
 
 #endif

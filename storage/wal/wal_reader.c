@@ -264,11 +264,12 @@ static void verdict_fill(const struct varve_wal_reader *r, struct varve_wal_verd
     v->lost_pages = r->lost_pages;
 }
 
-/* A refusal, as an error. */
+/* A refusal, as an error: EIO if it is for the sake of what the disk does not give back. */
 static varve_status verdict_refuse(const struct varve_wal_reader *r,
                                    const struct varve_wal_verdict *v, varve_error *err)
 {
     char name[VARVE_WAL_NAME_MAX] = "";
+    const varve_status status = r->stop.os_code == 0 ? VARVE_ECORRUPT : VARVE_EIO;
     const char *const kind = v->kind == VARVE_WAL_REFUSE_DAMAGED
                                  ? "acknowledged log data is damaged"
                              : v->kind == VARVE_WAL_REFUSE_AMBIGUOUS
@@ -277,12 +278,13 @@ static varve_status verdict_refuse(const struct varve_wal_reader *r,
 
     if (v->segment_id != 0)
         varve_wal_segment_name(v->segment_id, name);
-    varve_error_set(err, VARVE_ECORRUPT, name, v->page_offset, "%s: %s", kind, r->stop.why);
+    varve_error_set(err, status, name, v->page_offset, "%s: %s", kind, r->stop.why);
     if (err != NULL) {
+        err->os_code = r->stop.os_code;
         err->lsn = v->recovered_to;
         err->lsn_end = v->durable_lsn > v->cut_lsn_end ? v->durable_lsn : v->cut_lsn_end;
     }
-    return VARVE_ECORRUPT;
+    return status;
 }
 
 static varve_status recover(struct varve_wal_reader *r, struct varve_wal_verdict *v,
@@ -302,12 +304,13 @@ static varve_status recover(struct varve_wal_reader *r, struct varve_wal_verdict
             r->stop = stop; /* else a later segment is missing or short: that stop stays */
     }
     verdict_fill(r, v);
+    /* What cannot be read is never cut: an open for writing fails for its sake. */
     const struct varve_wal_facts facts = {.chain_broken = r->stop.chain_broken,
                                           .covered =
                                               stop.bad_record || v->durable_lsn > v->recovered_to,
                                           .end = r->stop.end,
                                           .after = after,
-                                          .cut_rot = r->options.cut_rot};
+                                          .cut_rot = r->options.cut_rot && r->os_code == 0};
     struct varve_wal_facts strict = facts;
     strict.cut_rot = false;
     v->kind = varve_wal_judge(&facts);
@@ -458,7 +461,8 @@ static varve_status follow_scan(struct varve_wal_reader *r, bool *ret_damaged, v
     }
     r->stop = stop;
     const uint64_t needed = r->at.lsn > r->options.start_lsn ? r->at.lsn : r->options.start_lsn;
-    *ret_damaged = stop.chain_broken || stop.bad_record || r->durable_lsn > needed;
+    *ret_damaged =
+        stop.chain_broken || stop.bad_record || stop.os_code != 0 || r->durable_lsn > needed;
     return VARVE_OK;
 }
 

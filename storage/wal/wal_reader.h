@@ -59,8 +59,10 @@ struct varve_wal_reader_options {
     struct varve_heap *heap;
     uint32_t mode; /* enum varve_wal_mode */
     bool cut_rot;  /* wal_tail = cut: an ambiguous tail is cut instead of refused */
-    bool salvage;  /* do not fail on a refusal; records before the damage are given */
-    bool writes;   /* the store will be written to: features that a writer must know count */
+    bool
+        salvage; /* do not fail on a refusal, nor on what the disk does not give back, which then is
+                      damaged; records before the damage are given */
+    bool writes; /* the store will be written to: features that a writer must know count */
     uint8_t store_uuid[16];
     const struct varve_wal_listed *segments; /* in order of use; copied */
     uint32_t n_segments;
@@ -94,8 +96,8 @@ struct varve_wal_verdict {
 
 /*
  * Open. RECOVERY reads everything and reaches the verdict: a refusal is VARVE_ECORRUPT (err: file,
- * offset, LSN range) unless `salvage`. Other errors: ENOMEM, EIO, EVERSION. `ret_verdict` (may be
- * NULL) is written also when the verdict refuses.
+ * offset, LSN range) unless `salvage`. Other errors: ENOMEM, EIO (names the page that cannot be read,
+ * unless `salvage`), EVERSION. `ret_verdict` (may be NULL) is written also when the verdict refuses.
  */
 varve_status varve_wal_reader_open(const struct varve_wal_reader_options *options,
                                    struct varve_wal_reader **ret_reader,

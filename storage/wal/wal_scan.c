@@ -1,6 +1,9 @@
 /*
  * wal_scan.c - the pages of the listed segments as one stream of payload bytes, each page verified
  * before a byte of it is believed; and where and why that stream stops.
+ *
+ * A page that the disk does not give back is an error, with SALVAGE a damaged page as any other. For its
+ * sake no page around it is lost: those of its window are read one by one.
  */
 #include <assert.h>
 #include <errno.h>
@@ -25,6 +28,35 @@ static varve_status chain_broken(struct varve_wal_reader *r, uint32_t segment, c
 
 /* --------------------------------------------------------------------------------------- Files */
 
+/* Whether a failed call is to be got past: what it should have given counts as damaged. */
+static bool is_passed(struct varve_wal_reader *r, int64_t os)
+{
+    if (!r->options.salvage || !varve_os_is_unreadable(os))
+        return false;
+    r->os_code = (int32_t)-os;
+    return true;
+}
+
+/* The stop that has just been set is for the sake of what was got past last. */
+static varve_status stop_unreadable(struct varve_wal_reader *r)
+{
+    r->stop.os_code = r->os_code;
+    return VARVE_END;
+}
+
+static varve_status file_failed(struct varve_wal_reader *r, uint32_t segment, int os,
+                                const char *doing, varve_error *err)
+{
+    char name[VARVE_WAL_NAME_MAX];
+
+    if (is_passed(r, os)) {
+        (void)chain_broken(r, segment, "a listed log segment cannot be read");
+        return stop_unreadable(r);
+    }
+    varve_wal_segment_name(r->listed[segment].id, name);
+    return varve_error_os(err, os, name, VARVE_NO_OFFSET, doing);
+}
+
 void varve_wal_scan_forget(struct varve_wal_reader *r)
 {
     r->window_pages = 0;
@@ -35,6 +67,7 @@ static void file_close(struct varve_wal_reader *r)
     if (r->file != NULL)
         r->options.vfs->ops->close(r->file);
     r->file = NULL;
+    r->singly_until = 0;
     varve_wal_scan_forget(r);
 }
 
@@ -78,11 +111,13 @@ static varve_status file_open(struct varve_wal_reader *r, uint32_t i, varve_erro
     if (os == -ENOENT)
         return chain_broken(r, i, "a listed log segment is missing");
     if (os < 0)
-        return varve_error_os(err, os, name, VARVE_NO_OFFSET, "open");
+        return file_failed(r, i, os, "open", err);
     r->file_segment = i;
     os = r->options.vfs->ops->stat(r->file, &st);
-    if (os < 0)
-        return varve_error_os(err, os, name, VARVE_NO_OFFSET, "stat");
+    if (os < 0) {
+        file_close(r);
+        return file_failed(r, i, os, "stat", err);
+    }
     if (st.size < r->listed[i].size) {
         file_close(r);
         return chain_broken(r, i, "a listed log segment is cut short");
@@ -90,51 +125,68 @@ static varve_status file_open(struct varve_wal_reader *r, uint32_t i, varve_erro
     return VARVE_OK;
 }
 
-/* Read pages [first, first + n) of the open file into the window. */
-static varve_status window_load(struct varve_wal_reader *r, uint32_t first, uint32_t n,
-                                varve_error *err)
+/* Read pages [first, first + n) of the open file into the window: how many bytes came, or an errno. */
+static int64_t window_load(struct varve_wal_reader *r, uint32_t first, uint32_t n)
 {
     const uint64_t offset = (uint64_t)first * VARVE_PAGE_SIZE;
     const size_t size = (size_t)n * VARVE_PAGE_SIZE;
-    char name[VARVE_WAL_NAME_MAX];
     int64_t got = 0;
 
     r->window_pages = 0;
     for (uint32_t tries = 0; tries < VARVE_WAL_READ_TRIES; tries++) {
         got = r->options.vfs->ops->read(r->file, r->window, size, offset);
-        if (got != -EIO)
+        if (!varve_os_is_unreadable(got))
             break;
         r->retries++;
     }
-    if (got < 0) {
-        varve_wal_segment_name(r->listed[r->file_segment].id, name);
-        return varve_error_os(err, got, name, offset, "read");
+    if (got == (int64_t)size) {
+        r->window_page = first;
+        r->window_pages = n;
     }
-    if ((uint64_t)got < size)
-        return chain_broken(r, r->file_segment, "a listed log segment is cut short");
-    r->window_page = first;
-    r->window_pages = n;
-    return VARVE_OK;
+    return got;
 }
 
-/* One page of listed segment `i`, borrowed until the next read. */
+/* Have page `page_no` of listed segment `i`, which is open, in the window. VARVE_END: the file is short. */
+static varve_status window_move(struct varve_wal_reader *r, uint32_t i, uint32_t page_no,
+                                varve_error *err)
+{
+    const uint64_t left = r->listed[i].size / VARVE_PAGE_SIZE - page_no;
+    const uint32_t most = page_no < r->singly_until ? 1 : VARVE_WAL_WINDOW_PAGES;
+    const uint32_t n = left < most ? (uint32_t)left : most;
+    char name[VARVE_WAL_NAME_MAX];
+    int64_t got = window_load(r, page_no, n);
+
+    if (varve_os_is_unreadable(got) && n > 1) {
+        r->singly_until = page_no + n;
+        got = window_load(r, page_no, 1);
+    }
+    if (got < 0) {
+        varve_wal_segment_name(r->listed[i].id, name);
+        return varve_error_os(err, got, name, (uint64_t)page_no * VARVE_PAGE_SIZE, "read");
+    }
+    return r->window_pages > 0 ? VARVE_OK : chain_broken(r, i, "a listed log segment is cut short");
+}
+
+/* One page of listed segment `i`, borrowed until the next read. NULL: it cannot be read (SALVAGE). */
 static varve_status page_get(struct varve_wal_reader *r, uint32_t i, uint32_t page_no,
                              const uint8_t **ret_page, varve_error *err)
 {
+    varve_error detail = {0};
     varve_status rc = file_open(r, i, err);
 
     if (rc != VARVE_OK)
         return rc;
-    if (page_no < r->window_page || page_no - r->window_page >= r->window_pages) {
-        const uint64_t left = r->listed[i].size / VARVE_PAGE_SIZE - page_no;
-        const uint32_t n = left < VARVE_WAL_WINDOW_PAGES ? (uint32_t)left : VARVE_WAL_WINDOW_PAGES;
-
-        rc = window_load(r, page_no, n, err);
-        if (rc != VARVE_OK)
-            return rc;
+    if (page_no < r->window_page || page_no - r->window_page >= r->window_pages)
+        rc = window_move(r, i, page_no, &detail);
+    if (rc < 0 && is_passed(r, -(int64_t)detail.os_code)) {
+        *ret_page = NULL;
+        return VARVE_OK;
     }
-    *ret_page = r->window + (size_t)(page_no - r->window_page) * VARVE_PAGE_SIZE;
-    return VARVE_OK;
+    if (rc < 0)
+        return varve_error_copy(err, &detail, rc);
+    if (rc == VARVE_OK)
+        *ret_page = r->window + (size_t)(page_no - r->window_page) * VARVE_PAGE_SIZE;
+    return rc;
 }
 
 /* A trailer of listed segment `i` was read: what it proves. A position that the segment has no room
@@ -156,18 +208,20 @@ static void evidence_note(struct varve_wal_reader *r, uint32_t i,
 }
 
 /* What a page is, with what it proves taken note of: the trailer of a damaged one too if its own
- * sector is sound, since a sector is written whole. `ret_trailer` is written only for VALID. */
+ * sector is sound, since a sector is written whole. One that cannot be read (NULL) is ROT. `ret_trailer`
+ * is written only for VALID. */
 static enum varve_page_class page_read(struct varve_wal_reader *r, uint32_t i, uint32_t page_no,
                                        const uint8_t *page, struct varve_page_trailer *ret_trailer)
 {
     const struct varve_page_place place =
         varve_wal_page_place(r->listed[i].uuid, r->listed[i].id, page_no);
-    const enum varve_page_class c = varve_page_classify(page, &place, ret_trailer);
+    const enum varve_page_class c =
+        page == NULL ? VARVE_PAGE_ROT : varve_page_classify(page, &place, ret_trailer);
     struct varve_page_trailer t;
 
     if (c == VARVE_PAGE_VALID)
         evidence_note(r, i, ret_trailer);
-    else if (c != VARVE_PAGE_ZERO && varve_page_trailer_sound(page, &place, &t))
+    else if (c != VARVE_PAGE_ZERO && page != NULL && varve_page_trailer_sound(page, &place, &t))
         evidence_note(r, i, &t);
     else if (c != VARVE_PAGE_ZERO)
         r->lost_pages++;
@@ -179,6 +233,16 @@ static enum varve_wal_end end_of(enum varve_page_class page_class)
     return page_class == VARVE_PAGE_ZERO   ? VARVE_WAL_END_ZERO
            : page_class == VARVE_PAGE_TORN ? VARVE_WAL_END_TORN
                                            : VARVE_WAL_END_ROT;
+}
+
+/* The scan stops at the cursor, whose page is not VALID. */
+static varve_status page_stop(struct varve_wal_reader *r, enum varve_page_class c,
+                              const uint8_t *page)
+{
+    if (page != NULL)
+        return varve_wal_stopped(r, end_of(c), varve_page_class_name(c));
+    (void)varve_wal_stopped(r, VARVE_WAL_END_ROT, "the page cannot be read");
+    return stop_unreadable(r);
 }
 
 /* ------------------------------------------------------------------------------------ Segments */
@@ -231,8 +295,12 @@ static varve_status header_get(struct varve_wal_reader *r, uint32_t i, struct va
     varve_status rc = page_get(r, i, 0, &page, err);
     if (rc != VARVE_OK)
         return rc;
-    if (page_read(r, i, 0, page, &t) != VARVE_PAGE_VALID)
-        return chain_broken(r, i, "the header of a log segment is lost or damaged");
+    if (page_read(r, i, 0, page, &t) != VARVE_PAGE_VALID) {
+        rc = chain_broken(r, i,
+                          page == NULL ? "the header of a log segment cannot be read"
+                                       : "the header of a log segment is lost or damaged");
+        return page == NULL ? stop_unreadable(r) : rc;
+    }
     if (t.flags != VARVE_PAGE_HEADER)
         return chain_broken(r, i, "a log segment's header is not a header page");
     rc = varve_wal_header_decode(varve_span_of(page, t.used), h);
@@ -430,8 +498,7 @@ varve_status varve_wal_scan_bytes(struct varve_wal_reader *r, bool mid_record,
         if (rc != VARVE_OK)
             return rc;
         const enum varve_page_class c = page_read(r, at->segment, at->page_no, page, &t);
-        rc = c == VARVE_PAGE_VALID ? page_enter(r, page, &t, mid_record)
-                                   : varve_wal_stopped(r, end_of(c), varve_page_class_name(c));
+        rc = c == VARVE_PAGE_VALID ? page_enter(r, page, &t, mid_record) : page_stop(r, c, page);
         if (rc == VARVE_END && !mid_record && !r->stop.chain_broken)
             rc = segment_end_from_next(r, err);
         if (rc != VARVE_OK)
@@ -440,6 +507,8 @@ varve_status varve_wal_scan_bytes(struct varve_wal_reader *r, bool mid_record,
     rc = page_get(r, at->segment, at->page_no, &page, err);
     if (rc != VARVE_OK)
         return rc;
+    if (page == NULL)
+        return page_stop(r, VARVE_PAGE_ROT, page);
     *ret_bytes = varve_span_of(page + at->offset, at->trailer.used - at->offset);
     return VARVE_OK;
 }
@@ -492,8 +561,10 @@ varve_status varve_wal_scan_reenter(struct varve_wal_reader *r, varve_error *err
     const varve_status rc = page_get(r, at->segment, at->page_no, &page, err);
     if (rc != VARVE_OK)
         return rc;
-    if (page_read(r, at->segment, at->page_no, page, &t) != VARVE_PAGE_VALID ||
-        t.first_lsn != at->trailer.first_lsn || t.used < at->offset ||
+    const enum varve_page_class c = page_read(r, at->segment, at->page_no, page, &t);
+    if (page == NULL)
+        return page_stop(r, c, page);
+    if (c != VARVE_PAGE_VALID || t.first_lsn != at->trailer.first_lsn || t.used < at->offset ||
         (t.flags & VARVE_PAGE_CONTROL) != 0)
         return varve_wal_stopped(r, VARVE_WAL_END_TORN, "a page is being written again");
     at->trailer = t;

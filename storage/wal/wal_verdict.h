@@ -4,7 +4,8 @@
  * Place.   The reader gathers the facts, this decides, the reader carries it out. Nothing else in
  *          the tree decides what is cut.
  *
- *   P       the first page of the log that is not VALID (or VALID but not the one that belongs here)
+ *   P       the first page of the log that is not VALID (or VALID but not the one that belongs here);
+ *           a page that the disk does not give back is ROT to salvage, and keeps everyone else out
  *   E       the greatest durable_lsn in the manifest, a listed seal, or any page before or behind P
  *           whose trailer's sector is sound, whether the rest of that page is or not
  *   covered E lies beyond the end of the last whole record before P: something acknowledged, or

@@ -39,12 +39,17 @@ class CliCase(unittest.TestCase):
             out.write(data)
         return name
 
-    def run_varve(self, *arguments, stdin=b'', code=OK):
-        """Run in the scratch folder; `code` None: whatever it is, but never a signal."""
+    def run_varve(self, *arguments, stdin=b'', code=OK, disk_fails=None):
+        """Run in the scratch folder; `code` None: whatever it is, but never a signal. `disk_fails`:
+        what disk_fails.c is to do."""
         data = stdin if isinstance(stdin, bytes) else stdin.encode()
+        env = dict(os.environ)
+        if disk_fails is not None: # a sanitizer wants to be loaded first, but need not be
+            env.update(disk_fails, LD_PRELOAD=os.environ['VARVE_DISK_FAILS'],
+                       ASAN_OPTIONS=env.get('ASAN_OPTIONS', '') + ':verify_asan_link_order=0')
         result = Result(subprocess.run([PROGRAM, *arguments], input=data, cwd=self.folder,
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                       timeout=120, check=False))
+                                       timeout=120, check=False, env=env))
         self.assertGreaterEqual(result.code, 0, f'{arguments}: signal\n{result.err}')
         if code is not None:
             self.assertEqual(result.code, code, f'{arguments}\n{result.out[:400]}\n{result.err}')

@@ -219,6 +219,30 @@ class Salvage(Opening):
         self.assertIn(f'{os.path.basename(manifest)}, offset 4096', err)
         self.assertRegex(err, r'(?m)^varve: \d+ problems found$')
 
+    def test_a_page_that_cannot_be_read_is_one_that_is_missing(self):
+        self.flip(self.name, self.page * PAGE + 99) # sound again
+        lost = {'DISK_FAILS_READ': f'{os.path.basename(self.name)}:{self.page * PAGE + 700}'}
+        place = f'{os.path.basename(self.name)}, offset {self.page * PAGE}'
+        before = self.content()
+        for command in READING + WRITING:
+            result = self.run_varve(*command, code=FAILED, disk_fails=lost)
+            self.assertIn(f'cannot read: Input/output error ({place})', result.err)
+            self.assertIn('scan and stats with --salvage show its table files and its log up to',
+                          result.err)
+            self.assertNotIn('--wal-tail', result.err)
+        result = self.run_varve('scan', 's', 't', '--agg', 'count', '--salvage', code=CORRUPT,
+                                disk_fails=lost)
+        self.assertGreaterEqual(int(result.out.split()[1]), 1500)
+        self.assertLess(int(result.out.split()[1]), 41500)
+        self.assertRegex(result.err, rf'missing: .*cannot be read: Input/output error \({place}\), '
+                         rf'log range \d+ to \d+, page {self.page}\n')
+        self.run_varve('stats', 's', '--salvage', code=CORRUPT, disk_fails=lost)
+        result = self.run_varve('verify', 's', code=CORRUPT, disk_fails=lost)
+        self.assertIn(place, result.err)
+        self.assertIn('1 problem found', result.err)
+        self.assertEqual(self.content(), before)
+        self.assertEqual(self.count(), (41500, '')) # and the disk may give it back yet
+
     def test_on_a_sound_store_it_changes_nothing(self):
         self.flip(self.name, self.page * PAGE + 99)
         self.assertEqual(self.count('--salvage'), (41500, ''))

@@ -37,9 +37,9 @@ static const struct tool_option to_make[] = {
 static const struct tool_option to_read[] = {
     MEMORY_OPTION("a quarter of the machine's, at least 256MiB"),
     {"salvage", NULL,
-     "where acknowledged log data is damaged: show table files\n"
-     "and the log up to the damage, say what is missing, and\n"
-     "exit with 4"},
+     "where acknowledged log data is damaged or cannot be\n"
+     "read: show table files and the log up to there, say what\n"
+     "is missing, and exit with 4"},
     WAL_TAIL_OPTION("leave that batch out"),
     {NULL, NULL, NULL},
 };
@@ -184,40 +184,51 @@ static void say_findings(const char *path, struct tool_opening *opening, varve_s
 
 /* ------------------------------------------------------------------------------ When it does not open */
 
+struct missing {
+    bool any;
+    uint64_t from; /* of the log */
+};
+
 static void find_missing(void *ctx, varve_finding kind, const varve_error *detail)
 {
     if (kind == VARVE_FOUND_MISSING)
-        *(uint64_t *)ctx = detail->lsn;
+        *(struct missing *)ctx = (struct missing){.any = true, .from = detail->lsn};
 }
 
-/* Which option would open a damaged store, and at what price: found out by trying. */
-static void advise(const char *path, const struct tool_opening *opening)
+/* Which option would open a damaged store, or one that the disk does not give back whole, and at what
+ * price: found out by trying. */
+static void advise(const char *path, const struct tool_opening *opening, varve_status failure)
 {
     struct tool_opening reading = *opening;
     varve_options options;
     varve_store *store;
     varve_stats stats = {.struct_size = sizeof stats};
-    uint64_t from = 0;
+    struct missing missing = {.any = false};
 
     reading.opens = TOOL_OPENS_READ;
     reading.wal_tail = VARVE_WAL_TAIL_CUT;
     set_options(&reading, 0, &options);
     if (varve_open(path, &options, &store, NULL) == VARVE_OK) {
         varve_get_stats(store, &stats);
+        varve_close(store);
+        if (failure == VARVE_EIO) /* it can be read: something else failed */
+            return;
         tool_say("%s: --wal-tail cut opens it without log range %" PRIu64 " to %" PRIu64
                  ", which may have been acknowledged",
                  path, stats.cut_lsn, stats.cut_lsn_end);
-        varve_close(store);
     }
     reading.salvage = true;
     reading.wal_tail = VARVE_WAL_TAIL_STRICT;
     set_options(&reading, 0, &options);
     if (varve_open(path, &options, &store, NULL) != VARVE_OK)
         return;
-    varve_open_findings(store, find_missing, &from);
-    tool_say("%s: scan and stats with --salvage show its table files and its log up to %" PRIu64
-             ", but nothing of the log behind it",
-             path, from);
+    varve_open_findings(store, find_missing, &missing);
+    if (missing.any)
+        tool_say("%s: scan and stats with --salvage show its table files and its log up to %" PRIu64
+                 ", but nothing of the log behind it",
+                 path, missing.from);
+    else
+        tool_say("%s: scan and stats with --salvage show all of it", path);
     varve_close(store);
 }
 
@@ -231,8 +242,8 @@ static int say_failure(const char *path, const struct tool_opening *opening, con
         return TOOL_FAILED;
     }
     const int code = tool_failure(err, path);
-    if (err->status == VARVE_ECORRUPT && !opening->salvage)
-        advise(path, opening);
+    if ((err->status == VARVE_ECORRUPT || err->status == VARVE_EIO) && !opening->salvage)
+        advise(path, opening, err->status);
     return code;
 }
 

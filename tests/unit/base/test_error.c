@@ -85,6 +85,28 @@ START_TEST(os_failures_map_to_statuses)
 }
 END_TEST
 
+START_TEST(a_lost_sector_is_told_from_a_want_of_something)
+{
+    static const int lost[] = {EIO, ENODATA, EILSEQ, EUCLEAN, EBADMSG};
+    static const int wanting[] = {EMFILE, ENFILE, EACCES, EINTR, ENOENT, ENOSPC, ENOMEM};
+    varve_error err;
+
+    for (size_t i = 0; i < sizeof lost / sizeof lost[0]; i++) {
+        ck_assert(varve_os_is_unreadable(-lost[i]));
+        (void)varve_error_os(&err, -lost[i], "f", 0, "read");
+        ck_assert(varve_error_is_unreadable(&err));
+    }
+    for (size_t i = 0; i < sizeof wanting / sizeof wanting[0]; i++) {
+        ck_assert(!varve_os_is_unreadable(-wanting[i]));
+        (void)varve_error_os(&err, -wanting[i], "f", 0, "read");
+        ck_assert(!varve_error_is_unreadable(&err));
+    }
+    ck_assert(!varve_os_is_unreadable(0) && !varve_os_is_unreadable(EIO));
+    (void)varve_error_set(&err, VARVE_ECORRUPT, "f", 0, "damaged");
+    ck_assert(!varve_error_is_unreadable(&err));
+}
+END_TEST
+
 START_TEST(copy_and_clear)
 {
     varve_error from, to;
@@ -112,6 +134,7 @@ int main(void)
     tcase_add_test(tc, set_fills_every_field_and_returns_the_status);
     tcase_add_test(tc, set_cuts_what_is_too_long_and_may_quote_itself);
     tcase_add_test(tc, os_failures_map_to_statuses);
+    tcase_add_test(tc, a_lost_sector_is_told_from_a_want_of_something);
     tcase_add_test(tc, copy_and_clear);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);

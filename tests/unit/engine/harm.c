@@ -3,6 +3,7 @@
  */
 #include "tests/unit/engine/harm.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,6 +116,33 @@ void harm_zero_sector(struct sim_store *s, const char *name, uint64_t page, uint
 
     ck_assert_int_eq(
         varve_sim_overwrite(s->sim, name, page * PAGE + sector * 512, zeros, sizeof zeros), 0);
+}
+
+static int before_read(void *ctx, struct varve_sim *sim, const struct varve_sim_event *event)
+{
+    const struct harm_unread *unread = ctx;
+
+    (void)sim;
+    if (event->phase != VARVE_SIM_BEFORE || event->op != VARVE_SIM_READ)
+        return 0;
+    for (int i = 0; i < unread->n; i++)
+        if (strcmp(event->name, unread->names[i]) == 0 &&
+            event->offset < (unread->pages[i] + 1) * PAGE &&
+            unread->pages[i] * PAGE < event->offset + event->size)
+            return -EIO;
+    return 0;
+}
+
+void harm_unread(struct sim_store *s, struct harm_unread *unread)
+{
+    ck_assert_int_eq(varve_sim_watch(s->sim, before_read, unread), 0);
+}
+
+void harm_unread_add(struct harm_unread *unread, const char *name, uint64_t page)
+{
+    ck_assert_int_lt(unread->n, 4);
+    unread->pages[unread->n] = page;
+    memcpy(unread->names[unread->n++], name, strlen(name) + 1);
 }
 
 struct disk_hash {

@@ -30,6 +30,14 @@ bool harm_exists(struct sim_store *s, const char *name);
 uint32_t harm_pages(struct sim_store *s, const char *name);
 void harm_flip(struct sim_store *s, const char *name, uint64_t page, uint64_t byte);
 void harm_zero_sector(struct sim_store *s, const char *name, uint64_t page, uint64_t sector);
+/* Pages that the disk does not give back from harm_unread() on: each read of one of them is EIO. */
+struct harm_unread {
+    int n;
+    uint64_t pages[4];
+    char names[4][VARVE_FILE_NAME_MAX];
+};
+void harm_unread(struct sim_store *s, struct harm_unread *unread);
+void harm_unread_add(struct harm_unread *unread, const char *name, uint64_t page);
 /* All names, sizes and bytes as one number. */
 uint64_t harm_disk_hash(struct sim_store *s);
 

@@ -1,8 +1,9 @@
 /*
- * test_salvage.c - a store whose acknowledged log is damaged, opened with VARVE_OPEN_SALVAGE: table files
+ * test_salvage.c - a store whose acknowledged log is damaged or cannot be read, opened with VARVE_OPEN_SALVAGE: table files
  * and the log before the damage, nothing that was not committed, what is missing named, and never a
  * byte written.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "tests/unit/engine/harm.h"
@@ -128,6 +129,105 @@ START_TEST(any_damaged_page_leaves_a_prefix_and_nothing_else)
 }
 END_TEST
 
+/* Everyone else is kept out by the page that the disk does not give back, and told which it is. */
+START_TEST(any_page_that_cannot_be_read_leaves_a_prefix_and_nothing_else)
+{
+    struct sim_store s;
+    struct harm harm;
+    struct harm_unread unread = {.n = 0};
+    char log[VARVE_FILE_NAME_MAX];
+    int64_t rows = 0, before = 0;
+
+    make(&s, 68, log);
+    sim_store_kill(&s);
+    s.options.wal_tail = (uint32_t)_i; /* it is not cut either: an open for writing would fail */
+    const uint64_t hash = harm_disk_hash(&s);
+    const uint32_t pages = harm_pages(&s, log);
+    harm_unread_add(&unread, log, 0);
+    harm_unread(&s, &unread);
+    for (uint32_t page = 0; page < pages + 2; page++) { /* two that hold nothing */
+        unread.pages[0] = page;
+        for (int i = 0; i < 2; i++) {
+            s.options.flags = i == 0 ? 0 : VARVE_OPEN_READ_ONLY;
+            ck_assert_int_eq(sim_store_try_open(&s), VARVE_EIO);
+            ck_assert_str_eq(s.err.file, log);
+            ck_assert_uint_eq(s.err.offset, (uint64_t)page * 4096);
+        }
+        salvage(&s);
+        harm_findings(&s, &harm);
+        ck_assert_int_eq(harm.n, 1);
+        ck_assert_int_eq(harm.n_missing, 1);
+        ck_assert_str_eq(harm.items[0].file, log);
+        if (page < pages) {
+            ck_assert_int_eq(harm.items[0].status, VARVE_EIO);
+            ck_assert_int_eq(harm.items[0].os_code, EIO);
+            ck_assert_uint_eq(harm.items[0].offset, (uint64_t)page * 4096);
+            ck_assert_ptr_nonnull(strstr(harm.items[0].message, "cannot be read"));
+        }
+        before = rows;
+        rows = sim_store_count(&s, "t");
+        ck_assert_int_eq(rows % ROWS, 0);
+        ck_assert(rows >= IN_FILES && rows >= before);
+        must_not_write(&s);
+        sim_store_close(&s);
+    }
+    ck_assert_int_eq(rows, IN_FILES + COMMITS * ROWS);
+    ck_assert_uint_eq(harm_disk_hash(&s), hash);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+START_TEST(a_log_that_cannot_be_opened_leaves_the_files)
+{
+    struct sim_store s;
+    struct harm harm;
+    char log[VARVE_FILE_NAME_MAX];
+    struct varve_sim_fault fault = {.classes = _i == 0 ? VARVE_SIM_OPEN : VARVE_SIM_STAT,
+                                    .nth = 1,
+                                    .times = UINT64_MAX,
+                                    .error = EIO};
+
+    make(&s, 69, log);
+    sim_store_kill(&s);
+    memcpy(fault.name, log, strlen(log) + 1);
+    ck_assert_int_eq(varve_sim_fault_add(s.sim, &fault), 0);
+    s.options.flags = VARVE_OPEN_READ_ONLY;
+    ck_assert_int_eq(sim_store_try_open(&s), VARVE_EIO);
+    salvage(&s);
+    harm_findings(&s, &harm);
+    ck_assert_int_eq(harm.n_missing, 1);
+    ck_assert_str_eq(harm.items[0].file, log);
+    ck_assert_int_eq(harm.items[0].status, VARVE_EIO);
+    ck_assert_int_eq(sim_store_count(&s, "t"), IN_FILES);
+    sim_store_close(&s);
+    varve_sim_fault_clear(s.sim);
+    fault.error = EMFILE; /* says nothing of the disk */
+    ck_assert_int_eq(varve_sim_fault_add(s.sim, &fault), 0);
+    ck_assert_int_eq(sim_store_try_open(&s), VARVE_EIO);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+START_TEST(a_read_that_succeeds_in_the_end_loses_nothing)
+{
+    struct sim_store s;
+    struct harm harm;
+    char log[VARVE_FILE_NAME_MAX];
+    struct varve_sim_fault fault = {.classes = VARVE_SIM_READ, .nth = 1, .times = 2, .error = EIO};
+
+    make(&s, 70, log);
+    sim_store_kill(&s);
+    memcpy(fault.name, log, strlen(log) + 1);
+    ck_assert_int_eq(varve_sim_fault_add(s.sim, &fault), 0);
+    salvage(&s);
+    harm_findings(&s, &harm);
+    ck_assert_int_eq(harm.n, 0);
+    ck_assert_int_eq(sim_store_count(&s, "t"), IN_FILES + COMMITS * ROWS);
+    ck_assert_uint_eq(varve_sim_fault_hits(s.sim), 2);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 START_TEST(a_lost_segment_leaves_the_files)
 {
     struct sim_store s;
@@ -165,6 +265,40 @@ START_TEST(a_sound_store_is_shown_whole)
 }
 END_TEST
 
+START_TEST(beside_a_writer_a_page_that_cannot_be_read_leaves_a_prefix_too)
+{
+    struct sim_store s;
+    struct harm harm;
+    struct harm_unread unread = {.n = 0};
+    char log[VARVE_FILE_NAME_MAX];
+
+    make(&s, 71, log);
+    struct sim_store reader = s;
+    ck_assert_int_eq(varve_sim_attach(s.sim, &reader.vfs), 0);
+    const uint32_t pages = harm_pages(&s, log);
+    harm_unread_add(&unread, log, 0);
+    harm_unread(&s, &unread);
+    for (uint32_t page = 0; page < pages; page++) {
+        unread.pages[0] = page;
+        reader.options.flags = VARVE_OPEN_READ_ONLY;
+        ck_assert_int_eq(sim_store_try_open(&reader), VARVE_EIO);
+        ck_assert_uint_eq(reader.err.offset, (uint64_t)page * 4096);
+        reader.store = NULL;
+        salvage(&reader);
+        harm_findings(&reader, &harm);
+        ck_assert_int_eq(harm.n_missing, 1);
+        ck_assert_int_eq(harm.items[0].status, VARVE_EIO);
+        ck_assert_uint_eq(harm.items[0].offset, (uint64_t)page * 4096);
+        const int64_t rows = sim_store_count(&reader, "t");
+        ck_assert(rows % ROWS == 0 && rows >= IN_FILES && rows <= IN_FILES + COMMITS * ROWS);
+        sim_store_close(&reader);
+    }
+    unread.n = 0;
+    ck_assert_int_eq(sim_store_count(&s, "t"), IN_FILES + COMMITS * ROWS);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 START_TEST(beside_a_writer_too)
 {
     struct sim_store s;
@@ -195,9 +329,13 @@ static void add(TCase *cases)
 {
     tcase_add_test(cases, damage_in_the_log_leaves_files_and_what_lies_before_it);
     tcase_add_loop_test(cases, any_damaged_page_leaves_a_prefix_and_nothing_else, 0, 3);
+    tcase_add_loop_test(cases, any_page_that_cannot_be_read_leaves_a_prefix_and_nothing_else, 0, 2);
+    tcase_add_loop_test(cases, a_log_that_cannot_be_opened_leaves_the_files, 0, 2);
+    tcase_add_test(cases, a_read_that_succeeds_in_the_end_loses_nothing);
     tcase_add_test(cases, a_lost_segment_leaves_the_files);
     tcase_add_test(cases, a_sound_store_is_shown_whole);
     tcase_add_test(cases, beside_a_writer_too);
+    tcase_add_test(cases, beside_a_writer_a_page_that_cannot_be_read_leaves_a_prefix_too);
 }
 
 int main(void)

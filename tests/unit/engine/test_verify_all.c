@@ -1,7 +1,8 @@
 /*
- * test_verify_all.c - varve_verify() tells of every damaged page, also where a second copy or the next
+ * test_verify_all.c - varve_verify() tells of every damaged page and every one that cannot be read, also where a second copy or the next
  * segment makes it good, and where the log does not let the store be opened in the common way.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "tests/unit/engine/harm.h"
@@ -195,6 +196,106 @@ START_TEST(damage_in_the_log_hides_no_other)
 }
 END_TEST
 
+/* Whether a problem names the file and was found because the disk did not give something back. */
+static bool unread_in(const struct harm *harm, const char *file)
+{
+    bool told = false;
+
+    for (int i = 0; i < harm->n; i++)
+        told |= strcmp(harm->items[i].file, file) == 0 && harm->items[i].status == VARVE_EIO &&
+                harm->items[i].os_code == EIO;
+    return told;
+}
+
+/* The second of two files is damaged, and each page of the first cannot be read, one after the other. */
+START_TEST(what_cannot_be_read_is_told_and_hides_no_other)
+{
+    struct sim_store s;
+    struct harm harm;
+    struct harm_unread unread = {.n = 0};
+    char log[VARVE_FILE_NAME_MAX], first[VARVE_FILE_NAME_MAX], second[VARVE_FILE_NAME_MAX];
+
+    make(&s, 78);
+    harm_newest(&s, VARVE_FILE_SST, first);
+    ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_OK);
+    harm_newest(&s, VARVE_FILE_SST, second);
+    ck_assert_str_ne(first, second);
+    for (int k = 60; k < 90; k++)
+        ck_assert_int_eq(sim_store_put(&s, "t", k, 0, ROWS, VARVE_POLICY_DURABLE_EACH), VARVE_OK);
+    sim_store_kill(&s);
+    struct varve_version *const version = sim_store_listed(&s);
+    varve_file_name_wal(version->segments[0].id, log);
+    ck_assert(version->segments[0].sealed);
+    varve_version_unref(version);
+    harm_flip(&s, second, 0, 300);
+    harm_unread_add(&unread, log, 2);
+    harm_unread_add(&unread, log, 5);
+    harm_unread_add(&unread, first, 0);
+    harm_unread(&s, &unread);
+    const uint32_t pages = harm_pages(&s, first);
+    for (uint32_t page = 0; page < pages; page++) {
+        unread.pages[2] = page;
+        look(&s, &harm);
+        ck_assert_msg(unread_in(&harm, first), "page %u", page);
+        ck_assert(harm_names(&harm, log, 2 * 4096));
+        ck_assert(harm_names(&harm, log, 5 * 4096));
+        bool of_second = false;
+        int of_page = 0;
+        for (int i = 0; i < harm.n; i++) {
+            of_second |= strcmp(harm.items[i].file, second) == 0;
+            of_page += strcmp(harm.items[i].file, log) == 0 && harm.items[i].offset == 2 * 4096;
+        }
+        ck_assert(of_second);
+        ck_assert_int_eq(of_page, 1); /* not once by the open and once by the look at the page */
+    }
+    sim_store_destroy(&s);
+}
+END_TEST
+
+/* By a store that is open: nobody can open one with such a manifest. */
+START_TEST(a_manifest_that_cannot_be_read_hides_no_other)
+{
+    struct sim_store s;
+    struct harm harm;
+    struct harm_unread unread = {.n = 0};
+    char manifest[VARVE_FILE_NAME_MAX], table[VARVE_FILE_NAME_MAX];
+
+    make(&s, 79);
+    harm_newest(&s, VARVE_FILE_MANIFEST, manifest);
+    harm_newest(&s, VARVE_FILE_SST, table);
+    harm_flip(&s, table, 0, 300);
+    harm_unread_add(&unread, manifest, 1);
+    harm_unread(&s, &unread);
+    ck_assert_int_eq(harm_verify(&s, &harm), VARVE_ECORRUPT);
+    ck_assert(unread_in(&harm, manifest));
+    bool of_table = false;
+    for (int i = 0; i < harm.n; i++)
+        of_table |= strcmp(harm.items[i].file, table) == 0;
+    ck_assert(of_table);
+    unread.n = 0;
+    sim_store_destroy(&s);
+}
+END_TEST
+
+/* What the process lacks is no damage of the store. */
+START_TEST(a_file_that_could_not_be_looked_at_fails_the_call)
+{
+    struct sim_store s;
+    struct varve_sim_fault fault = {
+        .classes = VARVE_SIM_OPEN, .nth = 1, .times = UINT64_MAX, .error = EMFILE};
+
+    make(&s, 80);
+    sim_store_kill(&s);
+    harm_newest(&s, VARVE_FILE_SST, fault.name);
+    s.options.flags = VARVE_OPEN_READ_ONLY;
+    sim_store_open(&s);
+    ck_assert_int_eq(varve_sim_fault_add(s.sim, &fault), 0);
+    ck_assert_int_eq(varve_verify(s.store, NULL, NULL, NULL, NULL, &s.err), VARVE_EIO);
+    ck_assert_int_eq(s.err.os_code, EMFILE);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 START_TEST(what_nothing_believes_is_not_looked_at)
 {
     static const uint8_t junk[100] = "junk";
@@ -228,6 +329,9 @@ static void add(TCase *cases)
     tcase_add_test(cases, each_page_of_a_sealed_segment_is_looked_at);
     tcase_add_test(cases, lost_pages_of_a_sealed_segment_are_told);
     tcase_add_test(cases, damage_in_the_log_hides_no_other);
+    tcase_add_test(cases, what_cannot_be_read_is_told_and_hides_no_other);
+    tcase_add_test(cases, a_manifest_that_cannot_be_read_hides_no_other);
+    tcase_add_test(cases, a_file_that_could_not_be_looked_at_fails_the_call);
     tcase_add_test(cases, what_nothing_believes_is_not_looked_at);
 }
 

@@ -617,8 +617,13 @@ START_TEST(reads_are_repeated_after_eio_and_then_given_up)
     mem_disk_fail(&log.disk, MEM_DISK_READ, 1, 2, EIO);
     ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
     ck_assert_uint_eq(v.retries, 2);
-    mem_disk_fail(&log.disk, MEM_DISK_READ, 1, 3, EIO);
+    mem_disk_fail(&log.disk, MEM_DISK_READ, 1, 5,
+                  EIO); /* three of a window, two of its first page */
+    ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_OK);
+    ck_assert_uint_eq(v.retries, 5);
+    mem_disk_fail(&log.disk, MEM_DISK_READ, 1, 6, EIO);
     ck_assert_int_eq(log_check(&log, &o, &v, &n), VARVE_EIO);
+    ck_assert_uint_eq(log.err.offset, 0);
     log_free(&log);
 }
 END_TEST

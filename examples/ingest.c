@@ -127,7 +127,29 @@ static bool take_number(struct service *s, const char **at, const char *end, boo
     return false;
 }
 
-/* Add one line to the batch. What is no reading is named and left out. */
+/* Which limit was reached: that of the store's memory, for which no row is to blame. */
+static bool lacks_memory(const struct service *s)
+{
+    return strstr(s->err.message, "memory_limit") != NULL;
+}
+
+/* Put one row. Where the batch or the store's memory has no place for it, what came before makes some.
+ * `ret_refused`: the row itself is to blame. */
+static bool put(struct service *s, const varve_value values[3], bool *ret_refused)
+{
+    varve_status rc = varve_batch_put_row(s->batch, s->table, values, 3, NULL, &s->err);
+
+    if (rc == VARVE_ELIMIT) {
+        if (!commit(s))
+            return false;
+        rc = varve_batch_put_row(s->batch, s->table, values, 3, NULL, &s->err);
+    }
+    *ret_refused = rc == VARVE_ETYPE || (rc == VARVE_ELIMIT && !lacks_memory(s));
+    return rc >= 0 || *ret_refused;
+}
+
+/* Add one line to the batch. What is no reading is named and left out; a good one that the store cannot
+ * take ends the service, before its number is acknowledged. */
 static bool take_line(struct service *s, const char *text, size_t size)
 {
     const varve_schema *schema = varve_table_schema(s->table);
@@ -153,11 +175,10 @@ static bool take_line(struct service *s, const char *text, size_t size)
             (void)fail(s, "four fields are wanted: number,user,ts,value");
         }
     }
-    if (rc == VARVE_OK)
-        rc = varve_batch_put_row(s->batch, s->table, values, 3, NULL, &s->err);
-    if (rc == VARVE_ENOMEM)
+    bool refused = rc < 0;
+    if (!refused && !put(s, values, &refused))
         return false;
-    if (rc < 0) {
+    if (refused) {
         s->refused++;
         (void)fprintf(stderr, "line %" PRIu64 ": %s\n", s->line, s->err.message);
     }

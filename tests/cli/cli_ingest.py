@@ -54,6 +54,34 @@ class Ingest(CliCase):
         self.assertEqual(out, 'durable 5\ndurable 7\n')
         self.assertEqual(self.totals(), (3, 7.0))
 
+    def starving(self, how, text):
+        env = dict(os.environ, STORE_STARVES=how)
+        process = subprocess.run([os.environ['VARVE_INGEST_STARVES'], 's'], cwd=self.folder,
+                                 input=text.encode(), stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, env=env, check=False)
+        return process.returncode, process.stdout.decode(), process.stderr.decode()
+
+    def test_a_good_line_waits_for_memory(self):
+        code, out, err = self.starving('6:1:memory_limit of 8 KiB reached', ''.join(lines(20)))
+        self.assertEqual((code, out), (0, 'durable 0\ndurable 5\ndurable 20\n'), err)
+        self.assertIn('20 stored, 0 known already, 0 refused', err)
+        self.assertEqual(self.totals(), (20, sum(range(21))))
+
+    def test_a_good_line_without_memory_ends_it_and_is_not_acknowledged(self):
+        code, out, err = self.starving('6:2:memory_limit of 8 KiB reached', ''.join(lines(20)))
+        self.assertEqual((code, out), (FAILED, 'durable 0\ndurable 5\n'), err)
+        self.assertIn('ingest: memory_limit of 8 KiB reached', err)
+        self.assertIn('5 stored, 0 known already, 0 refused', err)
+        code, out, err = self.ingest(''.join(lines(20, 6))) # it was not lost
+        self.assertEqual((code, out), (0, 'durable 5\ndurable 20\n'), err)
+        self.assertEqual(self.totals(), (20, sum(range(21))))
+
+    def test_a_row_that_is_too_large_is_refused(self):
+        code, out, err = self.starving('6:2:a row is limited to 9 bytes', ''.join(lines(20)))
+        self.assertEqual((code, out), (FAILED, 'durable 0\ndurable 5\ndurable 20\n'), err)
+        self.assertIn('line 6: a row is limited to 9 bytes', err)
+        self.assertIn('19 stored, 0 known already, 1 refused', err)
+
     def test_the_same_input_again_changes_nothing(self):
         text = ''.join(lines(3000))
         self.ingest(text)

@@ -508,14 +508,14 @@ bool row_printer_add(struct row_printer *writer, const varve_batch_view *view)
     return true;
 }
 
-bool row_printer_end(struct row_printer *writer)
+bool row_printer_end(struct row_printer *writer, bool whole)
 {
     const bool any = writer->started;
 
     if (!any)
         start(writer, NULL);
     if (writer->format == ROW_FORMAT_JSON)
-        (void)fputs("]\n", writer->out);
+        (void)fputs(whole ? "]\n" : "\n", writer->out);
     if (writer->format == ROW_FORMAT_JSONL && any)
         (void)putc('\n', writer->out);
     if (writer->format == ROW_FORMAT_TABLE && !any) {

@@ -43,7 +43,8 @@ struct row_printer *row_printer_new(FILE *out, enum row_format format, uint32_t 
                                     const char *const *names, uint32_t n_columns);
 /* False: no memory. Whether `out` took it, ferror() says. */
 bool row_printer_add(struct row_printer *writer, const varve_batch_view *view);
-bool row_printer_end(struct row_printer *writer);
+/* `whole`: these were all. If not, what comes out is not a whole document either: its array stays open. */
+bool row_printer_end(struct row_printer *writer, bool whole);
 void row_printer_free(struct row_printer *writer); /* NULL is a no-op */
 
 #endif

@@ -192,7 +192,7 @@ static int print_rows(varve_cursor *cursor, struct row_printer *writer, bool agg
         if (ferror(stdout) != 0)
             return TOOL_FAILED; /* main() says so */
     }
-    if (!row_printer_end(writer)) {
+    if (!row_printer_end(writer, rc >= 0)) {
         tool_say("out of memory");
         return TOOL_FAILED;
     }

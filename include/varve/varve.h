@@ -55,7 +55,8 @@ typedef enum varve_status {
     VARVE_EIO = -3,          /* an operation on a file failed; varve_error.os_code has its code */
     VARVE_ECORRUPT = -4,     /* bytes on disk fail a check; varve_error.file and offset say where */
     VARVE_EBUSY = -5,        /* another handle or process has the store open for writing */
-    VARVE_ELIMIT = -6,       /* a limit (size, memory) was reached; nothing was changed */
+    VARVE_ELIMIT = -6,       /* a limit (size, memory) was reached; nothing was changed. The message
+                                names `memory_limit` if and only if it was that */
     VARVE_EEXISTS = -7,      /* a row (duplicates = 'error') or a table is there already */
     VARVE_ENOTFOUND = -8,    /* no such store, table or column */
     VARVE_EPARSE = -9,       /* text (CREATE TABLE, a value, an expression) cannot be understood */
@@ -313,7 +314,9 @@ VARVE_API varve_status varve_open(const char *path, const varve_options *options
 
 /*
  * Flush nothing, make the log durable, seal it, and free everything (NULL is a no-op). Close
- * cursors, snapshots and batches first. What was acknowledged is on disk either way.
+ * cursors, snapshots and batches first. What durable_each and durable_group acknowledged is on disk
+ * already; what interval and os did gets there if this last sync succeeds, which nobody can be told:
+ * call varve_wait_durable() before, to know.
  */
 VARVE_API void varve_close(varve_store *store);
 
@@ -358,8 +361,8 @@ typedef struct varve_put {
 
 /*
  * Add one row: `n` values in the schema's column order (trailing value columns may be left out:
- * they are UNSET). `put` may be NULL. ETYPE, ELIMIT (row, key or batch too large; the batch is
- * unchanged), EUNSUPPORTED (an explicit write time or UPDATE in a table that is not 'upsert').
+ * they are UNSET). `put` may be NULL. ETYPE, ELIMIT (row, key or batch too large, or memory_limit
+ * reached: the message tells which; the batch is unchanged), EUNSUPPORTED (an explicit write time or UPDATE in a table that is not 'upsert').
  */
 VARVE_API varve_status varve_batch_put_row(varve_batch *batch, const varve_table *table,
                                            const varve_value *values, uint32_t n,

@@ -124,7 +124,8 @@ static varve_status no_room(varve_store *store, uint64_t bytes, varve_error *err
     if (why < 0)
         return why;
     return varve_error_set(err, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
-                           "the memtables hold %llu bytes and flushing has made no room",
+                           "the memtables hold %llu bytes, the most that memory_limit and "
+                           "memtable_bytes allow, and flushing has made no room",
                            (unsigned long long)bytes);
 }
 

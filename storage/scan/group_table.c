@@ -14,7 +14,7 @@ varve_status varve_groups_nomem(const struct varve_heap *heap, size_t size, varv
         size = VARVE_GROUPS_BLOCK;
     if (size > heap->limit || varve_heap_used(heap) > heap->limit - size)
         return varve_error_set(err, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
-                               "the groups of an aggregation do not fit in the memory limit");
+                               "the groups of an aggregation do not fit in memory_limit");
     return varve_error_nomem(err, "the groups of an aggregation");
 }
 

@@ -99,6 +99,24 @@ class Memory(Opening):
         self.assertEqual(self.count('--memory', '8MiB')[0], 500000)
 
 
+class LittleMemory(Opening):
+    def test_an_import_rejects_no_row_for_want_of_it(self):
+        """What cannot be held at all ends it; whatever fits in twice the least memory is loaded."""
+        self.run_varve('create', 's', 'CREATE TABLE u (k int, ts timestamp, n text, '
+                       'PRIMARY KEY ((k), ts))')
+        for width, rows, memory, code in ((100, 60000, '16MiB', OK), (1500000, 20, '8MiB', FAILED),
+                                          (1500000, 20, '64MiB', OK)):
+            text = ''.join(f'{i % 7},{i},{str(i) * (width // len(str(i)))}\n' for i in range(rows))
+            result = self.run_varve('import', 's', 'u', '-', '--columns', 'k,ts,n', '--memory', memory,
+                                    '--flush', 'no', stdin=text, code=code)
+            self.assertEqual(glob.glob(self.path('*.rejects*')), [])
+            if code == OK:
+                self.assertIn(f'{rows} rows loaded, 0 rejected', result.err)
+            else:
+                self.assertIn('memory_limit', result.err)
+                self.assertIn('(--memory SIZE)', result.err)
+
+
 class Cut(Opening):
     WORDS = ('was not known to be durable; unless the disk lost what it had confirmed, no commit of '
              'durable_each or durable_group is in it, but of interval and os some may be')
@@ -247,6 +265,49 @@ class Salvage(Opening):
         self.flip(self.name, self.page * PAGE + 99)
         self.assertEqual(self.count('--salvage'), (41500, ''))
         self.assertEqual(self.count(), (41500, ''))
+
+
+class DamagedTable(Opening):
+    def test_json_of_a_part_of_the_rows_is_no_document(self):
+        self.load(1, 20000)
+        self.load(2, 20000)
+        self.run_varve('flush', 's')
+        table = os.path.relpath(glob.glob(self.path('s/*.sst'))[0], self.folder)
+        whole = self.run_varve('scan', 's', 't', '--format', 'json').out
+        self.assertEqual(len(json.loads(whole)), 40000)
+        cut = 0
+        for offset in range(8192, len(self.bytes_of(table)) - 8192, 4096 + 512):
+            self.flip(table, offset)
+            result = self.run_varve('scan', 's', 't', '--format', 'json', code=None)
+            if result.code == CORRUPT:
+                with self.assertRaises(ValueError):
+                    json.loads(result.out)
+                self.assertTrue(whole.startswith(result.out.rstrip('\n')))
+                cut += '}' in result.out
+                lines = self.run_varve('scan', 's', 't', '--format', 'jsonl', code=CORRUPT).out
+                self.assertTrue(all(json.loads(line) for line in lines.splitlines()))
+                self.assertEqual(lines[-1:], '\n' if lines else '')
+            self.flip(table, offset)
+        self.assertGreater(cut, 2)
+
+
+class LastSync(Opening):
+    """What closes the store cannot tell: the command makes sure before."""
+
+    def test_a_failure_is_told(self):
+        for policy in ('os', 'interval'):
+            for flush in ('no', 'auto', 'yes'):
+                self.write('rows', self.rows(1, 1000))
+                result = self.run_varve('import', 's', 't', 'rows', '-', '--columns', 'k,ts,v',
+                                        '--policy', policy, '--flush', flush, code=FAILED,
+                                        disk_fails={'DISK_FAILS_SYNC': '.wal'})
+                self.assertIn('1000 rows loaded, 0 rejected', result.err)
+                self.assertRegex(result.err, r'(?m)^varve: what was loaded may not all be on the disk: '
+                                 r'.*Input/output error')
+
+    def test_without_one_nothing_is_said(self):
+        for policy in ('os', 'interval', 'durable_each', 'durable_group'):
+            self.load(1, 1000, '--policy', policy)
 
 
 class Tail(Opening):

@@ -107,6 +107,8 @@ void tool_say(const char *format, ...) TOOL_PRINTF(1, 2);
 int tool_usage_error(const char *format, ...) TOOL_PRINTF(1, 2);
 /* Report a failure of the library with file, offset and log range; returns the exit code. */
 int tool_failure(const varve_error *err, const char *doing);
+/* Whether it was memory_limit that was reached: no fault of what was asked for. */
+bool tool_lacks_memory(const varve_error *err);
 /* Only the text of it, for a line of one's own. */
 void tool_failure_text(const varve_error *err, char *out, size_t size);
 /* As tool_failure(), but what is not found or cannot be understood is a mistake in the command. */

@@ -10,17 +10,34 @@
 #include <poll.h>
 #include <stdio.h>
 
-varve_status commit_lane_init(struct commit_lane *lane, varve_store *store, varve_policy policy,
-                              varve_error *err)
+static varve_status make_batches(struct commit_lane *lane, varve_error *err)
 {
-    *lane = (struct commit_lane){.store = store, .policy = policy};
     while (lane->n_idle < COMMIT_LANE_BATCHES) {
-        const varve_status rc = varve_batch_new(store, &lane->idle[lane->n_idle], err);
+        const varve_status rc = varve_batch_new(lane->store, &lane->idle[lane->n_idle], err);
         if (rc < 0)
             return rc;
         lane->n_idle++;
     }
     return VARVE_OK;
+}
+
+static void free_batches(struct commit_lane *lane)
+{
+    while (lane->n_idle > 0)
+        varve_batch_free(lane->idle[--lane->n_idle]);
+}
+
+varve_status commit_lane_init(struct commit_lane *lane, varve_store *store, varve_policy policy,
+                              varve_error *err)
+{
+    *lane = (struct commit_lane){.store = store, .policy = policy};
+    return make_batches(lane, err);
+}
+
+static void count(struct commit_lane *lane, uint64_t rows, uint64_t lsn)
+{
+    lane->rows += rows;
+    lane->lsn = lsn > lane->lsn ? lsn : lane->lsn;
 }
 
 /* Take back what is done; waits for the first. */
@@ -41,7 +58,7 @@ static void reap(struct commit_lane *lane)
             lane->failed[lane->n_failed++] = done[i];
             continue;
         }
-        lane->rows += done[i].tag;
+        count(lane, done[i].tag, done[i].lsn);
         lane->overtaken |= lane->n_failed > 0;
         lane->idle[lane->n_idle++] = done[i].batch;
     }
@@ -52,12 +69,13 @@ static void reap(struct commit_lane *lane)
 static varve_status commit_again(struct commit_lane *lane, const varve_completion *failed,
                                  varve_error *err)
 {
+    uint64_t lsn = 0;
     const varve_status rc = lane->overtaken
                                 ? VARVE_END
-                                : varve_commit(lane->store, failed->batch, lane->policy, NULL, err);
+                                : varve_commit(lane->store, failed->batch, lane->policy, &lsn, err);
 
     if (rc == VARVE_OK)
-        lane->rows += failed->tag;
+        count(lane, failed->tag, lsn);
     if (rc != VARVE_END)
         return rc;
     *err = (varve_error){.status = failed->status,
@@ -93,8 +111,17 @@ void commit_lane_free(struct commit_lane *lane)
 
     if (lane->n_flying > 0)
         (void)commit_lane_drain(lane, &err);
-    while (lane->n_idle > 0)
-        varve_batch_free(lane->idle[--lane->n_idle]);
+    free_batches(lane);
+}
+
+varve_status commit_lane_relieve(struct commit_lane *lane, varve_error *err)
+{
+    const varve_status rc = commit_lane_drain(lane, err);
+
+    if (rc < 0)
+        return rc;
+    free_batches(lane);
+    return make_batches(lane, err);
 }
 
 varve_status commit_lane_batch(struct commit_lane *lane, varve_batch **ret_batch, varve_error *err)
@@ -114,12 +141,13 @@ varve_status commit_lane_batch(struct commit_lane *lane, varve_batch **ret_batch
 varve_status commit_lane_run(struct commit_lane *lane, varve_batch *batch, varve_error *err)
 {
     const uint64_t rows = varve_batch_rows(batch);
+    uint64_t lsn = 0;
     varve_status rc = commit_lane_drain(lane, err);
 
     if (rc >= 0)
-        rc = varve_commit(lane->store, batch, lane->policy, NULL, err);
+        rc = varve_commit(lane->store, batch, lane->policy, &lsn, err);
     if (rc >= 0)
-        lane->rows += rows;
+        count(lane, rows, lsn);
     return rc;
 }
 
@@ -130,7 +158,7 @@ varve_status commit_lane_start(struct commit_lane *lane, varve_batch *batch, var
         return commit_lane_run(lane, batch, err);
     const varve_status rc =
         varve_commit_start(lane->store, batch, lane->policy, varve_batch_rows(batch), err);
-    if (rc == VARVE_EAGAIN)
+    if (rc == VARVE_EAGAIN || rc == VARVE_ELIMIT)
         return commit_lane_run(lane, batch, err);
     if (rc < 0)
         return rc;

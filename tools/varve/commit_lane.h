@@ -33,6 +33,7 @@ struct commit_lane {
     bool overtaken; /* a commit behind a failed one succeeded */
     bool lost;
     uint64_t rows;
+    uint64_t lsn;
 };
 
 /* A failure leaves what commit_lane_free() takes. */
@@ -49,10 +50,20 @@ varve_status commit_lane_start(struct commit_lane *lane, varve_batch *batch, var
 varve_status commit_lane_run(struct commit_lane *lane, varve_batch *batch, varve_error *err);
 /* Wait for everything that was started. */
 varve_status commit_lane_drain(struct commit_lane *lane, varve_error *err);
+/* Memory is short: the same, and give back what batches keep for the next time. No batch that was handed
+ * out is valid any more. After a failure there may be none to hand out: only rows(), lost(), drain() and
+ * free() may follow. */
+varve_status commit_lane_relieve(struct commit_lane *lane, varve_error *err);
 
 static inline uint64_t commit_lane_rows(const struct commit_lane *lane)
 {
     return lane->rows;
+}
+
+/* Where the last of what was committed ends in the log, 0 if nothing was. */
+static inline uint64_t commit_lane_lsn(const struct commit_lane *lane)
+{
+    return lane->lsn;
 }
 
 /* Whether a batch that was started is not committed and will not be. */

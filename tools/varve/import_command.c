@@ -240,6 +240,17 @@ static int load_files(struct import_loader *loader, char **files, int n, uint64_
     return code == TOOL_OK && all.rejected > 0 ? TOOL_FAILED : code;
 }
 
+/* With the policies interval and os rows are committed before the disk has them. Closing the store would
+ * see to that, but cannot say that it failed. */
+static int make_durable(varve_store *store, const struct import_loader *loader, int code)
+{
+    varve_error err = {.status = VARVE_OK};
+
+    if (varve_wait_durable(store, import_loader_lsn(loader), &err) >= 0)
+        return code;
+    return tool_failure(&err, "what was loaded may not all be on the disk");
+}
+
 /* Whatever was rejected; not after a failure of the store. */
 static int flush_after(varve_store *store, const char *name, const struct import_options *o,
                        uint64_t rows, int code)
@@ -287,6 +298,8 @@ int command_import(int argc, char **argv)
     code = loader == NULL ? TOOL_FAILED
                           : load_files(loader, argv + first + 2, argc - first - 2, &rows);
     reject_file_close(&rejects);
+    if (loader != NULL)
+        code = make_durable(store, loader, code);
     code = flush_after(store, argv[first], o, rows, code);
 
 done:

@@ -3,7 +3,8 @@
  *
  * Rows wait in column buffers together with the line and the bytes of their record, so that a row
  * which the store refuses can still be named. A refusal halves the next batch and a success
- * doubles it: a file that is all duplicates costs a constant number of attempts a row.
+ * doubles it: a file that is all duplicates costs a constant number of attempts a row. So does a want
+ * of memory, but it refuses no row: if one by itself finds none, the import ends.
  */
 #include "tools/varve/import_load.h"
 
@@ -22,6 +23,8 @@
 #define IMPORT_PAYLOAD_MAX ((size_t)4 << 20)
 #endif
 
+#define PAYLOAD_SHARE 32 /* a commit takes at most so small a part of the store's memory */
+
 /* Where each waiting row came from. */
 struct origin {
     uint64_t line;
@@ -34,7 +37,10 @@ struct import_loader {
     const struct import_options *options;
     struct reject_file *rejects;
     struct commit_lane lane;
-    bool refusing; /* a commit may be refused for a row: the next waits for it */
+    /* A commit may be refused for a row, or for want of memory as long as no flush is waited for: the
+     * next waits for it. */
+    bool one_by_one;
+    size_t payload_max;
 
     const char *file;
     struct import_plan plan;
@@ -62,6 +68,18 @@ static int no_memory(void)
     return TOOL_FAILED;
 }
 
+/* Of one commit: little enough that those in flight, the log's buffers for them and what a flush needs
+ * fit into the store's memory together. */
+static size_t payload_max(varve_store *store)
+{
+    varve_stats stats = {.struct_size = sizeof stats};
+
+    varve_get_stats(store, &stats);
+    return stats.memory_limit / PAYLOAD_SHARE < IMPORT_PAYLOAD_MAX
+               ? (size_t)(stats.memory_limit / PAYLOAD_SHARE)
+               : IMPORT_PAYLOAD_MAX;
+}
+
 struct import_loader *import_loader_new(varve_store *store, varve_table *table,
                                         const struct import_options *options,
                                         struct reject_file *rejects)
@@ -76,8 +94,10 @@ struct import_loader *import_loader_new(varve_store *store, varve_table *table,
     loader->table = table;
     loader->options = options;
     loader->schema = varve_table_schema(table);
-    loader->refusing = varve_schema_duplicates(loader->schema) == VARVE_DUPLICATES_ERROR;
     loader->rejects = rejects;
+    loader->payload_max = payload_max(store);
+    loader->one_by_one = varve_schema_duplicates(loader->schema) == VARVE_DUPLICATES_ERROR ||
+                         loader->payload_max < IMPORT_PAYLOAD_MAX;
     const uint32_t n = varve_schema_columns(loader->schema);
     loader->buffers = calloc(n, sizeof *loader->buffers);
     loader->arrays = calloc(n, sizeof *loader->arrays);
@@ -129,6 +149,11 @@ void import_loader_free(struct import_loader *loader)
     free(loader);
 }
 
+uint64_t import_loader_lsn(const struct import_loader *loader)
+{
+    return commit_lane_lsn(&loader->lane);
+}
+
 static void reject(struct import_loader *loader, uint64_t line, const char *reason,
                    const char *record, size_t size)
 {
@@ -158,21 +183,41 @@ static bool is_refusal(const varve_error *err)
            err->status == VARVE_ELIMIT || err->status == VARVE_ESTALE;
 }
 
-/* `ret_refused`: it failed for the sake of these rows. */
-static varve_status commit_rows(struct import_loader *loader, uint32_t first, uint32_t n,
-                                bool *ret_refused, varve_error *err)
+/* `ret_put`: the batch took them, and what failed is the commit. */
+static varve_status try_rows(struct import_loader *loader, uint32_t first, uint32_t n,
+                             bool *ret_put, varve_error *err)
 {
     varve_batch *batch;
     varve_status rc = commit_lane_batch(&loader->lane, &batch, err);
 
-    *ret_refused = false;
+    if (rc >= 0)
+        rc = put_rows(loader, batch, first, n, err);
+    *ret_put = rc >= 0;
     if (rc < 0)
         return rc;
-    rc = put_rows(loader, batch, first, n, err);
-    if (rc >= 0)
-        rc = loader->refusing ? commit_lane_run(&loader->lane, batch, err)
+    return loader->one_by_one ? commit_lane_run(&loader->lane, batch, err)
                               : commit_lane_start(&loader->lane, batch, err);
-    *ret_refused = rc < 0 && !commit_lane_lost(&loader->lane) && is_refusal(err);
+}
+
+/* `ret_refused`: it failed for the sake of these rows, or because they are many. */
+static varve_status commit_rows(struct import_loader *loader, uint32_t first, uint32_t n,
+                                bool *ret_refused, varve_error *err)
+{
+    const struct commit_lane *lane = &loader->lane;
+    bool put;
+    varve_status rc = try_rows(loader, first, n, &put, err);
+
+    *ret_refused = false;
+    if (rc < 0 && !commit_lane_lost(lane) &&
+        tool_lacks_memory(err)) { /* the lane's may be enough */
+        rc = commit_lane_relieve(&loader->lane, err);
+        if (rc < 0)
+            return rc;
+        rc = try_rows(loader, first, n, &put, err);
+    }
+    /* No row is to blame. Fewer may fit into a batch, but a commit has waited for all that can be had. */
+    const bool starved = rc < 0 && tool_lacks_memory(err) && (n == 1 || put);
+    *ret_refused = rc < 0 && !commit_lane_lost(lane) && is_refusal(err) && !starved;
     return rc;
 }
 
@@ -343,8 +388,8 @@ static int take_record(struct import_loader *loader, const struct csv_record *re
     for (uint32_t i = 0; i < plan->n_columns; i++)
         if (loader->buffers[i].info != NULL)
             bytes += column_buffer_bytes(&loader->buffers[i], loader->rows);
-    return loader->rows == IMPORT_ROWS_MAX || bytes >= IMPORT_PAYLOAD_MAX ? flush_rows(loader)
-                                                                          : TOOL_OK;
+    return loader->rows == IMPORT_ROWS_MAX || bytes >= loader->payload_max ? flush_rows(loader)
+                                                                           : TOOL_OK;
 }
 
 /* --------------------------------------------------------------------------------------- Files */

@@ -6,7 +6,8 @@
  *
  * Invariants
  *   L1  Every record of every file is committed or given to the rejects file; both are counted.
- *   L2  A row is refused for its own sake only: the others of its batch are committed.
+ *   L2  A row is refused for its own sake only, never for want of memory: the others of its batch are
+ *       committed.
  *   L3  At most ROWS_MAX rows or about PAYLOAD_MAX bytes are held, and those of a pipe for about a
  *       second at most.
  *   L4  When compressed data turns out to be damaged, what is known to be right is committed, and what
@@ -42,6 +43,9 @@ int import_loader_check(struct import_loader *loader, const char *file);
 /* Load one file; adds to *counts. TOOL_OK, or the exit code of what stopped it. */
 int import_loader_file(struct import_loader *loader, const char *file,
                        struct import_counts *counts);
+/* Where what all files have brought ends in the log: varve_wait_durable() makes it durable, which it is
+ * not yet with the policies interval and os. */
+uint64_t import_loader_lsn(const struct import_loader *loader);
 void import_loader_free(struct import_loader *loader); /* NULL is a no-op */
 
 #endif

@@ -234,13 +234,6 @@ static void advise(const char *path, const struct tool_opening *opening, varve_s
 
 static int say_failure(const char *path, const struct tool_opening *opening, const varve_error *err)
 {
-    char text[900];
-
-    if (err->status == VARVE_ELIMIT && strstr(err->message, "memory_limit") != NULL) {
-        tool_failure_text(err, text, sizeof text);
-        tool_say("%s: %s (--memory SIZE)", path, text);
-        return TOOL_FAILED;
-    }
     const int code = tool_failure(err, path);
     if ((err->status == VARVE_ECORRUPT || err->status == VARVE_EIO) && !opening->salvage)
         advise(path, opening, err->status);

@@ -66,12 +66,18 @@ void tool_failure_text(const varve_error *err, char *out, size_t size)
     (void)snprintf(out, size, "%s%s%s%s", message, code, place, log);
 }
 
+bool tool_lacks_memory(const varve_error *err)
+{
+    return err->status == VARVE_ELIMIT && strstr(err->message, "memory_limit") != NULL;
+}
+
 int tool_failure(const varve_error *err, const char *doing)
 {
     char text[900];
 
     tool_failure_text(err, text, sizeof text);
-    tool_say("%s%s%s", doing, doing[0] == '\0' ? "" : ": ", text);
+    tool_say("%s%s%s%s", doing, doing[0] == '\0' ? "" : ": ", text,
+             tool_lacks_memory(err) ? " (--memory SIZE)" : "");
     return err->status == VARVE_ECORRUPT ? TOOL_CORRUPT : TOOL_FAILED;
 }
 

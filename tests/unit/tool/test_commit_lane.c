@@ -3,6 +3,7 @@
  * reported, and of which batch. The store is a script (the linker puts it in the library's place).
  */
 #include <check.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -13,6 +14,8 @@
 #define BATCHES 8
 #define ROWS 10
 
+#define AT_ONCE(failure) ((varve_status)((int)(failure)-100))
+
 struct varve_batch {
     uint64_t rows;
 };
@@ -20,8 +23,9 @@ struct varve_batch {
 static struct {
     varve_batch batches[BATCHES];
     int n_batches;
+    int n_made, made_max; /* since the test began */
     int event;
-    const varve_status *started; /* of each start: EAGAIN, or how it will complete */
+    const varve_status *started; /* of each start: AT_ONCE(failure), or how it will complete */
     const varve_status *waited;  /* of each commit that waits */
     varve_completion flying[BATCHES];
     uint32_t n_flying;
@@ -38,10 +42,18 @@ varve_status __wrap_varve_commit_start(varve_store *, varve_batch *, varve_polic
                                        varve_error *);
 uint32_t __wrap_varve_commit_reap(varve_store *, varve_completion *, uint32_t);
 
+static varve_status failed(varve_status status, varve_error *err)
+{
+    *err = (varve_error){.status = status};
+    return status;
+}
+
 varve_status __wrap_varve_batch_new(varve_store *s, varve_batch **ret_batch, varve_error *err)
 {
     (void)s;
-    (void)err;
+    if (store.n_made == store.made_max)
+        return failed(VARVE_ELIMIT, err);
+    store.n_made++;
     *ret_batch = &store.batches[store.n_batches++];
     return VARVE_OK;
 }
@@ -68,12 +80,6 @@ int __wrap_varve_event_fd(varve_store *s)
     return store.event;
 }
 
-static varve_status failed(varve_status status, varve_error *err)
-{
-    *err = (varve_error){.status = status};
-    return status;
-}
-
 varve_status __wrap_varve_commit(varve_store *s, varve_batch *batch, varve_policy policy,
                                  uint64_t *ret_lsn, varve_error *err)
 {
@@ -97,8 +103,8 @@ varve_status __wrap_varve_commit_start(varve_store *s, varve_batch *batch, varve
 
     (void)s;
     (void)policy;
-    if (status == VARVE_EAGAIN)
-        return failed(status, err);
+    if (status < AT_ONCE(0))
+        return failed((varve_status)((int)status - (int)AT_ONCE(0)), err);
     store.flying[store.n_flying++] =
         (varve_completion){.tag = tag, .status = status, .row = UINT64_MAX, .batch = batch};
     return VARVE_OK;
@@ -125,6 +131,7 @@ static varve_error err;
 static void set_up(void)
 {
     store.event = eventfd(1, 0); /* always readable */
+    store.made_max = INT_MAX;
     ck_assert_int_ge(store.event, 0);
     ck_assert_int_eq(commit_lane_init(&lane, NULL, VARVE_POLICY_DEFAULT, &err), VARVE_OK);
 }
@@ -154,7 +161,7 @@ static varve_status start(void)
 /* The third has nothing to do with it, although its call tells. */
 START_TEST(a_failure_that_another_overtook_is_told_as_that_of_an_earlier_batch)
 {
-    static const varve_status started[] = {VARVE_ELIMIT, VARVE_OK, VARVE_EAGAIN};
+    static const varve_status started[] = {VARVE_ELIMIT, VARVE_OK, AT_ONCE(VARVE_EAGAIN)};
 
     store.started = started;
     ck_assert_int_eq(start(), VARVE_OK);
@@ -167,7 +174,7 @@ END_TEST
 
 START_TEST(a_failure_that_comes_again_is_told_as_that_of_an_earlier_batch)
 {
-    static const varve_status started[] = {VARVE_ELIMIT, VARVE_EAGAIN};
+    static const varve_status started[] = {VARVE_ELIMIT, AT_ONCE(VARVE_EAGAIN)};
     static const varve_status waited[] = {VARVE_ELIMIT};
 
     store.started = started;
@@ -181,7 +188,7 @@ END_TEST
 
 START_TEST(a_failure_that_does_not_come_again_is_none)
 {
-    static const varve_status started[] = {VARVE_ELIMIT, VARVE_EAGAIN};
+    static const varve_status started[] = {VARVE_ELIMIT, AT_ONCE(VARVE_EAGAIN)};
     static const varve_status waited[] = {VARVE_OK, VARVE_OK};
 
     store.started = started;
@@ -195,7 +202,7 @@ END_TEST
 
 START_TEST(a_refusal_of_the_batch_itself_loses_nothing)
 {
-    static const varve_status started[] = {VARVE_OK, VARVE_EAGAIN};
+    static const varve_status started[] = {VARVE_OK, AT_ONCE(VARVE_EAGAIN)};
     static const varve_status waited[] = {VARVE_EEXISTS, VARVE_EEXISTS, VARVE_OK};
 
     store.started = started;
@@ -210,6 +217,53 @@ START_TEST(a_refusal_of_the_batch_itself_loses_nothing)
 }
 END_TEST
 
+/* The call that waits lets a flush give memory back. */
+START_TEST(a_start_that_finds_no_memory_becomes_a_commit_that_waits)
+{
+    static const varve_status started[] = {VARVE_OK, AT_ONCE(VARVE_ELIMIT), AT_ONCE(VARVE_ELIMIT)};
+    static const varve_status waited[] = {VARVE_OK, VARVE_ELIMIT};
+
+    store.started = started;
+    store.waited = waited;
+    ck_assert_int_eq(start(), VARVE_OK);
+    ck_assert_int_eq(start(), VARVE_OK);
+    ck_assert_uint_eq(commit_lane_rows(&lane), 2 * ROWS);
+    ck_assert_int_eq(start(), VARVE_ELIMIT); /* and if there is none even then: of that batch */
+    ck_assert(!commit_lane_lost(&lane));
+    ck_assert_uint_eq(commit_lane_rows(&lane), 2 * ROWS);
+}
+END_TEST
+
+START_TEST(relief_commits_what_was_started_and_makes_new_batches)
+{
+    static const varve_status started[] = {VARVE_OK, VARVE_ELIMIT, VARVE_OK};
+    static const varve_status waited[] = {VARVE_OK};
+
+    store.started = started;
+    store.waited = waited;
+    ck_assert_int_eq(start(), VARVE_OK);
+    ck_assert_int_eq(start(), VARVE_OK);
+    ck_assert_int_eq(commit_lane_relieve(&lane, &err), VARVE_OK);
+    ck_assert_uint_eq(commit_lane_rows(&lane), 2 * ROWS);
+    ck_assert_int_eq(store.n_made, 2 * (int)COMMIT_LANE_BATCHES);
+    ck_assert_int_eq(store.n_batches, (int)COMMIT_LANE_BATCHES);
+    ck_assert_int_eq(start(), VARVE_OK);
+}
+END_TEST
+
+START_TEST(relief_that_finds_no_memory_leaves_a_lane_to_be_freed)
+{
+    static const varve_status started[] = {VARVE_OK};
+
+    store.started = started;
+    ck_assert_int_eq(start(), VARVE_OK);
+    store.made_max = (int)COMMIT_LANE_BATCHES + _i;
+    ck_assert_int_eq(commit_lane_relieve(&lane, &err), VARVE_ELIMIT);
+    ck_assert_int_eq(commit_lane_drain(&lane, &err), VARVE_OK);
+    ck_assert_uint_eq(commit_lane_rows(&lane), ROWS);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("commit_lane");
@@ -220,6 +274,10 @@ int main(void)
     tcase_add_test(cases, a_failure_that_comes_again_is_told_as_that_of_an_earlier_batch);
     tcase_add_test(cases, a_failure_that_does_not_come_again_is_none);
     tcase_add_test(cases, a_refusal_of_the_batch_itself_loses_nothing);
+    tcase_add_test(cases, a_start_that_finds_no_memory_becomes_a_commit_that_waits);
+    tcase_add_test(cases, relief_commits_what_was_started_and_makes_new_batches);
+    tcase_add_loop_test(cases, relief_that_finds_no_memory_leaves_a_lane_to_be_freed, 0,
+                        (int)COMMIT_LANE_BATCHES);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

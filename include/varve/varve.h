@@ -247,7 +247,7 @@ typedef enum varve_open_flags {
     VARVE_OPEN_READ_ONLY = 2, /* no write permission needed; one consistent view, fixed at open.
                                  Beside a writer it may be some 20 ms old; while that recovers a
                                  crash, without the last commits before it */
-    VARVE_OPEN_SALVAGE = 4    /* with READ_ONLY: open even if acknowledged log data is damaged or the
+    VARVE_OPEN_SALVAGE = 4 /* with READ_ONLY: open even if acknowledged log data is damaged or the
                                  disk does not give it back, and show the table files and the log
                                  up to there; varve_open_findings() says what is missing */
 } varve_open_flags;

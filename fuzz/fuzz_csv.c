@@ -364,7 +364,7 @@ static char *print(varve_store *store, const struct how *how, size_t *ret_size)
     NEED(printer != NULL);
     while (varve_cursor_next(cursor, &view, NULL) == VARVE_OK)
         NEED(row_printer_add(printer, view));
-    NEED(row_printer_end(printer));
+    NEED(row_printer_end(printer, true));
     row_printer_free(printer);
     varve_cursor_close(cursor);
     NEED(fclose(out) == 0);

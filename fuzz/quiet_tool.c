@@ -28,6 +28,11 @@ static void *address_of(const char *name)
     return address;
 }
 
+bool tool_lacks_memory(const varve_error *err)
+{
+    return strstr(err->message, "memory_limit") != NULL;
+}
+
 /* --------------------------------------------------------------------------------------- Texts */
 
 struct text_input *text_input_open(const char *path)

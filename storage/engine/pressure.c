@@ -22,7 +22,7 @@
 #include "storage/engine/reserve_int.h"
 
 #define DELAY_MAX_US VARVE_PRESSURE_DELAY_MAX_US
-#define FLUSH_BYTES ((uint64_t)2 << 20) /* a row group's columns while they grow */
+#define FLUSH_BYTES ((uint64_t)5 << 19) /* a row group's columns while they grow, its key filter */
 #define PATIENCE_MAX_US (60u * 1000000u)
 #define REMOVE_PAUSES 5
 
@@ -201,7 +201,7 @@ bool varve_pressure_is_high(varve_store *store)
 {
     const uint64_t limit = store->heap.limit;
     const uint64_t wanted = limit / 8 + FLUSH_BYTES;
-    const uint64_t mark = limit - (wanted < limit / 4 ? wanted : limit / 4);
+    const uint64_t mark = limit - (wanted < limit / 2 ? wanted : limit / 2);
     const uint64_t used = varve_heap_used(&store->heap);
 
     return used > mark && varve_cache_shrink(store->cache, used - mark) < used - mark;

@@ -8,7 +8,9 @@
 
 #include "storage/base/vec.h"
 
+/* Writes are as long as this, or as there is memory for. */
 #define CHUNK_BYTES (1u << 20)
+#define CHUNK_BYTES_MIN (64u << 10)
 
 static varve_status no_memory(varve_error *err)
 {
@@ -20,6 +22,10 @@ varve_status varve_sst_output_open(struct varve_sst_output *out, struct varve_vf
                                    struct varve_heap *heap, varve_error *err)
 {
     *out = (struct varve_sst_output){.vfs = vfs, .heap = heap};
+    const uint64_t share = heap->limit / 32;
+    out->chunk_bytes = share > CHUNK_BYTES       ? CHUNK_BYTES
+                       : share < CHUNK_BYTES_MIN ? CHUNK_BYTES_MIN
+                                                 : (size_t)share;
     varve_buffer_init(&out->chunk, heap);
     varve_buffer_init(&out->extent, heap);
     varve_buffer_init(&out->unmirrored, heap);
@@ -59,14 +65,14 @@ void varve_sst_output_close(struct varve_sst_output *out, bool remove)
 /* Before so many bytes are added: the chunk need not grow for them if what it holds is written. */
 static varve_status make_room(struct varve_sst_output *out, size_t bytes, varve_error *err)
 {
-    return varve_sst_output_drain(out, out->chunk.size + bytes > CHUNK_BYTES, err);
+    return varve_sst_output_drain(out, out->chunk.size + bytes > out->chunk_bytes, err);
 }
 
 varve_status varve_sst_output_drain(struct varve_sst_output *out, bool all, varve_error *err)
 {
     if (out->chunk.failed)
         return no_memory(err);
-    if (out->chunk.size == 0 || (!all && out->chunk.size < CHUNK_BYTES))
+    if (out->chunk.size == 0 || (!all && out->chunk.size < out->chunk_bytes))
         return VARVE_OK;
     const int64_t n =
         out->vfs->ops->write(out->file, out->chunk.data, out->chunk.size, out->written);

@@ -30,6 +30,7 @@ struct varve_sst_output {
     uint8_t uuid[16];
     uint64_t written;               /* bytes that the file has taken */
     struct varve_buffer chunk;      /* what follows */
+    size_t chunk_bytes;             /* written when there is so much */
     struct varve_buffer extent;     /* metadata that has no place yet */
     struct varve_buffer unmirrored; /* extents whose copy B is to be written */
     struct varve_sst_ticket *tickets;

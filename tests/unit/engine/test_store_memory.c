@@ -106,6 +106,37 @@ static int64_t count_rows(struct sim_store *s, const char *table)
     return n;
 }
 
+/* A row each: what a flush needs beside the rows is most then. */
+START_TEST(smallest_memory_takes_many_partitions)
+{
+    enum { batches = 60, rows = 1000 };
+    struct sim_store s;
+
+    sim_store_create(&s, 9);
+    s.options.memory_limit = 8u << 20;
+    s.options.memtable_bytes = 0;
+    s.options.wal_segment_bytes = 1u << 20;
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    varve_table *table = sim_store_handle(&s, "t");
+    for (int i = 0; i < batches; i++) {
+        varve_batch *batch = NULL;
+        ck_assert_int_eq(varve_batch_new(s.store, &batch, NULL), VARVE_OK);
+        for (int k = i * rows; k < (i + 1) * rows; k++) {
+            const varve_value row[3] = {{.type = VARVE_INT, .as.i64 = k},
+                                        {.type = VARVE_TIMESTAMP, .as.i64 = k},
+                                        {.type = VARVE_BIGINT, .as.i64 = 3 * (int64_t)k}};
+            ck_assert_int_eq(varve_batch_put_row(batch, table, row, 3, NULL, NULL), VARVE_OK);
+        }
+        const varve_status rc = sim_store_commit(&s, batch, VARVE_POLICY_DEFAULT);
+        ck_assert_msg(rc == VARVE_OK, "commit %d: %s: %s", i, varve_status_name(rc), s.err.message);
+    }
+    ck_assert_uint_le(sim_store_stats(&s).memory_peak, s.options.memory_limit);
+    ck_assert_int_eq(count_rows(&s, "t"), batches * rows);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 /* The directory of a file of such keys is as large as the rows: it must not wait in memory until there
  * are rows for a whole group. `_i`: what keys have in common, which the directory's upper pages repeat. */
 START_TEST(long_keys_are_flushed_within_the_limit)
@@ -275,6 +306,7 @@ static void add(TCase *cases)
     tcase_add_test(cases, tables_that_fill_evenly_share_the_budget);
     tcase_add_test(cases, log_that_cannot_be_freed_causes_no_flush);
     tcase_add_test(cases, smallest_memory_takes_much_data);
+    tcase_add_test(cases, smallest_memory_takes_many_partitions);
     tcase_add_loop_test(cases, long_keys_are_flushed_within_the_limit, 0, 2);
     tcase_add_test(cases, dropped_table_gives_its_memory_back);
     tcase_add_test(cases, full_disk_refuses_commits_until_there_is_room);

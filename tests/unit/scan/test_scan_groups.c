@@ -548,7 +548,7 @@ START_TEST(groups_beyond_the_memory_limit_are_refused_clearly)
     varve_heap_init(&heap, NULL, 4u << 20);
     must(rig_open(&table, &heap, &q, RIG_GROUPS, &cursor, NULL) == VARVE_OK);
     must(varve_cursor_next(cursor, &view, &err) == VARVE_ELIMIT);
-    must(strstr(err.message, "memory limit") != NULL);
+    must(strstr(err.message, "memory_limit") != NULL);
     must(varve_cursor_next(cursor, &view, NULL) == VARVE_ELIMIT);
     varve_cursor_close(cursor);
     must(varve_heap_used(&heap) == 0);

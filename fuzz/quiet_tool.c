@@ -30,7 +30,7 @@ static void *address_of(const char *name)
 
 bool tool_lacks_memory(const varve_error *err)
 {
-    return strstr(err->message, "memory_limit") != NULL;
+    return err->status == VARVE_ELIMIT && strstr(err->message, "memory_limit") != NULL;
 }
 
 /* --------------------------------------------------------------------------------------- Texts */

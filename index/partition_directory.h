@@ -49,8 +49,7 @@
 
 #define VARVE_DIRECTORY_PAGE 4096u
 #define VARVE_DIRECTORY_PAGE_MAX 16384u /* what a reader accepts */
-#define VARVE_DIRECTORY_DEPTH                                                                      \
-    40u /* an inner page has two entries at least: more than any file needs */
+#define VARVE_DIRECTORY_DEPTH 40u /* of pages with two entries at least: more than files need */
 #define VARVE_DIRECTORY_RESTART 16u
 
 /* ------------------------------------------------------------------------------------- Building */

@@ -362,7 +362,8 @@ typedef struct varve_put {
 /*
  * Add one row: `n` values in the schema's column order (trailing value columns may be left out:
  * they are UNSET). `put` may be NULL. ETYPE, ELIMIT (row, key or batch too large, or memory_limit
- * reached: the message tells which; the batch is unchanged), EUNSUPPORTED (an explicit write time or UPDATE in a table that is not 'upsert').
+ * reached: the message tells which; the batch is unchanged), EUNSUPPORTED (an explicit write time
+ * or UPDATE in a table that is not 'upsert').
  */
 VARVE_API varve_status varve_batch_put_row(varve_batch *batch, const varve_table *table,
                                            const varve_value *values, uint32_t n,

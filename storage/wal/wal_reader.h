@@ -59,10 +59,9 @@ struct varve_wal_reader_options {
     struct varve_heap *heap;
     uint32_t mode; /* enum varve_wal_mode */
     bool cut_rot;  /* wal_tail = cut: an ambiguous tail is cut instead of refused */
-    bool
-        salvage; /* do not fail on a refusal, nor on what the disk does not give back, which then is
-                      damaged; records before the damage are given */
-    bool writes; /* the store will be written to: features that a writer must know count */
+    bool salvage;  /* do not fail on a refusal, nor on what the disk does not give back, which then
+                      is damaged; records before the damage are given */
+    bool writes;   /* the store will be written to: features that a writer must know count */
     uint8_t store_uuid[16];
     const struct varve_wal_listed *segments; /* in order of use; copied */
     uint32_t n_segments;

@@ -635,8 +635,7 @@ static varve_status retire_all(varve_store *store, uint64_t *ret_end, varve_erro
     return rc;
 }
 
-/* Whether a memtable numbered below `end` has been retired and not yet become files. */
-static bool any_retired(varve_store *store, uint64_t end)
+bool varve_flush_is_owed(varve_store *store, uint64_t end)
 {
     bool found = false;
 
@@ -667,7 +666,7 @@ varve_status varve_flush(varve_store *store, varve_error *err)
     store->flush_error.status = VARVE_OK;
     store->flush_retry_us = 0;
     varve_mutex_unlock(&store->queue_lock);
-    while (rc == VARVE_OK && any_retired(store, end)) {
+    while (rc == VARVE_OK && varve_flush_is_owed(store, end)) {
         const bool did = varve_background_step(store); /* commits on their way to it, too */
         varve_mutex_lock(&store->queue_lock);
         if (store->flush_error.status < 0)

@@ -13,6 +13,9 @@
  */
 varve_status varve_flush_step(varve_store *store, uint64_t budget_us, varve_error *err);
 
+/* Whether a memtable numbered below `end` has been retired and not yet become files. */
+bool varve_flush_is_owed(varve_store *store, uint64_t end);
+
 /* Give up a flush under way and free it (close). */
 void varve_flush_abandon(varve_store *store);
 

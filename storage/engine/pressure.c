@@ -18,6 +18,7 @@
 #include "storage/engine/commit_int.h"
 #include "storage/engine/edit_int.h"
 #include "storage/engine/file_table_int.h"
+#include "storage/engine/flush_int.h"
 #include "storage/engine/pressure_int.h"
 #include "storage/engine/reserve_int.h"
 
@@ -48,15 +49,21 @@ uint64_t varve_pressure_delay_us(uint64_t bytes, uint64_t hard)
     return bytes >= hard ? DELAY_MAX_US : DELAY_MAX_US * (bytes - soft) / (hard - soft);
 }
 
-/* Without threads of its own the store is worked for by whoever calls varve_work(). */
+/* Without threads of its own the store is worked for by whoever calls varve_work(). They may have let go
+ * of what they kept us from, and be about to take it again: then a memtable waits for them still. */
 static bool is_worked_for(varve_store *store, uint64_t us)
 {
+    const bool waits = varve_flush_is_owed(store, UINT64_MAX);
+
     varve_mutex_lock(&store->queue_lock);
     const bool busy = store->flush_taken || store->log_taken;
+    const bool owed = waits && store->flush_error.status == VARVE_OK;
     if (busy)
         (void)varve_cond_wait_for(&store->commit_done, &store->queue_lock, us);
     varve_mutex_unlock(&store->queue_lock);
-    return busy;
+    if (!busy && owed)
+        store->vfs->ops->pause(store->vfs, us);
+    return busy || owed;
 }
 
 /* Let others work for a while, or work ourselves where nobody else does. False: there is nothing to
@@ -64,11 +71,12 @@ static bool is_worked_for(varve_store *store, uint64_t us)
 static bool pause_us(varve_store *store, uint64_t us)
 {
     if (!store->threaded) {
-        if (varve_log_try_take(store)) { /* what was applied last may have filled a memtable */
+        const bool taken = varve_log_try_take(store);
+        if (taken) { /* what was applied last may have filled a memtable */
             varve_generations_check(store);
             varve_log_release(store);
         }
-        return varve_background_step(store) || is_worked_for(store, us);
+        return varve_background_step(store) || is_worked_for(store, us) || !taken;
     }
     varve_mutex_lock(&store->queue_lock);
     varve_cond_broadcast(&store->work);

@@ -19,9 +19,10 @@
  * A row group is: for each stream its blocks, one a vector, contiguous, and its dictionary; its zone
  * block. A metadata extent holds what stands twice: group indexes, pages of the partition directory,
  * schema, properties, group directory. When an extent is complete its copy A is written; its copy B
- * (the mirror, the same bytes) follows just before the next extent, so that data stands between
- * the two, and memory for it is bounded. Everything that points to a block gives copy A's
- * offset; the mirror table in the section block gives copy B's.
+ * (the mirror, the same bytes) follows just before the next extent, so that data stands between the
+ * two, and memory for it is bounded. (Where a row group has so many partitions that its metadata alone
+ * fills extents, each block is an extent's length from its copy: 256 KiB at least.) Everything that
+ * points to a block gives copy A's offset; the mirror table in the section block gives copy B's.
  *
  *   Checksum of a block at offset o of kind k: XXH3-64 of its bytes, seeded with
  *   varve_place_seed(file uuid, k, o of copy A). It is held by whatever points to the block.

@@ -715,6 +715,14 @@ static void posix_clock(struct varve_vfs *vfs, struct varve_clock_reading *ret_r
     ret_reading->boot_us = clock_us(CLOCK_BOOTTIME);
 }
 
+static void posix_pause(struct varve_vfs *vfs, uint64_t us)
+{
+    const struct timespec time = {.tv_sec = (time_t)(us / 1000000),
+                                  .tv_nsec = (long)(us % 1000000) * 1000};
+    (void)vfs;
+    (void)nanosleep(&time, NULL);
+}
+
 /* "b7a1c2d4-...": 32 hexadecimal digits with dashes between them. */
 static int parse_boot_id(const char *text, size_t size, uint8_t ret_id[16])
 {
@@ -894,6 +902,7 @@ static void set_ops(struct varve_vfs_ops *ops)
         .submit = posix_submit,
         .reap = posix_reap,
         .clock = posix_clock,
+        .pause = posix_pause,
         .boot_id = posix_boot_id,
         .random = posix_random,
         .pid = posix_pid,

@@ -767,6 +767,11 @@ static void sim_clock(struct varve_vfs *vfs, struct varve_clock_reading *ret_rea
     ret_reading->boot_us = sim->boot_us;
 }
 
+static void sim_pause(struct varve_vfs *vfs, uint64_t us)
+{
+    varve_sim_clock_advance(varve_sim_of(vfs), (int64_t)us);
+}
+
 static int random_op(struct varve_vfs *vfs)
 {
     struct varve_sim_process *process = varve_sim_process_of(vfs);
@@ -863,6 +868,7 @@ int varve_sim_attach(struct varve_sim *sim, struct varve_vfs **ret_vfs)
         .submit = varve_sim_submit,
         .reap = varve_sim_reap,
         .clock = sim_clock,
+        .pause = sim_pause,
         .boot_id = sim_boot_id,
         .random = sim_random,
         .pid = sim_pid,

@@ -69,6 +69,8 @@ struct varve_wal_reader {
 
     struct varve_wal_cursor at;
     struct varve_wal_stop stop;
+    struct varve_wal_stop unread; /* SALVAGE: the first page behind the stop that cannot be read;
+                                     os_code 0: none */
     uint64_t durable_lsn, commit_lsn; /* the greatest seen */
     uint64_t seen_lsn;                /* end of the last payload byte seen in any VALID page */
     uint64_t limit_lsn;               /* next() gives records that end at or below it */

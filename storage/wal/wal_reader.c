@@ -12,7 +12,10 @@
 #include "storage/wal/reader_int.h"
 
 #define PAYLOAD_STEP (64u << 10) /* the payload buffer grows with what has arrived */
-#define LOOKS_MAX 32u            /* at a page that a writer may be writing */
+/* Between looks at a page that a writer may be writing: the first, twice as long each time, the last. In
+ * all a quarter of a second, because the writer may have lost its processor in the middle of the page. */
+#define PAUSE_MIN_US 1000u
+#define PAUSE_MAX_US 128000u
 
 /* ------------------------------------------------------------------------------------- Records */
 
@@ -318,6 +321,10 @@ static varve_status recover(struct varve_wal_reader *r, struct varve_wal_verdict
     r->limit_lsn = v->recovered_to;
     if (v->kind == VARVE_WAL_CLEAN_END || v->kind == VARVE_WAL_CUT)
         return VARVE_OK;
+    if (v->kind == VARVE_WAL_REFUSE_AMBIGUOUS && stop.os_code == 0 && r->unread.os_code != 0) {
+        r->stop = r->unread; /* it is what makes the end doubtful, not the page where that is */
+        verdict_fill(r, v);
+    }
     if (!r->options.salvage)
         return verdict_refuse(r, v, err);
     (void)verdict_refuse(r, v, &r->missing);
@@ -441,16 +448,31 @@ static varve_status follow_refuse(const struct varve_wal_reader *r, varve_error 
     return verdict_refuse(r, &v, err);
 }
 
-/* Go as far as records can be read; *ret_damaged: evidence covers more than that. */
-static varve_status follow_scan(struct varve_wal_reader *r, bool *ret_damaged, varve_error *err)
+/* Whether a place that is not as it must be may be better yet, after a pause. */
+static bool look_again(const struct varve_wal_reader *r, uint64_t *pause_us)
+{
+    *pause_us = *pause_us == 0 ? PAUSE_MIN_US : 2 * *pause_us;
+    if (*pause_us > PAUSE_MAX_US)
+        return false;
+    r->options.vfs->ops->pause(r->options.vfs, *pause_us);
+    return true;
+}
+
+/* Go as far as records can be read, which *ret_reached is the end of; *ret_damaged: evidence covers
+ * more than that. */
+static varve_status follow_scan(struct varve_wal_reader *r, struct varve_wal_cursor *ret_reached,
+                                bool *ret_damaged, varve_error *err)
 {
     struct varve_wal_record record;
     struct varve_span payload;
     enum varve_wal_after after;
 
     varve_status rc = varve_wal_scan_reenter(r, err);
-    while (rc == VARVE_OK)
-        rc = varve_wal_record_next(r, &record, &payload, err);
+    do {
+        *ret_reached = r->at;
+        if (rc == VARVE_OK)
+            rc = varve_wal_record_next(r, &record, &payload, err);
+    } while (rc == VARVE_OK);
     if (rc != VARVE_END)
         return rc;
     const struct varve_wal_stop stop = r->stop;
@@ -471,6 +493,8 @@ varve_status varve_wal_reader_refresh(struct varve_wal_reader *r,
                                       uint64_t *ret_commit_lsn, varve_error *err)
 {
     const struct varve_wal_cursor saved = r->at;
+    struct varve_wal_cursor reached_at = saved;
+    uint64_t pause_us = 0;
     bool damaged = false;
     varve_status rc = VARVE_OK;
 
@@ -481,13 +505,12 @@ varve_status varve_wal_reader_refresh(struct varve_wal_reader *r,
         rc = listed_set(r, segments, n_segments, err);
     if (rc < 0)
         return rc;
-    rc = follow_scan(r, &damaged, err);
-    if (rc == VARVE_OK && damaged) {
-        /* What was read may have been half written then. What the evidence covers was on the disk
-         * before the evidence was written, so a second look must show it. */
-        r->at = saved;
-        rc = follow_scan(r, &damaged, err);
-    }
+    /* What was read may have been half written then. What the evidence covers was on the disk before
+     * the evidence was written, so another look must show it. */
+    do {
+        r->at = reached_at;
+        rc = follow_scan(r, &reached_at, &damaged, err);
+    } while (rc == VARVE_OK && damaged && look_again(r, &pause_us));
     const uint64_t reached = r->at.lsn;
     if (rc == VARVE_OK && damaged && r->options.salvage)
         (void)follow_refuse(r, &r->missing);
@@ -524,7 +547,7 @@ static varve_status changed_underneath(const struct varve_wal_reader *r, varve_e
 varve_status varve_wal_reader_next(struct varve_wal_reader *r, struct varve_wal_record *ret_record,
                                    struct varve_span *ret_payload, varve_error *err)
 {
-    uint32_t looks = 0;
+    uint64_t pause_us = 0;
 
     for (;;) {
         if (r->at.lsn >= r->limit_lsn)
@@ -532,7 +555,7 @@ varve_status varve_wal_reader_next(struct varve_wal_reader *r, struct varve_wal_
         varve_status rc = varve_wal_record_next(r, ret_record, ret_payload, err);
         if (rc == VARVE_END && r->at.lsn < r->limit_lsn && r->limit_lsn > r->options.start_lsn) {
             /* The page may be half written again, longer: the writer gives it back. */
-            if (r->options.mode != VARVE_WAL_FOLLOW || ++looks == LOOKS_MAX)
+            if (r->options.mode != VARVE_WAL_FOLLOW || !look_again(r, &pause_us))
                 return changed_underneath(r, err);
             rc = varve_wal_scan_reenter(r, err);
             if (rc < 0)
@@ -543,6 +566,7 @@ varve_status varve_wal_reader_next(struct varve_wal_reader *r, struct varve_wal_
             return rc;
         if (ret_record->lsn >= r->options.start_lsn)
             return VARVE_OK;
+        pause_us = 0;
     }
 }
 

@@ -11,6 +11,8 @@
 
 #include "storage/wal/reader_int.h"
 
+#define UNREADABLE "the page cannot be read"
+
 /* The scan stops at the cursor. */
 varve_status varve_wal_stopped(struct varve_wal_reader *r, enum varve_wal_end end, const char *why)
 {
@@ -241,7 +243,7 @@ static varve_status page_stop(struct varve_wal_reader *r, enum varve_page_class 
 {
     if (page != NULL)
         return varve_wal_stopped(r, end_of(c), varve_page_class_name(c));
-    (void)varve_wal_stopped(r, VARVE_WAL_END_ROT, "the page cannot be read");
+    (void)varve_wal_stopped(r, VARVE_WAL_END_ROT, UNREADABLE);
     return stop_unreadable(r);
 }
 
@@ -572,6 +574,16 @@ varve_status varve_wal_scan_reenter(struct varve_wal_reader *r, varve_error *err
     return VARVE_OK;
 }
 
+static void note_unread(struct varve_wal_reader *r, uint32_t segment, uint32_t page_no)
+{
+    if (r->unread.os_code == 0)
+        r->unread = (struct varve_wal_stop){.end = VARVE_WAL_END_ROT,
+                                            .os_code = r->os_code,
+                                            .segment = segment,
+                                            .page_no = page_no,
+                                            .why = UNREADABLE};
+}
+
 /* What a page behind the stop adds to what was found there before. */
 static enum varve_wal_after after_with(enum varve_wal_after after, enum varve_page_class c)
 {
@@ -590,7 +602,7 @@ varve_status varve_wal_scan_after(struct varve_wal_reader *r, uint64_t pages_max
     struct varve_page_trailer t;
     struct varve_wal_header h;
     uint64_t checksum;
-    const uint8_t *page;
+    const uint8_t *page = NULL;
     varve_status rc;
 
     for (uint32_t i = r->stop.segment; i < r->n_segments; i++, page_no = 0) {
@@ -601,6 +613,8 @@ varve_status varve_wal_scan_after(struct varve_wal_reader *r, uint64_t pages_max
                               : page_get(r, i, page_no, &page, err);
             if (rc != VARVE_OK)
                 return rc;
+            if (page_no > 0 && page == NULL)
+                note_unread(r, i, page_no);
             after = after_with(after, page_no == 0 ? VARVE_PAGE_VALID
                                                    : page_read(r, i, page_no, page, &t));
         }

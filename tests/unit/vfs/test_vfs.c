@@ -534,6 +534,10 @@ START_TEST(clock_random_and_identity)
     ops->clock(rig.vfs, &after);
     ck_assert_int_gt(before.wall_us, (int64_t)1600000000 * 1000000);
     ck_assert_int_ge(after.boot_us, before.boot_us);
+    ops->pause(rig.vfs, 3000);
+    ops->pause(rig.vfs, 0);
+    ops->clock(rig.vfs, &before);
+    ck_assert_int_ge(before.boot_us, after.boot_us + 3000);
     ck_assert_int_gt(ops->pid(rig.vfs), 0);
     rig_close(&rig);
 }

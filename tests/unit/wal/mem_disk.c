@@ -98,10 +98,8 @@ static int64_t file_read(struct varve_file *f, void *buffer, size_t size, uint64
     const uint64_t left = f->size - offset;
     const size_t n = left < size ? (size_t)left : size;
     memcpy(buffer, f->now + offset, n);
-    if (f->disk->torn_reads > 0 && offset <= TORN_AT && n > TORN_AT - offset) {
-        f->disk->torn_reads--;
+    if (f->disk->torn_us > 0 && offset <= TORN_AT && n > TORN_AT - offset)
         ((uint8_t *)buffer)[TORN_AT - offset] ^= 1;
-    }
     return (int64_t)n;
 }
 
@@ -316,6 +314,15 @@ static int bytes_random(struct varve_vfs *vfs, void *out, size_t size)
     return rc;
 }
 
+static void time_pause(struct varve_vfs *vfs, uint64_t us)
+{
+    struct mem_disk *const d = disk_of(vfs);
+
+    d->paused_us += us;
+    if (d->paused_us >= d->torn_us)
+        d->torn_us = 0;
+}
+
 static const struct varve_vfs_ops mem_ops = {
     .struct_size = sizeof(struct varve_vfs_ops),
     .open = file_open,
@@ -331,6 +338,7 @@ static const struct varve_vfs_ops mem_ops = {
     .queue_close = queue_close,
     .submit = queue_submit,
     .reap = queue_reap,
+    .pause = time_pause,
     .random = bytes_random,
 };
 

@@ -62,7 +62,8 @@ struct mem_disk {
     uint64_t fail_times;
     int fail_error;
     uint64_t fired;
-    uint64_t torn_reads;   /* so many reads of the second page give one that is half written */
+    uint64_t paused_us;
+    uint64_t torn_us; /* until it has been paused for so long the second page is half written */
     const char *violation; /* a rule of the interface that was broken */
 };
 

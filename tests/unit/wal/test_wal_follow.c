@@ -47,6 +47,13 @@ static struct varve_wal_reader *reader_in_a_page(struct log *log)
     return reader;
 }
 
+/* How long a page stays half written, and whether a reader waits for it: the writer may have lost its
+ * processor in the middle of a page. */
+static const struct {
+    uint64_t torn_us;
+    bool waits;
+} half_written[] = {{1, true}, {200000, true}, {300000, false}};
+
 /* What was found committed is read a second time, while the writer goes on. */
 START_TEST(a_page_that_is_half_written_when_it_is_read_again_is_read_once_more)
 {
@@ -61,15 +68,66 @@ START_TEST(a_page_that_is_half_written_when_it_is_read_again_is_read_once_more)
         put(&log, false, 10);
     const struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_FOLLOW);
     ck_assert_int_eq(varve_wal_reader_open(&o, &reader, NULL, &log.err), VARVE_OK);
-    log.disk.torn_reads = _i == 0 ? 3 : 1000;
-    if (_i == 0) {
+    log.disk.torn_us = half_written[_i].torn_us;
+    if (half_written[_i].waits) {
         expect(reader, 1);
         expect(reader, 2);
         expect(reader, 0);
     } else { /* nobody writes for so long */
         ck_assert_int_eq(varve_wal_reader_next(reader, &r, &span, &log.err), VARVE_ECORRUPT);
     }
-    log.disk.torn_reads = 0;
+    log.disk.torn_us = 0;
+    varve_wal_reader_close(reader);
+    log_free(&log);
+}
+END_TEST
+
+START_TEST(a_half_written_page_that_cannot_be_read_again_is_told)
+{
+    struct log log;
+    struct varve_wal_reader *reader = NULL;
+    struct varve_wal_record r;
+    struct varve_span span;
+
+    log_init(&log, 34);
+    ck_assert_int_eq(log_writer(&log, NULL), VARVE_OK);
+    put(&log, false, 10);
+    put(&log, false, 10);
+    struct varve_wal_reader_options o = log_reader_options(&log, VARVE_WAL_FOLLOW);
+    o.salvage = _i == 1;
+    ck_assert_int_eq(varve_wal_reader_open(&o, &reader, NULL, &log.err), VARVE_OK);
+    log.disk.torn_us = 1;
+    mem_disk_fail(&log.disk, MEM_DISK_READ, 2, UINT64_MAX, EIO);
+    ck_assert_int_eq(varve_wal_reader_next(reader, &r, &span, &log.err),
+                     _i == 0 ? VARVE_EIO : VARVE_ECORRUPT);
+    ck_assert_uint_eq(log.disk.torn_us, 0);
+    mem_disk_fail(&log.disk, 0, 0, 0, 0);
+    expect(reader, 1);
+    varve_wal_reader_close(reader);
+    log_free(&log);
+}
+END_TEST
+
+/* What was synced lies in a page that is written again, with more. */
+START_TEST(a_page_of_synced_records_that_is_half_written_is_waited_for)
+{
+    struct log log;
+    uint64_t commit = 0;
+
+    struct varve_wal_reader *const reader = reader_in_a_page(&log);
+    put(&log, true, 10);
+    ck_assert_int_eq(varve_wal_idle_seal(log.writer, &log.err), VARVE_OK);
+    log.disk.torn_us = half_written[_i].torn_us;
+    ck_assert_int_eq(varve_wal_reader_refresh(reader, NULL, 0, &commit, &log.err),
+                     half_written[_i].waits ? VARVE_OK : VARVE_ECORRUPT);
+    log.disk.torn_us = 0;
+    if (half_written[_i].waits) {
+        ck_assert_uint_eq(commit, 4 * RECORD);
+        expect(reader, 2);
+        expect(reader, 3);
+        expect(reader, 4);
+        expect(reader, 0);
+    }
     varve_wal_reader_close(reader);
     log_free(&log);
 }
@@ -212,7 +270,7 @@ END_TEST
 /* ------------------------------------------------------------------------------------ Odd disks */
 
 /* Records of several pages in a segment larger than the reader's window. */
-static struct varve_wal_reader *reader_of_a_large_segment(struct log *log, int n)
+static struct varve_wal_reader *reader_of_a_large_segment(struct log *log, int n, bool salvage)
 {
     struct varve_wal_reader *reader = NULL;
     struct varve_wal_verdict v;
@@ -225,7 +283,8 @@ static struct varve_wal_reader *reader_of_a_large_segment(struct log *log, int n
     ck_assert_int_eq(log_drain(log), VARVE_OK);
     log_writer_end(log);
     ck_assert_uint_eq(log->n_listed, 1);
-    const struct varve_wal_reader_options o = log_reader_options(log, VARVE_WAL_RECOVERY);
+    struct varve_wal_reader_options o = log_reader_options(log, VARVE_WAL_RECOVERY);
+    o.salvage = salvage;
     ck_assert_int_eq(varve_wal_reader_open(&o, &reader, &v, &log->err), VARVE_OK);
     ck_assert_uint_eq(v.records, (uint64_t)n);
     return reader;
@@ -236,17 +295,19 @@ START_TEST(a_reader_goes_on_where_a_read_had_failed)
     struct log log;
     struct varve_wal_record r;
     struct varve_span span;
+    const varve_status expected =
+        _i == 0 ? VARVE_EIO : VARVE_ECORRUPT; /* salvage: it has changed */
     uint64_t read = 1;
     varve_status rc;
 
-    struct varve_wal_reader *const reader = reader_of_a_large_segment(&log, 40);
+    struct varve_wal_reader *const reader = reader_of_a_large_segment(&log, 40, _i == 1);
     expect(reader, 1); /* that reads the first pages, and some ahead */
     mem_disk_fail(&log.disk, MEM_DISK_READ, 1, UINT64_MAX, EIO);
     while ((rc = varve_wal_reader_next(reader, &r, &span, &log.err)) == VARVE_OK)
         ck_assert_uint_eq(r.index, ++read);
-    ck_assert_int_eq(rc, VARVE_EIO);
+    ck_assert_int_eq(rc, expected);
     ck_assert_uint_lt(read, 20);
-    ck_assert_int_eq(varve_wal_reader_next(reader, &r, &span, &log.err), VARVE_EIO);
+    ck_assert_int_eq(varve_wal_reader_next(reader, &r, &span, &log.err), expected);
     mem_disk_fail(&log.disk, 0, 0, 0, 0);
     while (read < 40)
         expect(reader, ++read);
@@ -263,7 +324,7 @@ START_TEST(a_segment_that_shrinks_under_its_reader_is_told)
     struct varve_span span;
     varve_status rc;
 
-    struct varve_wal_reader *const reader = reader_of_a_large_segment(&log, 40);
+    struct varve_wal_reader *const reader = reader_of_a_large_segment(&log, 40, false);
     expect(reader, 1);
     const uint64_t size = log_file(&log, 0)->size;
     log_file(&log, 0)->size = 80 * 4096;
@@ -344,13 +405,16 @@ int main(void)
 
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, a_page_that_is_being_written_again_is_not_yet, 0, 4);
+    const int n = (int)(sizeof half_written / sizeof half_written[0]);
     tcase_add_loop_test(tc, a_page_that_is_half_written_when_it_is_read_again_is_read_once_more, 0,
-                        2);
+                        n);
+    tcase_add_loop_test(tc, a_page_of_synced_records_that_is_half_written_is_waited_for, 0, n);
     tcase_add_test(tc, a_page_that_stays_broken_and_was_synced_is_damage);
     tcase_add_test(tc, a_record_that_does_not_belong_is_damage_without_evidence);
     tcase_add_test(tc, a_refresh_that_fails_changes_nothing);
     tcase_add_test(tc, a_gap_that_is_committed_holds_no_record);
-    tcase_add_test(tc, a_reader_goes_on_where_a_read_had_failed);
+    tcase_add_loop_test(tc, a_reader_goes_on_where_a_read_had_failed, 0, 2);
+    tcase_add_loop_test(tc, a_half_written_page_that_cannot_be_read_again_is_told, 0, 2);
     tcase_add_test(tc, a_segment_that_shrinks_under_its_reader_is_told);
     tcase_add_test(tc, a_log_that_ends_earlier_under_its_reader_is_told);
     tcase_add_test(tc, a_disk_whose_direct_reads_want_more_than_a_page_is_read_without);

@@ -28,7 +28,7 @@ for argument; do
         ;;
     esac
 done
-export VARVE_FUZZ_SECONDS="${VARVE_FUZZ_SECONDS:-10}"
+export VARVE_FUZZ_SECONDS="${VARVE_FUZZ_SECONDS:-8}"
 export CK_TIMEOUT_MULTIPLIER="${CK_TIMEOUT_MULTIPLIER:-4}" # as much as meson's below: machines are busy
 if [ "$full" -eq 1 ]; then
     export VARVE_FULL=1 VARVE_FUZZ_SECONDS=600

@@ -18,6 +18,7 @@
 #include "tests/lib/store_rig.h"
 
 #define HANG_SECONDS 60u
+#define CLASSES 17u        /* of operations, enum varve_sim_class */
 #define POINTS_IN_SHARE 7u /* of each scenario and kind of fault, when not all are tried */
 
 enum step_kind {
@@ -333,6 +334,22 @@ static const struct kind kinds[] = {
     {"write fails once, then power", VARVE_SIM_WRITE | VARVE_SIM_WRITE_DSYNC, EIO, 0, false, true},
 };
 
+/* What a run did that can fail. */
+struct tally {
+    uint64_t operations[CLASSES]; /* by the bit of their class */
+    uint64_t allocations;
+};
+
+static int tally_operation(void *ctx, struct varve_sim *sim, const struct varve_sim_event *event)
+{
+    struct tally *tally = ctx;
+
+    (void)sim;
+    for (uint32_t class = 0; event->phase == VARVE_SIM_BEFORE && class < CLASSES; class ++)
+        tally->operations[class] += event->op >> class & 1;
+    return 0;
+}
+
 struct counts {
     uint64_t points, allocations, failed, unharmed, images;
 };
@@ -364,9 +381,9 @@ static void cut_power(struct run *run, struct counts *counts)
     }
 }
 
-/* True if the fault struck. */
+/* True if the fault struck. `tally` may be NULL. */
 static bool try_point(const struct scenario *scenario, const struct kind *kind, uint64_t n,
-                      struct counts *counts)
+                      struct counts *counts, struct tally *tally)
 {
     static struct run run;
 
@@ -387,7 +404,13 @@ static bool try_point(const struct scenario *scenario, const struct kind *kind, 
             rig_die(&run.rig, "no fault");
     }
     const bool reverts = kind->sync_mode == VARVE_SIM_SYNC_REVERT;
+    if (tally != NULL && varve_sim_watch(run.rig.sim, tally_operation, tally) < 0)
+        rig_die(&run.rig, "no watcher");
     run_steps(&run, scenario, reverts);
+    if (tally != NULL) {
+        varve_sim_unwatch(run.rig.sim, tally_operation, tally);
+        tally->allocations = (uint64_t)fault_calls(&run.rig.fault);
+    }
     const bool struck =
         kind->classes == 0 ? fault_fired(&run.rig.fault) : varve_sim_fault_hits(run.rig.sim) > 0;
     if (!struck && run.first < 0)
@@ -409,37 +432,31 @@ static bool try_point(const struct scenario *scenario, const struct kind *kind, 
     return struck;
 }
 
-/* How far n goes: the largest power of two that strikes, then bisected. */
-static uint64_t reach(const struct scenario *scenario, const struct kind *kind)
+/* How often a fault of a kind can strike in a run that meets none. */
+static uint64_t reach(const struct tally *tally, const struct kind *kind)
 {
-    struct counts ignored = {0};
-    uint64_t low = 0, high = 1;
+    uint64_t n = 0;
 
-    while (try_point(scenario, kind, high, &ignored)) {
-        low = high;
-        high *= 2;
-    }
-    while (high - low > 1 + low / 16) {
-        const uint64_t middle = low + (high - low) / 2;
-        if (try_point(scenario, kind, middle, &ignored))
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
+    if (kind->classes == 0)
+        return tally->allocations;
+    for (uint32_t class = 0; class < CLASSES; class ++)
+        n += (kind->classes >> class & 1) != 0 ? tally->operations[class] : 0;
+    return n;
 }
 
+/* Of each kind of fault every n, or an even choice: from where on says the seed. */
 static void run_scenario(const struct scenario *scenario, bool full, struct counts *total)
 {
+    const struct kind none = {"nothing", VARVE_SIM_ANY, EIO, 0, false, false};
     struct counts counts = {0};
+    struct tally tally = {0};
 
+    if (try_point(scenario, &none, UINT64_MAX, &counts, &tally))
+        exit(EXIT_FAILURE);
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
-        uint64_t stride = 1;
-        if (!full) {
-            const uint64_t n = reach(scenario, &kinds[k]);
-            stride = n / POINTS_IN_SHARE + 1;
-        }
-        for (uint64_t n = 1; try_point(scenario, &kinds[k], n, &counts); n += stride) {
+        const uint64_t stride = full ? 1 : reach(&tally, &kinds[k]) / POINTS_IN_SHARE + 1;
+        for (uint64_t n = 1 + run_seed() % stride; try_point(scenario, &kinds[k], n, &counts, NULL);
+             n += stride) {
         }
     }
     printf("%-28s %7llu points: %llu with an error, %llu without; %llu power cuts\n",
@@ -455,18 +472,15 @@ int main(int argc, char **argv)
 {
     const bool full = run_is_full();
     struct counts total = {0}, ignored = {0};
-    const struct kind none = {"nothing", VARVE_SIM_ANY, EIO, 0, false, false};
 
     for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++) {
         if (argc > 1 && strcmp(argv[1], scenarios[i].name) != 0)
             continue;
         if (argc > 3) { /* one point again: SCENARIO KIND N */
             (void)try_point(&scenarios[i], &kinds[strtoul(argv[2], NULL, 10)],
-                            strtoull(argv[3], NULL, 10), &ignored);
+                            strtoull(argv[3], NULL, 10), &ignored, NULL);
             continue;
         }
-        if (try_point(&scenarios[i], &none, UINT64_MAX, &ignored))
-            return EXIT_FAILURE;
         run_scenario(&scenarios[i], full, &total);
     }
     run_share(

@@ -82,8 +82,6 @@ static void file_close(struct varve_file *f)
     f->opened--;
 }
 
-#define TORN_AT (4096u + 10u)
-
 static int64_t file_read(struct varve_file *f, void *buffer, size_t size, uint64_t offset)
 {
     const int rc = strike(f->disk, MEM_DISK_READ);
@@ -98,8 +96,9 @@ static int64_t file_read(struct varve_file *f, void *buffer, size_t size, uint64
     const uint64_t left = f->size - offset;
     const size_t n = left < size ? (size_t)left : size;
     memcpy(buffer, f->now + offset, n);
-    if (f->disk->torn_us > 0 && offset <= TORN_AT && n > TORN_AT - offset)
-        ((uint8_t *)buffer)[TORN_AT - offset] ^= 1;
+    const uint64_t torn = f->disk->torn_page * 4096 + 10;
+    if (f->disk->torn_us > 0 && offset <= torn && n > torn - offset)
+        ((uint8_t *)buffer)[torn - offset] ^= 1;
     return (int64_t)n;
 }
 
@@ -348,6 +347,7 @@ void mem_disk_init(struct mem_disk *d, uint64_t seed)
     d->vfs.ops = &mem_ops;
     varve_rng_seed(&d->rng, seed);
     d->align = 4096;
+    d->torn_page = 1;
 }
 
 void mem_disk_free(struct mem_disk *d)

@@ -63,7 +63,8 @@ struct mem_disk {
     int fail_error;
     uint64_t fired;
     uint64_t paused_us;
-    uint64_t torn_us; /* until it has been paused for so long the second page is half written */
+    uint64_t torn_us; /* until it has been paused for so long, this page is half written */
+    uint64_t torn_page;
     const char *violation; /* a rule of the interface that was broken */
 };
 

@@ -24,7 +24,7 @@ FACTS = {
     'cassandra': {'merges': True, 'many_writers': True, 'server': True, 'commit_sizes': [1, 100]},
 }
 CALM, BUSY, SLOW = ({'foreign': share, 'foreign_seconds': 100 * share, 'steal': 0.0, 'slow': slow}
-                    for share, slow in ((0.001, 0.02), (0.2, 0.02), (0.001, 0.2)))
+                    for share, slow in ((0.001, 0.02), (0.2, 0.02), (0.001, 0.3)))
 
 
 def answer(label, values, measure='total', **more):

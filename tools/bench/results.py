@@ -29,7 +29,9 @@ SAME_MACHINE = ('processor', 'cores', 'memory', 'kernel', 'system', 'file system
 # Of all the machine's cores could do. A unit beyond it is marked, and measured again. The ticks in
 # which the kernel counts are too coarse to say so of a unit that takes no more than moments.
 MOST_FOREIGN, LEAST_FOREIGN_SECONDS = 0.03, 0.3
-MOST_SLOW = 0.1  # that a fixed piece of work may take longer than at best, before or after a unit
+# That a fixed piece of work may take longer than at best, before or after a unit; on a virtual machine
+# that did nothing else it took up to 13 % longer.
+MOST_SLOW = 0.2
 
 
 class Unusable(Exception):

@@ -53,17 +53,18 @@ uint64_t varve_pressure_delay_us(uint64_t bytes, uint64_t hard)
  * of what they kept us from, and be about to take it again: then a memtable waits for them still. */
 static bool is_worked_for(varve_store *store, uint64_t us)
 {
-    const bool waits = varve_flush_is_owed(store, UINT64_MAX);
-
     varve_mutex_lock(&store->queue_lock);
     const bool busy = store->flush_taken || store->log_taken;
-    const bool owed = waits && store->flush_error.status == VARVE_OK;
+    const bool failed = store->flush_error.status < 0;
     if (busy)
         (void)varve_cond_wait_for(&store->commit_done, &store->queue_lock, us);
     varve_mutex_unlock(&store->queue_lock);
-    if (!busy && owed)
-        store->vfs->ops->pause(store->vfs, us);
-    return busy || owed;
+    if (busy)
+        return true;
+    if (failed || !varve_flush_is_owed(store, UINT64_MAX))
+        return false;
+    store->vfs->ops->pause(store->vfs, us);
+    return true;
 }
 
 /* Let others work for a while, or work ourselves where nobody else does. False: there is nothing to

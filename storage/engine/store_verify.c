@@ -2,9 +2,9 @@
  * store_verify.c - every byte of the store looked at: manifest, log, files.
  *
  * A damaged part, or one that the disk does not give back, is reported and the rest is checked all the
- * same; so is damage that a second copy makes good. While a writer has the store open, here or elsewhere, the segment in use may be half
- * written: then the sealed ones are checked here and that one by the next open. With SALVAGE what the
- * open could not read is reported first.
+ * same; so is damage that a second copy makes good. While a writer has the store open, here or
+ * elsewhere, the segment in use may be half written: then the sealed ones are checked here and that one
+ * by the next open. With SALVAGE what the open could not read is reported first.
  *
  * Not looked at, since nothing believes a byte of them: LOCK, READERS, RESERVE, temporary files, older
  * generations of the manifest, segments that are kept aside or were made ahead, strays.

@@ -458,21 +458,19 @@ static bool look_again(const struct varve_wal_reader *r, uint64_t *pause_us)
     return true;
 }
 
-/* Go as far as records can be read, which *ret_reached is the end of; *ret_damaged: evidence covers
+/* Go from *reached as far as records can be read, and say where that is; *ret_damaged: evidence covers
  * more than that. */
-static varve_status follow_scan(struct varve_wal_reader *r, struct varve_wal_cursor *ret_reached,
+static varve_status follow_scan(struct varve_wal_reader *r, struct varve_wal_cursor *reached,
                                 bool *ret_damaged, varve_error *err)
 {
     struct varve_wal_record record;
     struct varve_span payload;
     enum varve_wal_after after;
 
+    r->at = *reached;
     varve_status rc = varve_wal_scan_reenter(r, err);
-    do {
-        *ret_reached = r->at;
-        if (rc == VARVE_OK)
-            rc = varve_wal_record_next(r, &record, &payload, err);
-    } while (rc == VARVE_OK);
+    for (; rc == VARVE_OK; rc = varve_wal_record_next(r, &record, &payload, err))
+        *reached = r->at;
     if (rc != VARVE_END)
         return rc;
     const struct varve_wal_stop stop = r->stop;
@@ -508,7 +506,6 @@ varve_status varve_wal_reader_refresh(struct varve_wal_reader *r,
     /* What was read may have been half written then. What the evidence covers was on the disk before
      * the evidence was written, so another look must show it. */
     do {
-        r->at = reached_at;
         rc = follow_scan(r, &reached_at, &damaged, err);
     } while (rc == VARVE_OK && damaged && look_again(r, &pause_us));
     const uint64_t reached = r->at.lsn;

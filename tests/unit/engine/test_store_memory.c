@@ -64,16 +64,21 @@ START_TEST(log_that_cannot_be_freed_causes_no_flush)
 }
 END_TEST
 
+static void open_smallest(struct sim_store *s, uint64_t seed)
+{
+    sim_store_create(s, seed);
+    s->options.memory_limit = 8u << 20;
+    s->options.memtable_bytes = 0;
+    s->options.wal_segment_bytes = 1u << 20;
+    sim_store_open(s);
+    sim_store_table(s, "t", "upsert");
+}
+
 START_TEST(smallest_memory_takes_much_data)
 {
     struct sim_store s;
 
-    sim_store_create(&s, 3);
-    s.options.memory_limit = 8u << 20;
-    s.options.memtable_bytes = 0;
-    s.options.wal_segment_bytes = 1u << 20;
-    sim_store_open(&s);
-    sim_store_table(&s, "t", "upsert");
+    open_smallest(&s, 3);
     for (int i = 0; i < 120; i++) {
         const varve_status rc =
             sim_store_put(&s, "t", i % 7, (int64_t)i * 1000, 1000, VARVE_POLICY_DEFAULT);
@@ -112,12 +117,7 @@ START_TEST(smallest_memory_takes_many_partitions)
     enum { batches = 60, rows = 1000 };
     struct sim_store s;
 
-    sim_store_create(&s, 9);
-    s.options.memory_limit = 8u << 20;
-    s.options.memtable_bytes = 0;
-    s.options.wal_segment_bytes = 1u << 20;
-    sim_store_open(&s);
-    sim_store_table(&s, "t", "upsert");
+    open_smallest(&s, 9);
     varve_table *table = sim_store_handle(&s, "t");
     for (int i = 0; i < batches; i++) {
         varve_batch *batch = NULL;

@@ -47,6 +47,16 @@ static struct varve_wal_reader *reader_in_a_page(struct log *log)
     return reader;
 }
 
+/* The same, and a fourth record; all are synced, and the log says so. */
+static struct varve_wal_reader *reader_in_a_synced_page(struct log *log)
+{
+    struct varve_wal_reader *const reader = reader_in_a_page(log);
+
+    put(log, true, 10);
+    ck_assert_int_eq(varve_wal_idle_seal(log->writer, &log->err), VARVE_OK);
+    return reader;
+}
+
 /* How long a page stays half written, and whether a reader waits for it: the writer may have lost its
  * processor in the middle of a page. */
 static const struct {
@@ -120,9 +130,7 @@ START_TEST(a_page_of_synced_records_that_is_half_written_is_waited_for)
     struct log log;
     uint64_t commit = 0;
 
-    struct varve_wal_reader *const reader = reader_in_a_page(&log);
-    put(&log, true, 10);
-    ck_assert_int_eq(varve_wal_idle_seal(log.writer, &log.err), VARVE_OK);
+    struct varve_wal_reader *const reader = reader_in_a_synced_page(&log);
     log.disk.torn_us = half_written[_i].torn_us;
     ck_assert_int_eq(varve_wal_reader_refresh(reader, NULL, 0, &commit, &log.err),
                      half_written[_i].waits ? VARVE_OK : VARVE_ECORRUPT);
@@ -187,9 +195,7 @@ START_TEST(a_page_that_stays_broken_and_was_synced_is_damage)
     struct log log;
     uint64_t commit = 7;
 
-    struct varve_wal_reader *const reader = reader_in_a_page(&log);
-    put(&log, true, 10);
-    ck_assert_int_eq(varve_wal_idle_seal(log.writer, &log.err), VARVE_OK);
+    struct varve_wal_reader *const reader = reader_in_a_synced_page(&log);
     log_file(&log, 0)->now[4096 + 9] ^= 1;
     ck_assert_int_eq(varve_wal_reader_refresh(reader, NULL, 0, &commit, &log.err), VARVE_ECORRUPT);
     ck_assert_uint_eq(commit, 7);

@@ -73,7 +73,8 @@ class Comparison:
         os.makedirs(arguments.out, exist_ok=True)
         self.path = os.path.join(arguments.out, 'results.jsonl')
         self.results = results.Results(self.path, arguments.resume or arguments.plan,
-                                       os.devnull if arguments.plan else self.path)
+                                       os.devnull if arguments.plan else self.path,
+                                       patient=not (arguments.quick or arguments.plan))
         self.data_sets = measurement.DataSets(arguments)
         self.store = measurement.Store(os.path.join(arguments.work, 'store'))
         self.build = machine.build_facts(arguments.build)
@@ -145,7 +146,7 @@ class Comparison:
         if results.disturbed(ended) and not self.arguments.quick:
             say(f"    marked, and measured again when it is resumed: others used "
                 f"{ended['foreign']:.1%} of the machine, its host took {ended['steal']:.1%}, and it "
-                f"was {ended['slow']:.0%} slower than at best")
+                f"was {ended['slow']:.0%} slower than at best when runs began")
         return 'failed' not in ended
 
     def _unfit(self):
@@ -233,7 +234,7 @@ def make_parser(everything):
     parser.add_argument('--parts', default=','.join(plan.PARTS), help='of %(default)s')
     parser.add_argument('--runs', type=int, default=5,
                         help='at most 3 for servers and for large sets; %(default)s')
-    parser.add_argument('--seconds', type=float, default=10, help='time box of a measure')
+    parser.add_argument('--seconds', type=float, default=5, help='time box of a measure')
     parser.add_argument('--warm-seconds', type=float,
                         help=f'of questions before the clock starts; {plan.WARM_SECONDS}, '
                              f'{plan.SERVER_WARM_SECONDS} for servers')
@@ -286,7 +287,7 @@ def parse_arguments():
                       if name != 'real_bars' or arguments.real]
     arguments.rows = [int(float(n)) for n in arguments.rows.split(',') if n]
     arguments.late = [int(percent) for percent in arguments.late.split(',')]
-    arguments.limit = 20 * arguments.seconds + 120
+    arguments.limit = 40 * arguments.seconds + 120
     arguments.work = os.path.join(os.path.abspath(arguments.work or arguments.out), 'varve-bench-work')
     return arguments
 

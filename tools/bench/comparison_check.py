@@ -5,9 +5,11 @@ import os
 import tempfile
 import types
 import unittest
+from unittest import mock
 
 import answers
 import figures
+import machine
 import plan
 import report
 import results
@@ -119,6 +121,71 @@ class Stored(unittest.TestCase):
                 results.Results(self.path, resume, self.path)
         first.close()
         self.assertEqual(self.lines(), [1])
+
+
+class Pace(unittest.TestCase):
+    """A run begins when the machine is as fast as at its best."""
+
+    def setUp(self):
+        self.now = 0.0
+        self.slow_until = 0.0
+        fake_time = types.SimpleNamespace(monotonic=lambda: self.now, sleep=self.sleep)
+        for name, value in (('time', fake_time), ('pace', self.measure)):
+            patch = mock.patch.object(machine, name, value)
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+    def measure(self):
+        return 1.9 if self.now < self.slow_until else 1.05
+
+    def pace(self, patient=True):
+        found = machine.Pace(patient)
+        found.best = 1.0
+        return found
+
+    def test_a_run_waits_for_a_machine_that_is_slow(self):
+        pace, self.slow_until = self.pace(), 4
+        pace.begin(timed=True)
+        self.assertAlmostEqual(self.now, 4, delta=0.2)
+        self.assertAlmostEqual(pace.slowness(), 0.05)
+        self.assertAlmostEqual(pace.waited, self.now)
+
+    def test_patience_ends_of_a_run_and_of_a_unit(self):
+        pace, self.slow_until = self.pace(), 1e6
+        pace.begin(timed=True)
+        self.assertAlmostEqual(self.now, machine.RUN_PATIENCE_SECONDS, delta=0.2)
+        for _ in range(100):
+            pace.settle()
+        self.assertAlmostEqual(self.now, machine.UNIT_PATIENCE_SECONDS, delta=0.2)
+        self.assertGreater(pace.slowness(), machine.MOST_SLOW)
+
+    def test_a_slow_run_among_fast_ones_is_no_disturbance(self):
+        pace, self.slow_until = self.pace(), machine.RUN_PATIENCE_SECONDS + 1
+        pace.begin(timed=True)
+        for _ in range(3):
+            pace.settle()
+        self.assertEqual([round(seen, 2) for seen in pace.seen], [1.9, 1.05, 1.05, 1.05])
+        self.assertLess(pace.slowness(), machine.MOST_SLOW)
+
+    def test_answers_and_smoke_tests_do_not_wait(self):
+        self.slow_until = 1e6
+        self.pace().begin(timed=False)
+        self.pace(patient=False).begin(timed=True)
+        self.assertEqual(self.now, 0)
+
+    def test_the_best_is_looked_for(self):
+        pace, self.slow_until = machine.Pace(True), 1
+        self.assertEqual((pace.look(), pace.best), (1.05, 1.05))
+
+
+class RealPace(unittest.TestCase):
+    def test_it_leaves_the_program_its_cores(self):
+        cores = os.sched_getaffinity(0)
+        self.assertGreater(machine.pace(), 0)
+        self.assertEqual(os.sched_getaffinity(0), cores)
 
 
 class Selection(unittest.TestCase):

@@ -1,7 +1,7 @@
 """The machine: facts that a reader of figures needs, its page cache, and who else uses it."""
 
-import hashlib
 import json
+import math
 import os
 import platform
 import resource
@@ -13,7 +13,13 @@ import time
 
 TICKS = os.sysconf('SC_CLK_TCK')
 SYNCS = 200
-PACE_BYTES, PACE_REPEATS = 16 << 20, 7
+FACTOR = (1 << 60_000) // 3  # a millisecond multiplies two of them
+PRODUCTS = 15
+LOOK_SECONDS, PAUSE_SECONDS = 3, 0.1
+# That a fixed piece of work may take longer than at best; on a virtual machine that did nothing else it
+# took up to 13 % longer, beside a busy neighbour 90 %.
+MOST_SLOW = 0.2
+RUN_PATIENCE_SECONDS, UNIT_PATIENCE_SECONDS = 10, 60
 MOUNT_OPTIONS = ('noatime', 'relatime', 'discard', 'nobarrier', 'barrier', 'data', 'commit', 'compress',
                  'sync', 'dax')  # that change what a write costs; others may name folders or hosts
 
@@ -112,16 +118,72 @@ def evict(folder):
                 os.close(fd)
 
 
-def pace():
-    """Seconds that a fixed piece of work takes, hashing and copying memory: the best of a few, so that
-    only a machine that is slow for longer than a moment shows."""
-    source, target, times = bytes(PACE_BYTES), bytearray(PACE_BYTES), []
-    for _ in range(PACE_REPEATS):
+# ----------------------------------------------------------------------- How fast it is just now
+
+def _product_seconds():
+    """The median, so that only what lasts for longer than a moment shows."""
+    times = []
+    for _ in range(PRODUCTS):
         started = time.perf_counter()
-        hashlib.sha256(source)
-        target[:] = source
+        _ = FACTOR * FACTOR
         times.append(time.perf_counter() - started)
-    return min(times)
+    return statistics.median(times)
+
+
+def pace():
+    """Seconds that a fixed piece of work takes on the slowest of the cores that this program may use.
+    Multiplying feels it when somebody else computes on the other half of a core, which a virtual
+    machine is not told; hashing and copying hardly do."""
+    cores = os.sched_getaffinity(0)
+    try:
+        times = []
+        for core in cores:
+            os.sched_setaffinity(0, {core})
+            times.append(_product_seconds())
+        return max(times)
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+class Pace:
+    """How fast the machine is beside its best. Of every engine alike a run begins when it is about as
+    fast, as long as there is patience left, of which each unit has its own."""
+
+    def __init__(self, patient):
+        self.patient = patient
+        self.best, self.patience, self.waited, self.seen = math.inf, 0.0, 0.0, []
+
+    def look(self):
+        """The best of a few seconds."""
+        until = time.monotonic() + (LOOK_SECONDS if self.patient else 0)
+        best = pace()
+        while time.monotonic() < until:
+            time.sleep(PAUSE_SECONDS)
+            best = min(best, pace())
+        self.best = min(self.best, best)
+        return best
+
+    def begin(self, timed):
+        """A unit, whose times count or do not."""
+        self.patience = UNIT_PATIENCE_SECONDS if self.patient and timed else 0.0
+        self.waited, self.seen = 0.0, []
+        self.settle()
+
+    def settle(self):
+        """Wait; a run begins."""
+        started, limit = time.monotonic(), min(RUN_PATIENCE_SECONDS, self.patience - self.waited)
+        while True:
+            now, waited = pace(), time.monotonic() - started
+            self.best = min(self.best, now)
+            if now <= (1 + MOST_SLOW) * self.best or waited >= limit:
+                break
+            time.sleep(PAUSE_SECONDS)
+        self.waited += waited
+        self.seen.append(now)
+
+    def slowness(self):
+        """Of half of the unit's runs when they began, and of now; 0 is the best."""
+        return statistics.median([*self.seen, pace()]) / self.best - 1
 
 
 # -------------------------------------------------------------------------- Who else uses it

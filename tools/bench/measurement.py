@@ -118,6 +118,7 @@ class Measurement:
         """Run a command and record what it prints, with `context`; returns the lines."""
         self.status(' '.join([command, *(f'{key}={value}' for key, value in options.items()),
                               *(f'run {context[key]}' for key in ('run',) if key in context)]))
+        self._settle()
         lines, peak = peer_run.run(self._words(command, rows, options), self.log,
                                    limit or self.arguments.limit)
         known = {key: options[key] for key in ('commit', 'writers', 'threads', 'form', 'zone_maps')
@@ -127,6 +128,11 @@ class Measurement:
         self._record({'measure': 'anonymous_memory', 'command': command, 'peak_bytes': peak},
                      {**context, **known})
         return lines
+
+    def _settle(self):
+        """Not while a server is there: what it does by itself is its own slowness."""
+        if self.server is None:
+            self.results.pace.settle()
 
     def _record(self, line, context):
         self.results.add(**{**self.context, **context, **line})
@@ -143,6 +149,7 @@ class Measurement:
 
     def _serve(self):
         options = [f'{key}={self.configuration.options[key]}' for key in ('kind', 'sync')]
+        self._settle()
         self.server = peer_run.Server([*self._program(), 'serve', self.store.folder, *options],
                                       self.log)
 

@@ -12,6 +12,7 @@ import sys
 import answers
 import behind
 import figures
+import machine
 import plan
 import results
 
@@ -125,7 +126,7 @@ def warm(chosen):
 
 
 def method_lines(chosen):
-    machine = chosen.sittings[-1]['machine']
+    facts = chosen.sittings[-1]['machine']
     n_disturbed = len(chosen.disturbed)
     lines = ['## How it was measured', '',
              '- One program wrote the rows that all engines read. An engine\'s answers were compared '
@@ -148,14 +149,17 @@ def method_lines(chosen):
              'cache. If it is a virtual one, its host may have had.',
              '- Cassandra ran on loopback, client and server on the same cores. Its processor time '
              'is that of the node alone. All its configurations were measured for bars; other sets '
-             'and sizes with the durable configuration named in their tables.',
-             f'- For each unit of work the processor time used by anything else on the machine was '
-             f'recorded, and before and after it the time of a fixed piece of work. Beyond '
-             f'{results.MOST_FOREIGN:.0%} of all cores, or where that piece took '
-             f'{results.MOST_SLOW:.0%} longer than at best, its figures are marked {MARK}'
+             'and sizes, late rows and stores just started with the durable configuration named in '
+             'their tables.',
+             f'- A run of any engine began when a fixed piece of work took at most '
+             f'{machine.MOST_SLOW:.0%} longer than at best, which was waited for, up to '
+             f'{machine.RUN_PATIENCE_SECONDS} s (servers: before they were started). For each unit of '
+             f'work the processor time used by anything else on the machine was recorded. Beyond '
+             f'{results.MOST_FOREIGN:.0%} of all cores, or where half of the runs began on a slower '
+             f'machine all the same, its figures are marked {MARK}'
              + (f': {n_disturbed} of {len(chosen.units)} units.' if n_disturbed else
                 '; none was.'),
-             *table_lines(['machine', ''], machine.items())]
+             *table_lines(['machine', ''], facts.items())]
     return lines
 
 

@@ -19,7 +19,7 @@ import time
 import machine
 import plan
 
-METHOD = 3  # of measuring: figures of another one are measured again
+METHOD = 4  # of measuring: figures of another one are measured again
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 LIBRARY = ('include', 'storage', 'index', 'compaction')
@@ -29,9 +29,6 @@ SAME_MACHINE = ('processor', 'cores', 'memory', 'kernel', 'system', 'file system
 # Of all the machine's cores could do. A unit beyond it is marked, and measured again. The ticks in
 # which the kernel counts are too coarse to say so of a unit that takes no more than moments.
 MOST_FOREIGN, LEAST_FOREIGN_SECONDS = 0.03, 0.3
-# That a fixed piece of work may take longer than at best, before or after a unit; on a virtual machine
-# that did nothing else it took up to 13 % longer.
-MOST_SLOW = 0.2
 
 
 class Unusable(Exception):
@@ -108,23 +105,26 @@ def machine_of(facts):
 
 
 def disturbed(unit):
-    """Whether others used so much of the machine, or the machine itself was so slow, that the unit's
-    figures may be too bad. Answers are right or wrong either way."""
+    """Whether others used so much of the machine, or the machine itself was so slow when half of the runs
+    began and the last one ended, that the unit's figures may be too bad. Answers are right or wrong
+    either way."""
     return unit['key'][3] != 'agreement' and (
         unit['foreign'] > MOST_FOREIGN and unit['foreign_seconds'] > LEAST_FOREIGN_SECONDS
-        or unit['steal'] > MOST_FOREIGN or unit['slow'] > MOST_SLOW)
+        or unit['steal'] > MOST_FOREIGN or unit['slow'] > machine.MOST_SLOW)
 
 
 class Results:
     """Written line by line, so that a run that is cut short keeps what it has."""
 
-    def __init__(self, path, resume, target):
+    def __init__(self, path, resume, target, patient=True):
+        """A run waits for a machine that is slow only if `patient`."""
         self.lines = read(path) if resume and os.path.exists(path) else []
         self.file = self._rewrite(target) if target == path else open(target, 'w', encoding='utf-8')
         self.sitting = 1 + max((line['sitting'] for line in of_measure(self.lines, 'sitting')),
                                default=0)
         self.units, self.context = 0, {}
-        self.machine = self.commit = self.best_pace = None
+        self.machine = self.commit = None
+        self.pace = machine.Pace(patient)
 
     def _rewrite(self, path):
         """The lines without one that was cut off, in a new file that takes the place of the old
@@ -142,8 +142,8 @@ class Results:
 
     def begin(self, machine_facts, words):
         self.machine, self.commit = machine_of(machine_facts), commit()
-        pace = machine.pace()
-        self.best_pace = min([pace, *(line['pace'] for line in of_measure(self.lines, 'sitting')
+        pace = self.pace.look()
+        self.pace.best = min([pace, *(line['pace'] for line in of_measure(self.lines, 'sitting')
                                       if machine_of(line['machine']) == self.machine)])
         self.add(measure='sitting', sitting=self.sitting, at=now(), commit=self.commit,
                  words=words, machine=machine_facts, pace=pace)
@@ -175,17 +175,15 @@ class Results:
         The caller may put why it failed into what it is given."""
         self.units += 1
         number = f'{self.sitting}.{self.units}'
-        before = machine.pace()
+        self.pace.begin(timed=key[3] != 'agreement')
         started, watch, outcome = time.monotonic(), machine.Watch(), {}
         self.context = {'unit': number}
         try:
             yield outcome
             seconds, shares = time.monotonic() - started, watch.shares()
-            paces = (before, machine.pace())
-            self.best_pace = min(self.best_pace, *paces)
             self.add(measure='unit', key=list(key), fingerprint=fingerprint, at=now(),
                      commit=self.commit, sitting=self.sitting, seconds=seconds,
-                     slow=max(paces) / self.best_pace - 1, **shares, **outcome)
+                     slow=self.pace.slowness(), waited=self.pace.waited, **shares, **outcome)
         finally:
             self.context = {}
 

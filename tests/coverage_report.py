@@ -21,7 +21,8 @@ COMPLETE = {
                    'storage/wal/wal_format.c', 'storage/wal/page_format.c'],
     'manifest reader': ['storage/manifest/manifest.c', 'storage/manifest/manifest_format.c',
                         'storage/manifest/version.c', 'storage/manifest/file_name.c'],
-    'recovery': ['storage/wal/wal_recovery.c', 'storage/engine/recover.c', 'storage/engine/judge.c',
+    'recovery': ['storage/wal/wal_recovery.c', 'storage/engine/recover.c',
+                 'storage/engine/log_replay.c', 'storage/engine/stray.c', 'storage/engine/judge.c',
                  'storage/engine/log_point.c'],
 }
 MARK = re.compile(r'(GCOVR?|LCOV)_EXCL')

@@ -304,10 +304,10 @@ VARVE_API void varve_options_init(varve_options *options, size_t struct_size);
  * varve_open_findings() tells. Any other damage is ECORRUPT, which names file, offset and log
  * range. Opening twice gives the same state. For writing, recovery may take up to 256 MiB whatever
  * memory_limit is, since it must read what a writer with more memory wrote; read-only, ELIMIT says
- * that the rows in the log do not fit in memory_limit. ENOTFOUND: `path` holds no store, and
- * CREATE was not asked for.
- * EBUSY: it is open for writing elsewhere. ENOSPC: there is no room to open it for writing, even
- * with its reserve; READ_ONLY works. EAGAIN (READ_ONLY): it changes too fast just now, try again.
+ * that the rows in the log do not fit in memory_limit. ENOTFOUND: `path` holds no store, and CREATE
+ * was not asked for or there is something else in it. EBUSY: it is open for writing elsewhere.
+ * ENOSPC: there is no room to open it for writing, even with its reserve; READ_ONLY works. EAGAIN
+ * (READ_ONLY): it changes too fast just now, try again.
  */
 VARVE_API varve_status varve_open(const char *path, const varve_options *options,
                                   varve_store **ret_store, varve_error *err);
@@ -419,8 +419,9 @@ VARVE_API varve_status varve_commit(varve_store *store, varve_batch *batch, varv
                                     uint64_t *ret_lsn, varve_error *err);
 
 /*
- * Queue `batch` without blocking. On success the batch belongs to the store until its completion
- * is reaped. EAGAIN: the queue or the memtables are full, nothing happened.
+ * Queue `batch` and return. With background threads that never waits for the disk; without them the
+ * caller does a turn of work on the log, as varve_work() would. On success the batch belongs to the
+ * store until its completion is reaped. EAGAIN: the queue or the memtables are full, nothing happened.
  */
 VARVE_API varve_status varve_commit_start(varve_store *store, varve_batch *batch,
                                           varve_policy policy, uint64_t tag, varve_error *err);
@@ -434,7 +435,8 @@ typedef struct varve_completion {
     varve_batch *batch; /* the caller's again; cleared if status is OK */
 } varve_completion;
 
-/* Take up to `max` completions, in the order of the queue, without blocking. Returns how many. */
+/* Take up to `max` completions, in the order of the queue, and do not wait for more (without background
+ * threads: after a turn of work on the log). Returns how many. */
 VARVE_API uint32_t varve_commit_reap(varve_store *store, varve_completion *out, uint32_t max);
 
 /* A descriptor that is readable while completions wait. Borrowed until close; -1 if there is none. */
@@ -616,9 +618,10 @@ VARVE_API void varve_keys_free(varve_store *store, varve_value *keys);
 VARVE_API varve_status varve_flush(varve_store *store, varve_error *err);
 
 /*
- * Do up to about `budget_us` microseconds of background work in this thread (log, flush, reserve).
- * Returns VARVE_OK if something was done, VARVE_END if there was nothing to do. Needed only when
- * the store has no background threads, allowed always.
+ * Do background work in this thread (log, flush, reserve) until `budget_us` microseconds have passed.
+ * A step that has begun is finished: a flush goes by row groups, of row_group_rows rows and some 10 ms
+ * by default, and by syncs. Returns VARVE_OK if something was done, VARVE_END if there was nothing to
+ * do. Needed only when the store has no background threads, allowed always.
  */
 VARVE_API varve_status varve_work(varve_store *store, uint64_t budget_us, varve_error *err);
 
@@ -656,7 +659,10 @@ typedef void (*varve_finding_report)(void *ctx, varve_finding kind, const varve_
 VARVE_API void varve_open_findings(const varve_store *store, varve_finding_report report,
                                    void *ctx);
 
-/* In a forked child: close the descriptors that the child inherited and free the handle. */
+/* In a forked child: close the descriptors that the child inherited, without touching what the parent
+ * has (with `vfs` in the options that is the application's to do). The handle must not be used again;
+ * its memory stays until the child ends or executes another program, since the parent may have held
+ * any lock at the fork. */
 VARVE_API void varve_abandon(varve_store *store);
 
 typedef struct varve_stats {

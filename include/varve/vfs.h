@@ -132,7 +132,7 @@ struct varve_vfs_ops {
                 uint64_t timeout_us);
 
     void (*clock)(struct varve_vfs *vfs, struct varve_clock_reading *ret_reading);
-    /* Let others run for about `us` microseconds; a signal may end it early. */
+    /* Let others run for at least `us` microseconds. */
     void (*pause)(struct varve_vfs *vfs, uint64_t us);
     int (*boot_id)(struct varve_vfs *vfs, uint8_t ret_id[16]); /* the same until the next boot */
     int (*random)(struct varve_vfs *vfs, void *out, size_t size);

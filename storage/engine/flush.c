@@ -145,6 +145,7 @@ static varve_status file_open(varve_store *store, struct varve_flush *flush, boo
     const int random = store->vfs->ops->random(store->vfs, options.given.uuid, 16);
     if (random < 0)
         return varve_error_os(err, random, NULL, VARVE_NO_OFFSET, "get random bytes for a file");
+    /* Of which every window of the flush has one open. */
     options.row_group_bytes = store->options.memory_limit / 64;
     if (options.row_group_bytes > ((uint64_t)32 << 20))
         options.row_group_bytes = (uint64_t)32 << 20;

@@ -237,7 +237,8 @@ varve_status varve_replay(varve_store *store, struct varve_wal_reader *reader, v
     count_memtables(store);
     if (rc == VARVE_END)
         return VARVE_OK;
-    if (rc == VARVE_ECORRUPT && (store->options.flags & VARVE_OPEN_SALVAGE) != 0)
+    const bool lost = rc == VARVE_ECORRUPT || (rc < 0 && varve_error_is_unreadable(&detail));
+    if (lost && (store->options.flags & VARVE_OPEN_SALVAGE) != 0)
         return varve_finding_add(store, VARVE_FOUND_MISSING, &detail, err);
     return varve_error_copy(err, &detail, rc);
 }

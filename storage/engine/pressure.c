@@ -53,22 +53,25 @@ uint64_t varve_pressure_delay_us(uint64_t bytes, uint64_t hard)
  * of what they kept us from, and be about to take it again: then a memtable waits for them still. */
 static bool is_worked_for(varve_store *store, uint64_t us)
 {
+    /* Asked before who is busy: a flush unlinks its memtables first and gives back their bytes before it
+     * is idle again. So nothing owed, and then nobody busy, means that no more bytes will come. */
+    const bool owed = varve_flush_is_owed(store, UINT64_MAX);
+
     varve_mutex_lock(&store->queue_lock);
     const bool busy = store->flush_taken || store->log_taken;
     const bool failed = store->flush_error.status < 0;
     if (busy)
         (void)varve_cond_wait_for(&store->commit_done, &store->queue_lock, us);
     varve_mutex_unlock(&store->queue_lock);
-    if (busy)
-        return true;
-    if (failed || !varve_flush_is_owed(store, UINT64_MAX))
-        return false;
+    if (busy || failed || !owed)
+        return busy;
     store->vfs->ops->pause(store->vfs, us);
     return true;
 }
 
 /* Let others work for a while, or work ourselves where nobody else does. False: there is nothing to
- * do and nobody to wait for. */
+ * do and nobody to wait for. Who finds the log taken has missed what was done meanwhile, and asks
+ * again. */
 static bool pause_us(varve_store *store, uint64_t us)
 {
     if (!store->threaded) {

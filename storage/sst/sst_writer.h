@@ -28,7 +28,7 @@ struct varve_sst_writer;
 struct varve_sst_writer_options {
     const struct varve_schema *schema; /* referenced until the writer is gone */
     uint32_t row_group_rows;           /* 0: 65,536; 1 .. 65,536 */
-    uint64_t row_group_bytes;          /* raw; 0: 32 MiB; give min(32 MiB, memory_limit / 16) */
+    uint64_t row_group_bytes;          /* raw; 0: 32 MiB. Each file being written has one */
     uint64_t expected_partitions;      /* a guess, to make room for the filter at once; 0: none */
     /* The part of a file entry that the caller knows; `uuid` must be set. table_id and
      * schema_version are taken from the schema when 0, kind is DATA when 0. */

@@ -717,10 +717,11 @@ static void posix_clock(struct varve_vfs *vfs, struct varve_clock_reading *ret_r
 
 static void posix_pause(struct varve_vfs *vfs, uint64_t us)
 {
-    const struct timespec time = {.tv_sec = (time_t)(us / 1000000),
-                                  .tv_nsec = (long)(us % 1000000) * 1000};
+    struct timespec left = {.tv_sec = (time_t)(us / 1000000),
+                            .tv_nsec = (long)(us % 1000000) * 1000};
     (void)vfs;
-    (void)nanosleep(&time, NULL);
+    while (nanosleep(&left, &left) < 0 && errno == EINTR)
+        continue;
 }
 
 /* "b7a1c2d4-...": 32 hexadecimal digits with dashes between them. */

@@ -321,8 +321,9 @@ static varve_status recover(struct varve_wal_reader *r, struct varve_wal_verdict
     r->limit_lsn = v->recovered_to;
     if (v->kind == VARVE_WAL_CLEAN_END || v->kind == VARVE_WAL_CUT)
         return VARVE_OK;
-    if (v->kind == VARVE_WAL_REFUSE_AMBIGUOUS && stop.os_code == 0 && r->unread.os_code != 0) {
-        r->stop = r->unread; /* it is what makes the end doubtful, not the page where that is */
+    if (v->kind == VARVE_WAL_REFUSE_AMBIGUOUS && stop.end != VARVE_WAL_END_ROT &&
+        r->unread.os_code != 0) {
+        r->stop = r->unread; /* that is what makes a sound end doubtful */
         verdict_fill(r, v);
     }
     if (!r->options.salvage)
@@ -448,11 +449,14 @@ static varve_status follow_refuse(const struct varve_wal_reader *r, varve_error 
     return verdict_refuse(r, &v, err);
 }
 
-/* Whether a place that is not as it must be may be better yet, after a pause. */
+/* Whether a place that is not as it must be may be better yet, after a pause. What the disk does not
+ * give back is no half-written page: it is asked for once more, not for as long. */
 static bool look_again(const struct varve_wal_reader *r, uint64_t *pause_us)
 {
+    const uint64_t longest = r->stop.os_code != 0 ? PAUSE_MIN_US : PAUSE_MAX_US;
+
     *pause_us = *pause_us == 0 ? PAUSE_MIN_US : 2 * *pause_us;
-    if (*pause_us > PAUSE_MAX_US)
+    if (*pause_us > longest)
         return false;
     r->options.vfs->ops->pause(r->options.vfs, *pause_us);
     return true;
@@ -526,19 +530,24 @@ varve_status varve_wal_reader_refresh(struct varve_wal_reader *r,
 
 /* ------------------------------------------------------------------------------------ Iteration */
 
-/* A record that the first pass read is not there any more. */
+/* A record that the first pass read is not there any more, or the disk gives it back no more. */
 static varve_status changed_underneath(const struct varve_wal_reader *r, varve_error *err)
 {
     char name[VARVE_WAL_NAME_MAX];
+    const bool unreadable = r->stop.os_code != 0;
+    const varve_status status = unreadable ? VARVE_EIO : VARVE_ECORRUPT;
 
     varve_wal_segment_name(stop_id(r), name);
-    varve_error_set(err, VARVE_ECORRUPT, name, (uint64_t)r->stop.page_no * VARVE_PAGE_SIZE,
-                    "the log changed while it was read: %s", r->stop.why);
+    varve_error_set(err, status, name, (uint64_t)r->stop.page_no * VARVE_PAGE_SIZE,
+                    unreadable ? "the log could be read until now: %s"
+                               : "the log changed while it was read: %s",
+                    r->stop.why);
     if (err != NULL) {
+        err->os_code = r->stop.os_code;
         err->lsn = r->at.lsn;
         err->lsn_end = r->limit_lsn;
     }
-    return VARVE_ECORRUPT;
+    return status;
 }
 
 varve_status varve_wal_reader_next(struct varve_wal_reader *r, struct varve_wal_record *ret_record,

@@ -354,8 +354,9 @@ struct counts {
     uint64_t points, allocations, failed, unharmed, images;
 };
 
-/* A power cut now: what was acknowledged durable must be there. */
-static void cut_power(struct run *run, struct counts *counts)
+/* A power cut now: what was acknowledged durable must be there. Which of the disk's states are looked at
+ * follows from the point alone, so that one that fails can be tried again. */
+static void cut_power(struct run *run, uint64_t n, struct counts *counts)
 {
     static struct store_rig truth;
 
@@ -365,14 +366,14 @@ static void cut_power(struct run *run, struct counts *counts)
         struct varve_sim_crash_options options;
         struct varve_sim_crash *crash = NULL;
         struct varve_sim *image = NULL;
-        varve_sim_crash_options_init(&options, counts->points + model);
+        varve_sim_crash_options_init(&options, n + model);
         options.model = model;
         options.random = 4;
         if (varve_sim_crash_open(run->rig.sim, &options, &crash) < 0)
             rig_die(&run->rig, "no crash states");
         const uint64_t count = varve_sim_crash_count(crash);
         for (uint64_t k = 0; k < 2; k++) {
-            if (varve_sim_crash_at(crash, (counts->points * 7 + k * 3) % count, &image, NULL) < 0)
+            if (varve_sim_crash_at(crash, (n * 7 + k * 3) % count, &image, NULL) < 0)
                 continue;
             rig_image_must_be_sound(&truth, image);
             counts->images++;
@@ -417,7 +418,7 @@ static bool try_point(const struct scenario *scenario, const struct kind *kind, 
         rig_die(&run.rig, "a step failed without a fault");
     varve_sim_fault_clear(run.rig.sim);
     if (kind->power && struck)
-        cut_power(&run, counts);
+        cut_power(&run, n, counts);
     rig_close(&run.rig);
     if (reverts)
         rig_lose_soft(&run.rig);

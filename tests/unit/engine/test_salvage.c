@@ -226,6 +226,47 @@ START_TEST(a_read_that_succeeds_in_the_end_loses_nothing)
 }
 END_TEST
 
+/* Recovery reads the log twice: what it gives back once may be gone the second time. */
+START_TEST(a_disk_that_fails_at_any_read_of_the_log_leaves_a_prefix)
+{
+    struct sim_store s;
+    struct harm harm;
+    char log[VARVE_FILE_NAME_MAX];
+    struct varve_sim_fault fault = {.classes = VARVE_SIM_READ, .times = UINT64_MAX, .error = EIO};
+    bool struck = true;
+    int told = 0;
+
+    make(&s, 71, log);
+    sim_store_kill(&s);
+    memcpy(fault.name, log, strlen(log) + 1);
+    while (struck) {
+        const uint64_t hits = varve_sim_fault_hits(s.sim);
+        fault.nth++;
+        ck_assert_int_eq(varve_sim_fault_add(s.sim, &fault), 0);
+        salvage(&s);
+        harm_findings(&s, &harm);
+        struck = varve_sim_fault_hits(s.sim) > hits;
+        const int64_t rows = sim_store_count(&s, "t");
+        if (harm.n == 0) { /* what lies behind the records is not missed */
+            ck_assert_int_eq(rows, IN_FILES + COMMITS * ROWS);
+        } else {
+            ck_assert(struck && harm.n == 1);
+            ck_assert_int_eq(harm.n_missing, 1);
+            ck_assert_str_eq(harm.items[0].file, log);
+            ck_assert_int_eq(harm.items[0].status, VARVE_EIO);
+            ck_assert_int_eq(harm.items[0].os_code, EIO);
+            ck_assert_ptr_nonnull(strstr(harm.items[0].message, "cannot be read"));
+            ck_assert(rows % ROWS == 0 && rows >= IN_FILES);
+            told++;
+        }
+        sim_store_close(&s);
+        varve_sim_fault_clear(s.sim);
+    }
+    ck_assert_int_ge(told, 2); /* in either pass */
+    sim_store_destroy(&s);
+}
+END_TEST
+
 START_TEST(a_lost_segment_leaves_the_files)
 {
     struct sim_store s;
@@ -330,6 +371,7 @@ static void add(TCase *cases)
     tcase_add_loop_test(cases, any_page_that_cannot_be_read_leaves_a_prefix_and_nothing_else, 0, 2);
     tcase_add_loop_test(cases, a_log_that_cannot_be_opened_leaves_the_files, 0, 2);
     tcase_add_test(cases, a_read_that_succeeds_in_the_end_loses_nothing);
+    tcase_add_test(cases, a_disk_that_fails_at_any_read_of_the_log_leaves_a_prefix);
     tcase_add_test(cases, a_lost_segment_leaves_the_files);
     tcase_add_test(cases, a_sound_store_is_shown_whole);
     tcase_add_test(cases, beside_a_writer_too);

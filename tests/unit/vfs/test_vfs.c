@@ -6,8 +6,10 @@
 
 #include <check.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 
 #include "storage/base/rng.h"
 
@@ -543,6 +545,31 @@ START_TEST(clock_random_and_identity)
 }
 END_TEST
 
+static void ignore(int number)
+{
+    (void)number;
+}
+
+START_TEST(a_pause_lasts_through_signals)
+{
+    struct rig rig;
+    struct varve_clock_reading before, after;
+    const struct sigaction action = {.sa_handler = ignore};
+    const struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
+
+    if (!rig_open(&rig, (enum rig_kind)_i))
+        return;
+    ck_assert_int_eq(sigaction(SIGALRM, &action, NULL), 0);
+    ck_assert_int_eq(setitimer(ITIMER_REAL, &often, NULL), 0);
+    rig.vfs->ops->clock(rig.vfs, &before);
+    rig.vfs->ops->pause(rig.vfs, 20000);
+    rig.vfs->ops->clock(rig.vfs, &after);
+    ck_assert_int_eq(setitimer(ITIMER_REAL, &never, NULL), 0);
+    ck_assert_int_ge(after.boot_us, before.boot_us + 20000);
+    rig_close(&rig);
+}
+END_TEST
+
 /* Random reads and writes through a queue, none overlapping in flight, against plain memory. */
 START_TEST(random_requests_agree_with_memory)
 {
@@ -682,6 +709,7 @@ int main(void)
     tcase_add_loop_test(tests, closing_a_queue_finishes_what_is_in_flight, 0, RIG_KINDS);
     tcase_add_loop_test(tests, direct_files_read_and_write, 0, RIG_KINDS);
     tcase_add_loop_test(tests, clock_random_and_identity, 0, RIG_KINDS);
+    tcase_add_loop_test(tests, a_pause_lasts_through_signals, 0, RIG_KINDS);
     tcase_add_loop_test(tests, random_requests_agree_with_memory, 0, RIG_KINDS);
     tcase_add_loop_test(tests, no_memory_is_an_error_and_leaks_nothing, 0, RIG_KINDS);
     suite_add_tcase(suite, tests);

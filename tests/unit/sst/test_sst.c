@@ -147,6 +147,68 @@ START_TEST(what_is_not_there_is_not_found)
 }
 END_TEST
 
+/* Where a file was read. */
+struct places {
+    uint64_t at[8];
+    uint32_t n;
+};
+
+static int watch_places(void *ctx, struct varve_sim *sim, const struct varve_sim_event *event)
+{
+    struct places *places = ctx;
+
+    (void)sim;
+    if (event->phase == VARVE_SIM_BEFORE && event->op == VARVE_SIM_READ) {
+        ck_assert_uint_lt(places->n, sizeof places->at / sizeof places->at[0]);
+        places->at[places->n++] = event->offset;
+    }
+    return 0;
+}
+
+/* What the key filter knows to be absent is not looked for: no page of the directory is read. */
+START_TEST(absent_key_costs_no_more_than_the_filter)
+{
+    struct sst_model m;
+    struct sst_disk d;
+    struct varve_source *source;
+    struct varve_partition partition;
+    uint32_t refused = 0;
+
+    sst_model_init(&m, sst_table_bars, 9);
+    for (int i = 0; i < 3000; i++)
+        sst_model_add(&m, 2, SST_PLAIN);
+    sst_disk_init(&d, 0); /* so that each page that is looked at is read */
+    struct varve_sst *sst = sst_model_open(&m, &d, 0);
+    ck_assert_int_eq(varve_sst_source_open(sst, &d.heap.heap, &source, NULL), VARVE_OK);
+    for (uint32_t i = 0; i < 2999; i += 97) {
+        struct places filter = {.n = 0};
+        struct places found = {.n = 0};
+        uint8_t key[9];
+
+        memcpy(key, m.parts[i].key, 9);
+        key[8]++; /* keys are three apart */
+        ck_assert_int_eq(varve_sim_watch(d.sim, watch_places, &filter), 0);
+        const int may = varve_sst_may_hold(sst, varve_span_of(key, 9), NULL);
+        varve_sim_unwatch(d.sim, watch_places, &filter);
+        if (key[8] == 0 || may != 0)
+            continue;
+        refused++;
+        ck_assert_int_eq(varve_sim_watch(d.sim, watch_places, &found), 0);
+        ck_assert_int_eq(source->ops->find(source, varve_span_of(key, 9), &partition, NULL),
+                         VARVE_END);
+        varve_sim_unwatch(d.sim, watch_places, &found);
+        ck_assert_uint_gt(filter.n, 0);
+        ck_assert_uint_eq(found.n, filter.n);
+        ck_assert_mem_eq(found.at, filter.at, sizeof found.at);
+    }
+    ck_assert_uint_gt(refused, 20); /* of 31 */
+    source->ops->close(source);
+    varve_sst_unref(sst);
+    sst_disk_free(&d);
+    sst_model_free(&m);
+}
+END_TEST
+
 /* Ranges of a file that were announced, and reads of what was. */
 struct announced {
     uint64_t from[256];
@@ -302,6 +364,7 @@ int main(void)
     tcase_add_test(tc, many_small_partitions_come_back);
     tcase_add_loop_test(tc, large_and_small_partitions_mix, 0, 2);
     tcase_add_test(tc, what_is_not_there_is_not_found);
+    tcase_add_test(tc, absent_key_costs_no_more_than_the_filter);
     tcase_add_loop_test(tc, what_comes_next_is_announced_together, 0, 2);
     tcase_add_test(tc, bytes_do_not_depend_on_how_rows_were_appended);
     tcase_add_test(tc, keys_and_rows_out_of_order_are_refused);

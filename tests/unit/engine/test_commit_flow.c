@@ -2,6 +2,8 @@
  * test_commit_flow.c - what a commit is told and when: policies against a kill and a power cut,
  * commits in flight, durable positions, segments of the log, what is refused.
  */
+#include <string.h>
+
 #include "storage/engine/background_int.h"
 #include "storage/engine/commit_int.h"
 #include "storage/manifest/manifest.h"
@@ -16,6 +18,40 @@ static void fill(struct sim_store *s, varve_policy policy)
     sim_store_table(s, "t", "upsert");
     for (int i = 0; i < BATCHES; i++)
         ck_assert_int_eq(sim_store_put(s, "t", i % 3, (int64_t)i * ROWS, ROWS, policy), VARVE_OK);
+}
+
+/* Queue commits of a row each, a letter of `policies` each: e (durable_each), g (durable_group).
+ * Whoever drives the log next finds them all. */
+static void queue_commits(struct sim_store *s, int k, const char *policies)
+{
+    varve_log_take(s->store);
+    for (int i = 0; policies[i] != '\0'; i++)
+        ck_assert_int_eq(varve_commit_start(s->store, sim_store_batch(s, "t", k, i, 1),
+                                            policies[i] == 'e' ? VARVE_POLICY_DURABLE_EACH
+                                                               : VARVE_POLICY_DURABLE_GROUP,
+                                            (uint64_t)i, &s->err),
+                         VARVE_OK);
+    varve_log_release(s->store);
+}
+
+static void reap_commits(struct sim_store *s, uint32_t n)
+{
+    varve_completion done[16];
+    uint32_t reaped = 0;
+
+    ck_assert_uint_le(n, sizeof done / sizeof done[0]);
+    for (int i = 0; i < 1000 && reaped < n; i++) {
+        const uint32_t first = reaped;
+        reaped += varve_commit_reap(s->store, done + first, n - first);
+        for (uint32_t k = first; k < reaped; k++)
+            ordering_acked(s->order, done[k].lsn);
+    }
+    ck_assert_uint_eq(reaped, n);
+    for (uint32_t i = 0; i < n; i++) {
+        ck_assert_uint_eq(done[i].tag, i);
+        ck_assert_int_eq(done[i].status, VARVE_OK);
+        varve_batch_free(done[i].batch);
+    }
 }
 
 START_TEST(kill_loses_nothing_under_any_policy)
@@ -49,6 +85,47 @@ START_TEST(power_cut_loses_what_the_policy_allows)
         }
         sim_store_destroy(&s);
     }
+}
+END_TEST
+
+static int count_syncs(void *ctx, struct varve_sim *sim, const struct varve_sim_event *event)
+{
+    uint64_t *seen = ctx;
+
+    (void)sim;
+    *seen += event->phase == VARVE_SIM_AFTER &&
+             (event->op == VARVE_SIM_SYNC || event->op == VARVE_SIM_WRITE_DSYNC);
+    return 0;
+}
+
+/* Syncs of the log for commits that are queued together: as the store counts them, and as the disk. */
+static uint64_t syncs_of(struct sim_store *s, int k, const char *policies)
+{
+    const uint64_t before = sim_store_stats(s).syncs;
+    uint64_t seen = 0;
+
+    ck_assert_int_eq(varve_sim_watch(s->sim, count_syncs, &seen), 0);
+    queue_commits(s, k, policies);
+    reap_commits(s, (uint32_t)strlen(policies));
+    varve_sim_unwatch(s->sim, count_syncs, &seen);
+    ck_assert_uint_eq(sim_store_stats(s).syncs - before, seen);
+    return seen;
+}
+
+START_TEST(durable_each_shares_its_sync_with_no_other)
+{
+    struct sim_store s;
+
+    sim_store_create(&s, 37);
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    ck_assert_uint_eq(syncs_of(&s, 1, "gggggg"), 1);
+    ck_assert_uint_eq(syncs_of(&s, 2, "eeeeee"), 6);
+    ck_assert_uint_eq(syncs_of(&s, 3, "eggegge"), 5);
+    ck_assert_uint_eq(syncs_of(&s, 4, "gge"), 2);
+    ck_assert_uint_eq(syncs_of(&s, 5, "egg"), 2);
+    ck_assert_int_eq(sim_store_count(&s, "t"), 6 + 6 + 7 + 3 + 3);
+    sim_store_destroy(&s);
 }
 END_TEST
 
@@ -337,33 +414,6 @@ START_TEST(every_open_is_an_epoch_of_its_own)
 }
 END_TEST
 
-/* Queue `n` commits of a row each; whoever drives the log next finds them all. */
-static void queue_commits(struct sim_store *s, int k, int n)
-{
-    varve_log_take(s->store);
-    for (int i = 0; i < n; i++)
-        ck_assert_int_eq(varve_commit_start(s->store, sim_store_batch(s, "t", k, i, 1),
-                                            VARVE_POLICY_DURABLE_EACH, (uint64_t)i, &s->err),
-                         VARVE_OK);
-    varve_log_release(s->store);
-}
-
-static void reap_commits(struct sim_store *s, uint32_t n)
-{
-    varve_completion done[16];
-    uint32_t reaped = 0;
-
-    ck_assert_uint_le(n, sizeof done / sizeof done[0]);
-    for (int i = 0; i < 1000 && reaped < n; i++)
-        reaped += varve_commit_reap(s->store, done + reaped, n - reaped);
-    ck_assert_uint_eq(reaped, n);
-    for (uint32_t i = 0; i < n; i++) {
-        ck_assert_uint_eq(done[i].tag, i);
-        ck_assert_int_eq(done[i].status, VARVE_OK);
-        varve_batch_free(done[i].batch);
-    }
-}
-
 /* Tables come and go in the order of the log: after what was given before, before what comes after. */
 START_TEST(tables_come_and_go_behind_commits_in_flight)
 {
@@ -372,11 +422,11 @@ START_TEST(tables_come_and_go_behind_commits_in_flight)
     sim_store_create(&s, 33);
     sim_store_open(&s);
     sim_store_table(&s, "t", "upsert");
-    queue_commits(&s, 1, 9);
+    queue_commits(&s, 1, "eeeeeeeee");
     sim_store_table(&s, "u", "upsert"); /* returns when the commits before it are done */
     ck_assert_int_eq(sim_store_count(&s, "t"), 9);
     reap_commits(&s, 9);
-    queue_commits(&s, 2, 9);
+    queue_commits(&s, 2, "eeeeeeeee");
     ck_assert_int_eq(varve_table_drop(s.store, "t", &s.err), VARVE_OK);
     reap_commits(&s, 9); /* none of them has found the table gone */
     sim_store_kill(&s);
@@ -455,6 +505,7 @@ static void add(TCase *cases)
                         VARVE_POLICY_OS + 1);
     tcase_add_loop_test(cases, power_cut_loses_what_the_policy_allows, VARVE_POLICY_DURABLE_EACH,
                         VARVE_POLICY_OS + 1);
+    tcase_add_test(cases, durable_each_shares_its_sync_with_no_other);
     tcase_add_test(cases, interval_is_kept_while_commits_never_pause);
     tcase_add_test(cases, interval_is_kept_by_work_alone);
     tcase_add_test(cases, threads_look_often_enough_for_the_interval);

@@ -22,7 +22,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <varve/varve.h>
+
 #include "storage/vfs/posix_int.h"
+#include "tests/lib/run_share.h"
 
 #define CREATE (VARVE_FILE_WRITE | VARVE_FILE_CREATE)
 
@@ -511,6 +514,54 @@ START_TEST(auto_takes_the_best)
 }
 END_TEST
 
+/* What a store in the directory says that it uses; VARVE_IO_AUTO: it cannot be opened so. */
+static uint32_t backend_of_store(const char *path, uint32_t asked)
+{
+    varve_stats stats = {.struct_size = sizeof stats};
+    varve_store *store = NULL;
+    varve_options options;
+
+    varve_options_init(&options, sizeof options);
+    options.flags = VARVE_OPEN_CREATE;
+    options.io_backend = asked;
+    options.background_threads = UINT32_MAX;
+    options.wal_segment_bytes = 64u << 10;
+    options.reserve_bytes = UINT64_MAX;
+    const varve_status rc = varve_open(path, &options, &store, NULL);
+    if (rc == VARVE_EUNSUPPORTED)
+        return VARVE_IO_AUTO;
+    ck_assert_int_eq(rc, VARVE_OK);
+    varve_get_stats(store, &stats);
+    varve_close(store);
+    return stats.io_backend;
+}
+
+START_TEST(store_tells_which_backend_it_uses)
+{
+    struct rig rig, probe;
+
+    ck_assert(rig_open(&rig, RIG_POSIX));
+    ck_assert_uint_eq(backend_of_store(rig.path, VARVE_IO_POSIX), VARVE_IO_POSIX);
+    const pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        forbid(__NR_io_uring_setup, EPERM);
+        ck_assert_uint_eq(backend_of_store(rig.path, VARVE_IO_AUTO), VARVE_IO_POSIX);
+        ck_assert_uint_eq(backend_of_store(rig.path, VARVE_IO_URING), VARVE_IO_AUTO);
+        _exit(0);
+    }
+    ck_assert_int_eq(wait_for(child), 0);
+    if (rig_open(&probe, RIG_URING)) {
+        rig_close(&probe);
+        ck_assert_uint_eq(backend_of_store(rig.path, VARVE_IO_AUTO), VARVE_IO_URING);
+        ck_assert_uint_eq(backend_of_store(rig.path, VARVE_IO_URING), VARVE_IO_URING);
+    } else {
+        run_share("SKIPPED: what a store on io_uring tells: it cannot be had here");
+    }
+    rig_close(&rig);
+}
+END_TEST
+
 START_TEST(create_without_memory_leaks_nothing)
 {
     struct rig rig;
@@ -550,6 +601,7 @@ int main(void)
     tcase_add_loop_test(tests, errors_of_the_kernel_are_passed_on, 0,
                         (int)(sizeof failing / sizeof *failing));
     tcase_add_test(tests, auto_takes_the_best);
+    tcase_add_test(tests, store_tells_which_backend_it_uses);
     suite_add_tcase(suite, tests);
 
     SRunner *runner = srunner_create(suite);

@@ -160,6 +160,51 @@ START_TEST(given_window_is_kept_where_it_fits)
 }
 END_TEST
 
+#define MIB ((uint64_t)1 << 20)
+#define MANY ((uint64_t)1 << 40) /* bytes: enough for windows of any length */
+#define HOUR ((int64_t)3600 * 1000)
+
+/* An hour, or a power of eight times that: the first in which at least 64 MiB are in a window, where
+ * files take a third of what the rows do, and which cuts the rows, wherever they begin, into at most
+ * fifteen. */
+START_TEST(window_is_chosen_by_bytes_and_number)
+{
+    static const struct {
+        const char *type;
+        int64_t last; /* the first is 0 */
+        uint64_t bytes;
+        int64_t length;
+    } cases[] = {
+        {"timestamp(ms", HOUR - 1, 192 * MIB, HOUR},
+        {"timestamp(ms", HOUR - 1, 191 * MIB, 8 * HOUR},
+        {"timestamp(ms", 12 * HOUR - 1, 12 * 192 * MIB, HOUR},
+        {"timestamp(ms", 12 * HOUR - 1, 12 * 191 * MIB, 8 * HOUR},
+        {"timestamp(ms", 12 * HOUR - 1, 12 * 24 * MIB, 8 * HOUR},
+        {"timestamp(ms", 12 * HOUR - 1, 12 * 23 * MIB, 64 * HOUR},
+        {"timestamp(ms", 999, 100, 4096 * HOUR}, /* a second: 34 bytes, 1.8 million times */
+        {"timestamp(ms", 14 * HOUR - 1, MANY, HOUR},
+        {"timestamp(ms", 14 * HOUR, MANY, 8 * HOUR},
+        {"timestamp(ms", 14 * 8 * HOUR - 1, MANY, 8 * HOUR},
+        {"timestamp(ms", 14 * 8 * HOUR, MANY, 64 * HOUR},
+        {"timestamp(s", 3599, 192 * MIB, 3600},
+        {"timestamp(ns", HOUR * 1000000 - 1, 192 * MIB, HOUR * 1000000},
+        {"bigint", 3599, 191 * MIB, 8 * 3600}, /* counts as seconds */
+        {"date", 13, MANY, 1},                 /* days, not hours */
+        {"date", 14, MANY, 8},
+        {"date", 0, 24 * MIB, 8},
+        {"date", 0, 23 * MIB, 64},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct varve_schema *schema = schema_of(cases[i].type);
+        const struct varve_window_plan plan =
+            varve_window_plan_of(schema, 0, cases[i].last, cases[i].bytes, 0, 1700000000);
+        ck_assert_msg(plan.length == cases[i].length, "case %zu: %lld", i, (long long)plan.length);
+        varve_schema_free(schema);
+    }
+}
+END_TEST
+
 START_TEST(times_a_century_away_are_outliers)
 {
     const int64_t now = 1700000000, century = (int64_t)36500 * 86400;
@@ -192,6 +237,7 @@ int main(void)
     tcase_add_test(cases, unit_of_the_column_counts);
     tcase_add_test(cases, flush_has_at_most_fifteen_windows);
     tcase_add_test(cases, given_window_is_kept_where_it_fits);
+    tcase_add_test(cases, window_is_chosen_by_bytes_and_number);
     tcase_add_test(cases, times_a_century_away_are_outliers);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);

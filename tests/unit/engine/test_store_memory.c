@@ -301,6 +301,52 @@ START_TEST(flush_that_finds_no_room_holds_commits_back_and_goes_on)
 }
 END_TEST
 
+/* How much the files of a table hold. */
+static uint64_t rows_in_files(struct sim_store *s, const char *table)
+{
+    varve_table_stats stats = {.struct_size = sizeof stats};
+
+    varve_table_get_stats(s->store, sim_store_handle(s, table), &stats);
+    return stats.file_rows;
+}
+
+/* The age of a memtable is that of its oldest row, and each table has its own. */
+START_TEST(memtable_is_flushed_when_it_is_old_however_small)
+{
+    const int64_t second = 1000000;
+    struct sim_store s;
+
+    sim_store_create(&s, 7);
+    s.options.flush_interval_ms = 60000;
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    sim_store_table(&s, "u", "upsert");
+    varve_sim_clock_advance(s.sim, 100 * second); /* an empty memtable does not age */
+    ck_assert_int_eq(sim_store_put(&s, "t", 1, 0, 10, VARVE_POLICY_DEFAULT), VARVE_OK);
+    varve_sim_clock_advance(s.sim, 59 * second);
+    ck_assert_int_eq(sim_store_put(&s, "t", 1, 10, 5, VARVE_POLICY_DEFAULT), VARVE_OK);
+    ck_assert_int_eq(sim_store_put(&s, "u", 1, 0, 20, VARVE_POLICY_DEFAULT), VARVE_OK);
+    sim_store_work(&s);
+    ck_assert_uint_eq(sim_store_stats(&s).flushes, 0);
+    varve_sim_clock_advance(s.sim, 2 * second);
+    sim_store_work(&s);
+    ck_assert_uint_eq(rows_in_files(&s, "t"), 15);
+    ck_assert_uint_eq(rows_in_files(&s, "u"), 0);
+    ck_assert_int_eq(sim_store_put(&s, "t", 1, 15, 5, VARVE_POLICY_DEFAULT), VARVE_OK);
+    varve_sim_clock_advance(s.sim, 57 * second);
+    sim_store_work(&s);
+    ck_assert_uint_eq(sim_store_stats(&s).flushes, 1);
+    varve_sim_clock_advance(s.sim, 2 * second);
+    sim_store_work(&s);
+    ck_assert_uint_eq(rows_in_files(&s, "t"), 15);
+    ck_assert_uint_eq(rows_in_files(&s, "u"), 20);
+    ck_assert_uint_eq(sim_store_stats(&s).flushes, 2);
+    ck_assert_uint_eq(sim_store_stats(&s).memtable_rows, 5);
+    ck_assert_int_eq(sim_store_count(&s, "t"), 20);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
     tcase_add_test(cases, tables_that_fill_evenly_share_the_budget);
@@ -309,6 +355,7 @@ static void add(TCase *cases)
     tcase_add_test(cases, smallest_memory_takes_many_partitions);
     tcase_add_loop_test(cases, long_keys_are_flushed_within_the_limit, 0, 2);
     tcase_add_test(cases, dropped_table_gives_its_memory_back);
+    tcase_add_test(cases, memtable_is_flushed_when_it_is_old_however_small);
     tcase_add_test(cases, full_disk_refuses_commits_until_there_is_room);
     tcase_add_test(cases, flush_that_finds_no_room_holds_commits_back_and_goes_on);
 }

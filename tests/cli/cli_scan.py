@@ -198,6 +198,51 @@ class Questions(CliCase):
         self.run_varve('scan', 'file', 'readings', code=FAILED)
 
 
+class Intervals(CliCase):
+    """--every: each of its units in a column of each, and the length there, worked out by hand."""
+
+    LENGTHS = {
+        'ns': {'2ns': 2, '3us': 3000, '5ms': 5000000, '7s': 7000000000, '1m': 60000000000,
+               '1h': 3600000000000, '1d': 86400000000000, '1w': 604800000000000},
+        'us': {'2000ns': 2, '3us': 3, '5ms': 5000, '7s': 7000000, '1m': 60000000,
+               '1h': 3600000000, '1d': 86400000000, '1w': 604800000000},
+        'ms': {'2000000ns': 2, '3000us': 3, '5ms': 5, '7s': 7000, '1m': 60000, '1h': 3600000,
+               '1d': 86400000, '1w': 604800000},
+        's': {'2000000000ns': 2, '3000000us': 3, '5000ms': 5, '7s': 7, '1m': 60, '1h': 3600,
+              '1d': 86400, '1w': 604800},
+        'date': {'172800s': 2, '4320m': 3, '120h': 5, '7d': 7, '2w': 14},
+    }
+    FINER = {'us': ('1ns', '1500ns'), 'ms': ('1us', '1500us'), 's': ('1ms', '1500ms'),
+             'date': ('1h', '36h')}
+
+    def setUp(self):
+        super().setUp()
+        for name, lengths in self.LENGTHS.items():
+            kind, unit = (name, '') if name == 'date' else (
+                'timestamp', f" WITH clustering_unit = '{name}'")
+            self.run_varve('create', 's',
+                           f'CREATE TABLE {name} (k text, t {kind}, PRIMARY KEY ((k), t)){unit}')
+            self.run_varve('import', 's', name, '-', *['--time-unit', name] * bool(unit),
+                           stdin='k,t\n' + ''.join(f'{every},{t}\n' for every, n in lengths.items()
+                                                   for t in (-n - 1, -n, -1, 0, n - 1, n)))
+
+    def test_every_unit_is_as_long_as_it_is(self):
+        for name, lengths in self.LENGTHS.items():
+            for every, n in lengths.items():
+                out = self.run_varve('scan', 's', name, '--time', 'raw', '--partition', every,
+                                     '--every', every, '--agg', 'count').out
+                self.assertEqual(out, f'bucket,count\n{-2 * n},1\n{-n},2\n0,2\n{n},1\n',
+                                 (name, every))
+
+    def test_none_is_finer_than_the_column_or_too_long(self):
+        for name, intervals in self.FINER.items():
+            for every in intervals:
+                self.assertIn(f"'{every}' is finer than column t", self.run_varve(
+                    'scan', 's', name, '--every', every, '--agg', 'count', code=USAGE).err)
+        self.assertIn("'15251w' is too long", self.run_varve(
+            'scan', 's', 'ns', '--every', '15251w', '--agg', 'count', code=USAGE).err)
+
+
 class Orders(CliCase):
     """What comes first: against SQLite on the same rows, from memory and from files."""
 

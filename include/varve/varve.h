@@ -706,7 +706,7 @@ typedef struct varve_stats {
     uint64_t stall_us_worst;
     uint64_t clock_suspect;  /* 1: after a reboot the clock moved too far to be believed */
     uint64_t reserve_bytes;  /* kept on the disk for the time when it is full */
-    uint64_t reserve_wanted; /* what it should be; if that is more, there was no room */
+    uint64_t reserve_wanted; /* what it should be; more: there was no room. Read-only: 0, unknown */
     uint64_t reserve_spent;  /* 1: it has been used; commits get ENOSPC until it is back */
     uint64_t cut_doubtful;   /* 1: what was cut was damaged; it may have been acknowledged */
 } varve_stats;

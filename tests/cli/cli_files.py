@@ -3,11 +3,12 @@
 import glob
 import json
 import os
+import re
 import shutil
 import subprocess
 
 import cli_case
-from cli_case import CliCase, CORRUPT, FAILED, OK, READINGS, USAGE, PROGRAM
+from cli_case import CliCase, CORRUPT, FAILED, OK, READINGS, ROOT, USAGE, PROGRAM
 
 
 class Whole(CliCase):
@@ -21,8 +22,22 @@ class Whole(CliCase):
         table = stats['table_list'][0]
         self.assertEqual(table['name'], 'readings')
         self.assertEqual(table['file_rows'] + table['memtable_rows'], 4)
+        self.assertIn(stats['io_backend'], ('io_uring', 'posix'))
+        self.assertRegex(text, rf'(?m)^  I/O +{stats["io_backend"]}$')
         self.run_varve('stats', 'nowhere', code=FAILED)
         self.run_varve('stats', code=USAGE)
+
+    def test_stats_as_json_has_every_counter_of_the_header(self):
+        with open(os.path.join(ROOT, 'include', 'varve', 'varve.h'), encoding='utf-8') as header:
+            structs = dict(re.findall(r'^typedef struct (\w+) \{\n(.*?)^\}', header.read(),
+                                      re.M | re.S))
+        self.make_readings()
+        stats = json.loads(self.run_varve('stats', 's', '--json').out)
+        for struct, got, more in (('varve_stats', stats, {'findings', 'table_list'}),
+                                  ('varve_table_stats', stats['table_list'][0], {'name'})):
+            members = set(re.findall(r'^    \w+ (\w+);', structs[struct], re.M))
+            self.assertIn('file_rows', members)
+            self.assertEqual(members - {'struct_size'}, set(got) - more)
 
     def test_stats_says_that_versions_are_counted(self):
         self.run_varve('create', 's', READINGS)

@@ -88,6 +88,7 @@ static size_t list_counters(const varve_stats *s, struct counter *out)
         {"stall_us_worst", s->stall_us_worst},
         {"clock_suspect", s->clock_suspect},
         {"reserve_bytes", s->reserve_bytes},
+        {"reserve_wanted", s->reserve_wanted},
         {"reserve_spent", s->reserve_spent},
     };
     const size_t n = sizeof counters / sizeof counters[0];

@@ -151,6 +151,7 @@ bool bench_baseline_ingest(const char *path, const struct bench_options *options
     struct bench_ingest_result result = {.rows = 0};
     struct bench_baseline *base = NULL;
     struct bench_memory memory;
+    const double written = bench_written();
     bool ok, more = feed->rows->n > 0;
 
     bench_memory_reset(&memory);
@@ -171,6 +172,7 @@ bool bench_baseline_ingest(const char *path, const struct bench_options *options
         return false;
     }
     result.resident_peak = bench_memory_peak(&memory);
+    result.written = bench_written() - written;
     *ret_result = result;
     *ret_baseline = base;
     return true;

@@ -166,6 +166,8 @@ static void add_load(struct bench *bench, const struct bench_ingest_result *varv
 
     add_rate(bench, "load by column, 1000 a batch, flushed", (double)varve->rows, &varve->flushed,
              (double)sqlite->rows, &sqlite->flushed);
+    add_value(bench, "write amplification: all", "ratio", varve->written / given,
+              both ? sqlite->written / given : NAN);
     add_value(bench, "write amplification: log", "ratio", (double)stats->bytes_log / given, NAN);
     add_value(bench, "write amplification: pre-zeroing", "ratio",
               (double)stats->bytes_prezero / given, NAN);

@@ -241,6 +241,7 @@ bool bench_ingest(const char *path, const struct bench_options *options,
     struct bench_ingest_result result = {.rows = 0};
     struct bench_memory memory;
     struct ingest *in = calloc(1, sizeof *in);
+    const double written = bench_written();
     bool ok = in != NULL;
 
     bench_memory_reset(&memory);
@@ -253,6 +254,7 @@ bool bench_ingest(const char *path, const struct bench_options *options,
     if (ok) {
         result.worst_commit_s = in->worst_s;
         result.resident_peak = bench_memory_peak(&memory);
+        result.written = bench_written() - written;
         result.stats.struct_size = sizeof result.stats;
         varve_get_stats(in->store, &result.stats);
         *ret_result = result;

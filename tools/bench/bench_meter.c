@@ -1,5 +1,5 @@
 /*
- * bench_meter.c - clocks, memory, and the comparison of answers.
+ * bench_meter.c - clocks, memory, bytes written, and the comparison of answers.
  */
 #include <math.h>
 #include <stdio.h>
@@ -39,19 +39,37 @@ void bench_meter_stop(struct bench_meter *meter)
     meter->cpu_s += cpu_s() - meter->cpu_begun;
 }
 
-static uint64_t status_kib(const char *field)
+/* The number behind `label` in a file of /proc/self; false: it is not there. */
+static bool process_number(const char *path, const char *label, uint64_t *ret_number)
 {
-    FILE *file = fopen("/proc/self/status", "r");
+    FILE *file = fopen(path, "r");
     char line[128];
-    unsigned long long kib = 0;
+    bool found = false;
 
     if (file == NULL)
-        return 0;
-    while (kib == 0 && fgets(line, sizeof line, file) != NULL)
-        if (strncmp(line, field, strlen(field)) == 0)
-            kib = strtoull(line + strlen(field) + 1, NULL, 10);
+        return false;
+    while (!found && fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, label, strlen(label)) == 0) {
+            *ret_number = strtoull(line + strlen(label), NULL, 10);
+            found = true;
+        }
     (void)fclose(file);
+    return found;
+}
+
+static uint64_t status_kib(const char *label)
+{
+    uint64_t kib = 0;
+
+    (void)process_number("/proc/self/status", label, &kib);
     return kib;
+}
+
+double bench_written(void)
+{
+    uint64_t bytes = 0;
+
+    return process_number("/proc/self/io", "write_bytes:", &bytes) ? (double)bytes : NAN;
 }
 
 void bench_memory_reset(struct bench_memory *memory)
@@ -62,12 +80,12 @@ void bench_memory_reset(struct bench_memory *memory)
         (void)fputs("5\n", file);
         (void)fclose(file);
     }
-    memory->begun_kib = status_kib("VmRSS");
+    memory->begun_kib = status_kib("VmRSS:");
 }
 
 uint64_t bench_memory_peak(const struct bench_memory *memory)
 {
-    const uint64_t peak = status_kib("VmHWM");
+    const uint64_t peak = status_kib("VmHWM:");
 
     return peak > memory->begun_kib ? (peak - memory->begun_kib) * 1024 : 0;
 }

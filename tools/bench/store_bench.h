@@ -83,6 +83,8 @@ struct bench_memory {
 };
 void bench_memory_reset(struct bench_memory *memory);
 uint64_t bench_memory_peak(const struct bench_memory *memory);
+/* Bytes that the process has written to disks; NAN where the system does not tell. */
+double bench_written(void);
 
 /* What a part of the answer comes to, to compare two stores: order does not count. */
 struct bench_sum {
@@ -146,6 +148,7 @@ struct bench_ingest_result {
     struct bench_meter acknowledged; /* until the last commit was acknowledged */
     struct bench_meter flushed;      /* until everything was in files, too */
     uint64_t resident_peak;          /* bytes above the rows and whatever else was there */
+    double written;                  /* bytes, to the disk, until flushed; NAN: not known */
     double worst_commit_s;           /* from the call to the acknowledgement, one batch */
     varve_stats stats;
 };

@@ -11,7 +11,7 @@ import sys
 OF_VARVE = {'write amplification: log', 'write amplification: pre-zeroing',
             'write amplification: flush', 'write amplification: manifest', 'raw bytes given',
             'worst stall for memory'}
-ALL = 'write amplification: all' # null where the system does not count
+ALL = 'write amplification: all'  # null where the system does not count
 
 
 def main():

@@ -88,8 +88,8 @@ uint64_t varve_payload_more_bytes(const struct varve_schema *schema, uint64_t ro
 
 /*
  * How a decoder finds the schema of a section; *ret_schema is borrowed until the next record is
- * applied. NULL with VARVE_OK: the table has been dropped since, skip its section. VARVE_ENOTFOUND:
- * there was never such a table or version.
+ * applied. NULL with VARVE_OK: the table has been dropped since, skip its section. Otherwise why there
+ * is none, such as VARVE_ECORRUPT: there was never such a table or version.
  */
 typedef varve_status (*varve_schema_lookup)(void *ctx, uint32_t table_id, uint32_t schema_version,
                                             const struct varve_schema **ret_schema);
@@ -103,7 +103,7 @@ struct varve_payload;
 
 /*
  * Total: any bytes give OK, ECORRUPT, EVERSION (an unknown section kind or payload version stops
- * apply and is never skipped), ENOTFOUND (schema) or ENOMEM, in memory bounded by a small multiple
+ * apply and is never skipped), what `lookup` says or ENOMEM, in memory bounded by a small multiple
  * of VARVE_RECORD_BYTES_MAX. err->offset is the position in `in` at which reading stopped.
  */
 varve_status varve_payload_decode(struct varve_span in, varve_schema_lookup lookup, void *ctx,

@@ -63,8 +63,8 @@
  *                  and above 0, at which the bit changes. Row 0 is 0 (kind 2) or 1 (kind 3).
  *   A row that is deleted is not live. RUNS is written when it is smaller than BITS.
  *
- * Where a choice of codec is open, the writer takes the fewest bytes, and of equals the first of
- * CONST, CONST_DELTA, RAW, FOR, RLE, DFOR, FOR with a divisor, DFOR with a divisor
+ * Where a choice of codec is open, the writer takes CONST if all values are equal, else the fewest bytes
+ * (in the log without RLE, ALP and compression, for the sake of time), and of equals the first of CONST_DELTA, RAW, FOR, RLE, DFOR, FOR with a divisor, DFOR with a divisor
  * (common_divisor.c says which divisors it looks for). ALP is taken where block_alp.c finds decimals
  * and it saves an eighth of what the next best takes. Readers accept any.
  *

@@ -3,8 +3,8 @@
  *
  * A commit seals its batch in the caller's thread, joins the queue, and is driven by whoever holds
  * the log token: itself if it waits and finds the token free, another waiting caller, a background
- * thread, or varve_work(). A holder gives the token up when its own commit is done; the next waiter
- * takes it.
+ * thread, or varve_work(). A holder gives the token up when its own commit is done, or when somebody
+ * claims it to change a table or begin a flush; the next waiter takes it.
  *
  * Threads. The queue, the completions and the token are under the queue lock.
  */

@@ -8,7 +8,7 @@
  * needs is bounded (batch_format.h), and recovery may take that much whatever memory_limit says
  * (VARVE_RECOVERY_BYTES). A reader keeps all rows in memory, within memory_limit.
  *
- * Threads. The open's. Requires the log token.
+ * Threads. The open's. Requires the log token, but for varve_recover_schema().
  */
 #include "storage/batch/batch_format.h"
 #include "storage/engine/commit_int.h"

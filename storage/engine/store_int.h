@@ -266,7 +266,7 @@ struct varve_store {
     struct varve_origins origins;   /* ... applied; changed with the queue lock, too */
     struct varve_log_point applied; /* after the last record applied; without origins */
     uint64_t term; /* of the records written since the open; `appended` has that of the last one */
-    uint32_t next_table_id;
+    _Atomic(uint32_t) next_table_id;    /* verification reads it without the token */
     uint32_t n_epochs, epochs_capacity; /* fixed at open */
     struct varve_epoch *epochs;
     bool log_full;              /* the last segment asked for found no room */

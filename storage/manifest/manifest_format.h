@@ -63,8 +63,8 @@
  *                       is no segment of the log any more and stays all the same
  *      16 LET_GO        varint id of such a file
  *      17 NEXT_LSN      varint: positions below it may have been given, whatever the log holds
- *     LSNs, indexes and terms, of epochs too, and NEXT_FILE are below 2^62, but for a flushed LSN;
- *     times, hlc among them, lie between -2^61 and 2^61. Origins ascend by id from 1 on.
+ *     LSNs, indexes and terms, of epochs too, and NEXT_FILE are below 2^62; times, hlc among them, lie
+ *     between -2^61 and 2^61 (neither holds of ADD_FILE and MARKS). Origins ascend by id from 1 on.
  *
  * After each edit, and after the snapshot: ids of files and segments are below NEXT_FILE and none
  * is used twice, ids of tables are below NEXT_TABLE, the snapshot's IDENTITY is the header's.

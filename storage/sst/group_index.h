@@ -40,7 +40,8 @@
  * Invariants
  *   G1  A vector of one run is PURE: its first and last time prune it. Others are SHARED.
  *   G2  After varve_group_index_parse() every number has been checked against the others and the
- *       limits; what a block's bytes say has not been looked at.
+ *       limits, but for codec and dictionary, which are held against the block when it is read; what a
+ *       block's bytes say has not been looked at.
  *
  * Threads. A parsed index is read-only.
  */

@@ -353,6 +353,17 @@ class Types(CliCase):
         self.run_varve('import', 'four', 't', 'out.tsv')
         self.assertEqual(self.run_varve('scan', 'four', 't').out, first)
 
+    def test_names_of_columns_do_not_look_like_delimiters(self):
+        table = ('CREATE TABLE t (k text, ts timestamp, "a;b;c;d;e" int, "f|g|h|i|j" int, '
+                 'PRIMARY KEY ((k), ts))')
+        rows = 'k,ts,"a;b;c;d;e","f|g|h|i|j"\nx,1970-01-01T00:00:00.000Z,1,2\n'
+        for store in ('one', 'two'):
+            self.run_varve('create', store, table)
+        self.run_varve('import', 'one', 't', '-', stdin=rows)
+        self.assertEqual(self.run_varve('scan', 'one', 't').out, rows)
+        self.run_varve('import', 'two', 't', '-', stdin=rows)
+        self.assertEqual(self.run_varve('scan', 'two', 't').out, rows)
+
     def test_json_of_values_that_json_has_not(self):
         self.run_varve('create', 'one', self.TABLE)
         self.run_varve('import', 'one', 't', '-', '--null', '', stdin=self.ROWS)

@@ -227,17 +227,18 @@ static enum csv_result want_more(struct csv_reader *reader)
 
 static char likely_delimiter(const char *text, size_t size, char newline)
 {
-    static const char candidates[] = {',', ';', '\t', '|'};
-    size_t counts[sizeof candidates] = {0};
+    static const char candidates[] = CSV_DELIMITERS;
+    enum { N = sizeof candidates - 1 };
+    size_t counts[N] = {0};
     size_t best = 0;
     bool quoted = false;
 
     for (size_t i = 0; i < size && (quoted || text[i] != newline); i++) {
         quoted ^= text[i] == '"';
-        for (size_t c = 0; c < sizeof candidates; c++)
+        for (size_t c = 0; c < N; c++)
             counts[c] += !quoted && text[i] == candidates[c];
     }
-    for (size_t c = 1; c < sizeof candidates; c++)
+    for (size_t c = 1; c < N; c++)
         if (counts[c] > counts[best])
             best = c;
     return candidates[best];

@@ -29,6 +29,7 @@
 #define CSV_RECORD_MAX ((size_t)16 << 20)
 #define CSV_SHOWN_MAX ((size_t)64 << 10) /* of a record that is too long */
 #define CSV_FIELDS_MAX 4096u
+#define CSV_DELIMITERS ",;\t|" /* of these the most frequent in the first line, if none is given */
 
 struct csv_field {
     const char *text;

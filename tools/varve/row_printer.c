@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <yajl/yajl_gen.h>
 
+#include "tools/varve/csv_reader.h"
 #include "tools/varve/table_layout.h"
 
 #define CELL_BYTES 256
@@ -187,9 +188,9 @@ static bool needs_quotes(const char *text, size_t size, char delimiter)
     return text[0] == ' ' || text[size - 1] == ' ';
 }
 
-static void put_field(FILE *out, const char *text, size_t size, char delimiter, bool is_text)
+static void put_field(FILE *out, const char *text, size_t size, bool quoted)
 {
-    if (!is_text || !needs_quotes(text, size, delimiter)) {
+    if (!quoted) {
         (void)fwrite(text, 1, size, out);
         return;
     }
@@ -207,7 +208,11 @@ static void csv_header(struct row_printer *writer, char delimiter)
     for (uint32_t c = 0; c < writer->n_columns; c++) {
         if (c > 0)
             (void)putc(delimiter, writer->out);
-        put_field(writer->out, writer->names[c], strlen(writer->names[c]), delimiter, true);
+        const char *const name = writer->names[c];
+        const size_t size = strlen(name);
+        /* Any delimiter in it would be counted by who guesses which one the file has. */
+        const bool quoted = needs_quotes(name, size, delimiter) || strpbrk(name, CSV_DELIMITERS);
+        put_field(writer->out, name, size, quoted);
     }
     (void)putc('\n', writer->out);
 }
@@ -223,8 +228,9 @@ static bool csv_row(struct row_printer *writer, const varve_batch_view *view, ui
             return false;
         if (c > 0)
             (void)putc(delimiter, writer->out);
-        put_field(writer->out, text, size, delimiter,
-                  value.type == VARVE_TEXT && value.presence == VARVE_SET);
+        put_field(writer->out, text, size,
+                  value.type == VARVE_TEXT && value.presence == VARVE_SET &&
+                      needs_quotes(text, size, delimiter));
     }
     (void)putc('\n', writer->out);
     return true;

@@ -68,7 +68,7 @@ static const struct tool_usage usage = {
     .about = "Load CSV files into a table. `-` is stdin; .gz and .zst are told by content.\n"
              "\n"
              "Every name in a header line must be a column of the table, or a part of its time\n"
-             "(see --time-parts); --columns a,b,_,c skips fields. All headers are looked at before "
+             "(--time-parts); --columns a,b,_,c skips fields. All headers are looked at before\n"
              "the first row is loaded.\n"
              "\n"
              "A field without a value leaves its cell as it is; a quoted empty field is an\n"

@@ -219,6 +219,16 @@ bool varve_pressure_is_high(varve_store *store)
     return used > mark && varve_cache_shrink(store->cache, used - mark) < used - mark;
 }
 
+/* A flush that failed is tried again after a while. Who would wait in vain for that, since nobody else
+ * works, tries now. Not on a full disk: there a try is dear, and hopeless() has the answer. */
+static void retry_flush(varve_store *store)
+{
+    varve_mutex_lock(&store->queue_lock);
+    if (store->flush_error.status != VARVE_ENOSPC)
+        store->flush_retry_us = 0;
+    varve_mutex_unlock(&store->queue_lock);
+}
+
 varve_status varve_pressure_wait(varve_store *store, varve_error *err)
 {
     uint64_t bytes = debt(store);
@@ -233,8 +243,11 @@ varve_status varve_pressure_wait(varve_store *store, varve_error *err)
     const int64_t begun = varve_store_boot_us(store);
     int64_t waited = 0;
     bool more = true;
-    if (!store->threaded) /* so that a full disk is noticed to have room again */
+    if (!store->threaded) { /* so that what has failed is noticed to be over */
+        if (bytes >= hard_limit(store))
+            retry_flush(store);
         (void)varve_background_step(store);
+    }
     do {
         bytes = debt(store);
         const varve_status rc = hopeless(store, bytes, err);

@@ -301,6 +301,36 @@ START_TEST(flush_that_finds_no_room_holds_commits_back_and_goes_on)
 }
 END_TEST
 
+/* Without threads, and although it is not yet time to try again by itself. Loop test: it fails once, for
+ * long. */
+START_TEST(commit_that_needs_room_tries_a_failed_flush_again)
+{
+    struct sim_store s;
+    const struct varve_sim_fault fault = {
+        .classes = VARVE_SIM_OPEN, .nth = 1, .times = _i == 0 ? 1 : UINT64_MAX, .error = EIO};
+    varve_status rc = VARVE_OK;
+    int n = 0;
+
+    sim_store_create(&s, 9);
+    s.options.memtable_bytes = 256u << 10;
+    s.options.wal_segment_bytes = 64u << 20;
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    ck_assert_int_eq(sim_store_put(&s, "t", n++, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
+    ck_assert_int_eq(varve_sim_fault_add(s.sim, &fault), 0);
+    while (n < 200 && (rc = sim_store_put(&s, "t", n, 0, ROWS, VARVE_POLICY_DEFAULT)) == VARVE_OK)
+        n++;
+    ck_assert_uint_ge(varve_sim_fault_hits(s.sim), 1);
+    ck_assert_int_eq(rc, _i == 0 ? VARVE_OK : VARVE_EIO);
+    varve_sim_fault_clear(s.sim);
+    for (int i = 0; i < 20; i++)
+        ck_assert_int_eq(sim_store_put(&s, "t", n++, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
+    ck_assert_uint_gt(sim_store_stats(&s).flushes, 0);
+    ck_assert_int_eq(sim_store_count(&s, "t"), (int64_t)n * ROWS);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 /* How much the files of a table hold. */
 static uint64_t rows_in_files(struct sim_store *s, const char *table)
 {
@@ -358,6 +388,7 @@ static void add(TCase *cases)
     tcase_add_test(cases, memtable_is_flushed_when_it_is_old_however_small);
     tcase_add_test(cases, full_disk_refuses_commits_until_there_is_room);
     tcase_add_test(cases, flush_that_finds_no_room_holds_commits_back_and_goes_on);
+    tcase_add_loop_test(cases, commit_that_needs_room_tries_a_failed_flush_again, 0, 2);
 }
 
 int main(void)

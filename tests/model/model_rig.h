@@ -111,6 +111,7 @@ struct model_trouble {
     varve_table *marks;   /* a row for each commit */
     uint64_t struck;      /* faults before this operation */
     uint64_t struck_open; /* and before the store was opened */
+    bool no_room;         /* a fault says so: a commit may hear it until a flush is tried again */
     bool doubt;           /* the next open tells how many commits there are */
     uint64_t durable;     /* so many a power cut must leave */
     /* A power cut inside an operation: before the so manieth change of the disk; 0: none. */

@@ -2,13 +2,15 @@
  * model_trouble.c - a store and its model when the disk, the memory or the power fails.
  *
  * A fault may fail the operation in which it strikes, and from then on writes to a store that says
- * that it has FAILED; nothing else. What such an operation did is open until the store is opened
+ * that it has FAILED; one that tells of a full disk may also fail what comes until the store has tried
+ * again; nothing else. What such an operation did is open until the store is opened
  * again: then the marks say how many commits there are, at least those that were durable, at most
  * those that were given, without a hole; the model goes back to that many, and everything else has to
  * agree. A power cut is the same with another disk.
  */
 #include "tests/model/model_rig.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +51,8 @@ bool model_excuses(const struct model_rig *rig, varve_status rc)
     default:
         return false;
     }
-    return rig->trouble != NULL && (struck(rig) > rig->trouble->struck || is_failed(rig));
+    return rig->trouble != NULL && (struck(rig) > rig->trouble->struck || is_failed(rig) ||
+                                    (rc == VARVE_ENOSPC && rig->trouble->no_room));
 }
 
 bool model_is_cut(const struct model_rig *rig)
@@ -61,6 +64,7 @@ void model_fail_io(struct model_rig *rig, const struct varve_sim_fault *fault)
 {
     if (varve_sim_fault_add(rig->sim, fault) < 0)
         abort();
+    rig->trouble->no_room |= fault->error == ENOSPC;
 }
 
 void model_fail_allocation(struct model_rig *rig, uint64_t nth)
@@ -72,6 +76,19 @@ static void clear_faults(struct model_rig *rig)
 {
     varve_sim_fault_clear(rig->sim);
     rig->trouble->fault.at = FAULT_NEVER;
+    rig->trouble->no_room = false;
+}
+
+/* A flush that failed is tried again after a while: then nothing is left of the trouble. */
+static void recover(struct model_rig *rig)
+{
+    varve_error err = {0};
+    varve_status rc = VARVE_OK;
+
+    varve_sim_clock_advance(rig->sim, 10 * (int64_t)1000000);
+    for (int i = 0; i < 10000 && rc == VARVE_OK; i++)
+        rc = varve_work(rig->store, 1000, &err);
+    model_expect(rig, rc, "work after the trouble", &err);
 }
 
 /* ------------------------------------------------------------------------------------- Power cuts */
@@ -330,6 +347,8 @@ void model_trouble_settle(struct model_rig *rig)
             doubt = doubt || rig->tables[i].perhaps;
         if (doubt || is_failed(rig))
             model_reopen(rig, struck(rig) % 2 != 0);
+        else
+            recover(rig);
     }
     t->struck = struck(rig);
 }

@@ -339,9 +339,7 @@ void model_trouble_settle(struct model_rig *rig)
     if (rig->failed && !excused)
         return;
     rig->failed = rig->excused = false;
-    if (t->image != NULL) {
-        change_machine(rig);
-    } else if (excused) {
+    if (excused && t->image == NULL) {
         clear_faults(rig);
         for (int i = 0; i < MODEL_TABLES; i++)
             doubt = doubt || rig->tables[i].perhaps;
@@ -350,5 +348,7 @@ void model_trouble_settle(struct model_rig *rig)
         else
             recover(rig);
     }
+    if (t->image != NULL) /* the power may also have gone while this was settled */
+        change_machine(rig);
     t->struck = struck(rig);
 }

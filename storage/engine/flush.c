@@ -611,6 +611,14 @@ varve_status varve_flush_step(varve_store *store, uint64_t budget_us, varve_erro
     return rc;
 }
 
+void varve_flush_hurry(varve_store *store)
+{
+    varve_mutex_lock(&store->queue_lock);
+    store->flush_error.status = VARVE_OK;
+    store->flush_retry_us = 0;
+    varve_mutex_unlock(&store->queue_lock);
+}
+
 void varve_flush_abandon(varve_store *store)
 {
     if (store->flush != NULL)
@@ -663,10 +671,7 @@ varve_status varve_flush(varve_store *store, varve_error *err)
     rc = varve_store_failure(store, err);
     if (rc == VARVE_OK)
         rc = retire_all(store, &end, err);
-    varve_mutex_lock(&store->queue_lock);
-    store->flush_error.status = VARVE_OK;
-    store->flush_retry_us = 0;
-    varve_mutex_unlock(&store->queue_lock);
+    varve_flush_hurry(store);
     while (rc == VARVE_OK && varve_flush_is_owed(store, end)) {
         const bool did = varve_background_step(store); /* commits on their way to it, too */
         varve_mutex_lock(&store->queue_lock);

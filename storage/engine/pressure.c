@@ -168,10 +168,7 @@ static varve_status flush_for_relief(varve_store *store, uint64_t mark)
     varve_status rc;
 
     varve_log_take(store);
-    varve_mutex_lock(&store->queue_lock);
-    store->flush_error.status = VARVE_OK;
-    store->flush_retry_us = 0;
-    varve_mutex_unlock(&store->queue_lock);
+    varve_flush_hurry(store);
     bool more = varve_generations_shed(store);
     varve_log_release(store);
     while ((rc = relief_outcome(store, mark)) == VARVE_OK && more &&
@@ -219,16 +216,6 @@ bool varve_pressure_is_high(varve_store *store)
     return used > mark && varve_cache_shrink(store->cache, used - mark) < used - mark;
 }
 
-/* A flush that failed is tried again after a while. Who would wait in vain for that, since nobody else
- * works, tries now. Not on a full disk: there a try is dear, and hopeless() has the answer. */
-static void retry_flush(varve_store *store)
-{
-    varve_mutex_lock(&store->queue_lock);
-    if (store->flush_error.status != VARVE_ENOSPC)
-        store->flush_retry_us = 0;
-    varve_mutex_unlock(&store->queue_lock);
-}
-
 varve_status varve_pressure_wait(varve_store *store, varve_error *err)
 {
     uint64_t bytes = debt(store);
@@ -244,8 +231,10 @@ varve_status varve_pressure_wait(varve_store *store, varve_error *err)
     int64_t waited = 0;
     bool more = true;
     if (!store->threaded) { /* so that what has failed is noticed to be over */
-        if (bytes >= hard_limit(store))
-            retry_flush(store);
+        /* Who would wait in vain for the next try, since nobody else works, tries now. Not on a full
+         * disk: there a try is dear, and what failed is the answer. */
+        if (bytes >= hard_limit(store) && hopeless(store, bytes, NULL) == VARVE_OK)
+            varve_flush_hurry(store);
         (void)varve_background_step(store);
     }
     do {

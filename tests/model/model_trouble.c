@@ -3,10 +3,10 @@
  *
  * A fault may fail the operation in which it strikes, and from then on writes to a store that says
  * that it has FAILED; one that tells of a full disk may also fail what comes until the store has tried
- * again; nothing else. What such an operation did is open until the store is opened
- * again: then the marks say how many commits there are, at least those that were durable, at most
- * those that were given, without a hole; the model goes back to that many, and everything else has to
- * agree. A power cut is the same with another disk.
+ * again; nothing else. What such an operation did is open until the store is opened again: then the
+ * marks say how many commits there are, at least those that were durable, at most those that were
+ * given, without a hole; the model goes back to that many, and everything else has to agree. A power
+ * cut is the same with another disk.
  */
 #include "tests/model/model_rig.h"
 

@@ -270,6 +270,18 @@ START_TEST(full_disk_refuses_commits_until_there_is_room)
 }
 END_TEST
 
+/* A table with a few rows on a disk that will fail; its memtables are full before its log is. */
+static void open_with_fault(struct sim_store *s, uint64_t seed, const struct varve_sim_fault *fault)
+{
+    sim_store_create(s, seed);
+    s->options.memtable_bytes = 256u << 10;
+    s->options.wal_segment_bytes = 64u << 20;
+    sim_store_open(s);
+    sim_store_table(s, "t", "upsert");
+    ck_assert_int_eq(sim_store_put(s, "t", 0, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
+    ck_assert_int_eq(varve_sim_fault_add(s->sim, fault), 0);
+}
+
 START_TEST(flush_that_finds_no_room_holds_commits_back_and_goes_on)
 {
     struct sim_store s;
@@ -278,13 +290,7 @@ START_TEST(flush_that_finds_no_room_holds_commits_back_and_goes_on)
     varve_status rc = VARVE_OK;
     int accepted = 0;
 
-    sim_store_create(&s, 6);
-    s.options.memtable_bytes = 256u << 10;
-    s.options.wal_segment_bytes = 64u << 20;
-    sim_store_open(&s);
-    sim_store_table(&s, "t", "upsert");
-    ck_assert_int_eq(sim_store_put(&s, "t", 0, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
-    ck_assert_int_eq(varve_sim_fault_add(s.sim, &no_room), 0);
+    open_with_fault(&s, 6, &no_room);
     for (accepted = 1; accepted < 1000 && rc == VARVE_OK; accepted++)
         rc = sim_store_put(&s, "t", accepted, 0, ROWS, VARVE_POLICY_DEFAULT);
     accepted--;
@@ -309,15 +315,9 @@ START_TEST(commit_that_needs_room_tries_a_failed_flush_again)
     const struct varve_sim_fault fault = {
         .classes = VARVE_SIM_OPEN, .nth = 1, .times = _i == 0 ? 1 : UINT64_MAX, .error = EIO};
     varve_status rc = VARVE_OK;
-    int n = 0;
+    int n = 1;
 
-    sim_store_create(&s, 9);
-    s.options.memtable_bytes = 256u << 10;
-    s.options.wal_segment_bytes = 64u << 20;
-    sim_store_open(&s);
-    sim_store_table(&s, "t", "upsert");
-    ck_assert_int_eq(sim_store_put(&s, "t", n++, 0, ROWS, VARVE_POLICY_DEFAULT), VARVE_OK);
-    ck_assert_int_eq(varve_sim_fault_add(s.sim, &fault), 0);
+    open_with_fault(&s, 9, &fault);
     while (n < 200 && (rc = sim_store_put(&s, "t", n, 0, ROWS, VARVE_POLICY_DEFAULT)) == VARVE_OK)
         n++;
     ck_assert_uint_ge(varve_sim_fault_hits(s.sim), 1);

@@ -105,6 +105,19 @@ START_TEST(large_and_small_partitions_mix)
 }
 END_TEST
 
+/* A file of 3,000 partitions of two rows, whose keys are three apart. */
+static struct varve_sst *open_many(struct sst_model *m, struct sst_disk *d, uint64_t cache_bytes,
+                                   struct varve_source **ret_source)
+{
+    sst_model_init(m, sst_table_bars, 9);
+    for (int i = 0; i < 3000; i++)
+        sst_model_add(m, 2, SST_PLAIN);
+    sst_disk_init(d, cache_bytes);
+    struct varve_sst *sst = sst_model_open(m, d, 0);
+    ck_assert_int_eq(varve_sst_source_open(sst, &d->heap.heap, ret_source, NULL), VARVE_OK);
+    return sst;
+}
+
 START_TEST(what_is_not_there_is_not_found)
 {
     struct sst_model m;
@@ -113,12 +126,7 @@ START_TEST(what_is_not_there_is_not_found)
     struct varve_partition partition;
     uint32_t maybe = 0;
 
-    sst_model_init(&m, sst_table_bars, 9);
-    for (int i = 0; i < 3000; i++)
-        sst_model_add(&m, 2, SST_PLAIN);
-    sst_disk_init(&d, 1 << 20);
-    struct varve_sst *sst = sst_model_open(&m, &d, 0);
-    ck_assert_int_eq(varve_sst_source_open(sst, &d.heap.heap, &source, NULL), VARVE_OK);
+    struct varve_sst *sst = open_many(&m, &d, 1 << 20, &source);
     for (uint32_t i = 0; i < 3000; i += 7) {
         uint8_t key[9];
 
@@ -174,12 +182,8 @@ START_TEST(absent_key_costs_no_more_than_the_filter)
     struct varve_partition partition;
     uint32_t refused = 0;
 
-    sst_model_init(&m, sst_table_bars, 9);
-    for (int i = 0; i < 3000; i++)
-        sst_model_add(&m, 2, SST_PLAIN);
-    sst_disk_init(&d, 0); /* so that each page that is looked at is read */
-    struct varve_sst *sst = sst_model_open(&m, &d, 0);
-    ck_assert_int_eq(varve_sst_source_open(sst, &d.heap.heap, &source, NULL), VARVE_OK);
+    /* No cache, so that each page that is looked at is read. */
+    struct varve_sst *sst = open_many(&m, &d, 0, &source);
     for (uint32_t i = 0; i < 2999; i += 97) {
         struct places filter = {.n = 0};
         struct places found = {.n = 0};

@@ -146,7 +146,7 @@ class Comparison:
         if results.disturbed(ended) and not self.arguments.quick:
             say(f"    marked, and measured again when it is resumed: others used "
                 f"{ended['foreign']:.1%} of the machine, its host took {ended['steal']:.1%}, and it "
-                f"was {ended['slow']:.0%} slower than at best when runs began")
+                f"was {ended['slow']:.0%} slower than typically when runs began")
         return 'failed' not in ended
 
     def _unfit(self):

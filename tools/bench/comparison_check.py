@@ -124,7 +124,7 @@ class Stored(unittest.TestCase):
 
 
 class Pace(unittest.TestCase):
-    """A run begins when the machine is as fast as at its best."""
+    """A run begins when the machine is as fast as it typically is."""
 
     def setUp(self):
         self.now = 0.0
@@ -143,7 +143,7 @@ class Pace(unittest.TestCase):
 
     def pace(self, patient=True):
         found = machine.Pace(patient)
-        found.best = 1.0
+        found.looks, found.before = [1.0], 1.0
         return found
 
     def test_a_run_waits_for_a_machine_that_is_slow(self):
@@ -176,9 +176,31 @@ class Pace(unittest.TestCase):
         self.pace(patient=False).begin(timed=True)
         self.assertEqual(self.now, 0)
 
-    def test_the_best_is_looked_for(self):
+    def test_typical_is_what_half_of_the_looks_found(self):
         pace, self.slow_until = machine.Pace(True), 1
-        self.assertEqual((pace.look(), pace.best), (1.05, 1.05))
+        self.assertEqual((pace.look([]), pace.typical()), (1.05, 1.05))
+        pace, self.slow_until = machine.Pace(True), self.now + 2
+        self.assertEqual((pace.look([]), pace.typical()), (1.9, 1.9))
+
+    def test_what_was_typical_earlier_is_not_forgotten_on_a_slow_machine(self):
+        pace, self.slow_until = machine.Pace(True), 1e6
+        self.assertEqual((pace.look([1.1, 1.0]), pace.typical()), (1.9, 1.0))
+        pace.begin(timed=True)
+        self.assertAlmostEqual(pace.slowness(), 0.9)
+
+    def test_a_sitting_that_began_on_a_slow_machine_learns_what_is_typical(self):
+        pace, self.slow_until = machine.Pace(True), machine.LOOK_SECONDS + 1
+        pace.look([])
+        self.now = self.slow_until
+        for _ in range(100):
+            pace.begin(timed=True)
+        self.assertEqual(pace.typical(), 1.05)
+
+    def test_a_slow_phase_does_not_become_typical_however_long(self):
+        pace, self.slow_until = self.pace(), 1e6
+        for _ in range(100):
+            pace.begin(timed=True)
+        self.assertEqual(pace.typical(), 1.0)
 
 
 class RealPace(unittest.TestCase):

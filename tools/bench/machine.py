@@ -16,8 +16,8 @@ SYNCS = 200
 FACTOR = (1 << 60_000) // 3  # a millisecond multiplies two of them
 PRODUCTS = 15
 LOOK_SECONDS, PAUSE_SECONDS = 3, 0.1
-# That a fixed piece of work may take longer than at best; on a virtual machine that did nothing else it
-# took up to 13 % longer, beside a busy neighbour 90 %.
+# That a fixed piece of work may take longer than typically; on a virtual machine that did nothing else
+# nine tenths of all looks took up to 11 % longer, beside a busy neighbour it was 90 %.
 MOST_SLOW = 0.2
 RUN_PATIENCE_SECONDS, UNIT_PATIENCE_SECONDS = 10, 60
 MOUNT_OPTIONS = ('noatime', 'relatime', 'discard', 'nobarrier', 'barrier', 'data', 'commit', 'compress',
@@ -146,22 +146,31 @@ def pace():
 
 
 class Pace:
-    """How fast the machine is beside its best. Of every engine alike a run begins when it is about as
-    fast, as long as there is patience left, of which each unit has its own."""
+    """How fast the machine is beside what is typical of it. Of every engine alike a run begins when it is
+    about as fast, as long as there is patience left, of which each unit has its own. Typical is the
+    median, since a virtual machine that does nothing else changes several times a second, and is
+    seldom at its best."""
 
     def __init__(self, patient):
         self.patient = patient
-        self.best, self.patience, self.waited, self.seen = math.inf, 0.0, 0.0, []
+        self.looks, self.patience, self.waited, self.seen = [], 0.0, 0.0, []
+        self.before = math.inf
 
-    def look(self):
-        """The best of a few seconds."""
+    def look(self, before):
+        """For a few seconds; the median. `before` are what earlier sittings found: the best of them is
+        typical on a day on which the machine is slow."""
         until = time.monotonic() + (LOOK_SECONDS if self.patient else 0)
-        best = pace()
+        self.looks = [pace()]
         while time.monotonic() < until:
             time.sleep(PAUSE_SECONDS)
-            best = min(best, pace())
-        self.best = min(self.best, best)
-        return best
+            self.looks.append(pace())
+        found = statistics.median(self.looks)
+        self.before = min([found, *before])
+        return found
+
+    def typical(self):
+        """What the sitting began with, or less, if that was a slow moment."""
+        return min(self.before, statistics.median(self.looks))
 
     def begin(self, timed):
         """A unit, whose times count or do not."""
@@ -172,18 +181,17 @@ class Pace:
     def settle(self):
         """Wait; a run begins."""
         started, limit = time.monotonic(), min(RUN_PATIENCE_SECONDS, self.patience - self.waited)
-        while True:
-            now, waited = pace(), time.monotonic() - started
-            self.best = min(self.best, now)
-            if now <= (1 + MOST_SLOW) * self.best or waited >= limit:
-                break
+        now = pace()
+        self.looks.append(now)  # and none of those while it waits, which would make slow typical
+        while now > (1 + MOST_SLOW) * self.typical() and time.monotonic() - started < limit:
             time.sleep(PAUSE_SECONDS)
-        self.waited += waited
+            now = pace()
+        self.waited += time.monotonic() - started
         self.seen.append(now)
 
     def slowness(self):
-        """Of half of the unit's runs when they began, and of now; 0 is the best."""
-        return statistics.median([*self.seen, pace()]) / self.best - 1
+        """Of half of the unit's runs when they began, and of now; 0 is typical."""
+        return statistics.median([*self.seen, pace()]) / self.typical() - 1
 
 
 # -------------------------------------------------------------------------- Who else uses it

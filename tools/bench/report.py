@@ -152,7 +152,7 @@ def method_lines(chosen):
              'and sizes, late rows and stores just started with the durable configuration named in '
              'their tables.',
              f'- A run of any engine began when a fixed piece of work took at most '
-             f'{machine.MOST_SLOW:.0%} longer than at best, which was waited for, up to '
+             f'{machine.MOST_SLOW:.0%} longer than typically, which was waited for, up to '
              f'{machine.RUN_PATIENCE_SECONDS} s (servers: before they were started). For each unit of '
              f'work the processor time used by anything else on the machine was recorded. Beyond '
              f'{results.MOST_FOREIGN:.0%} of all cores, or where half of the runs began on a slower '

@@ -142,9 +142,8 @@ class Results:
 
     def begin(self, machine_facts, words):
         self.machine, self.commit = machine_of(machine_facts), commit()
-        pace = self.pace.look()
-        self.pace.best = min([pace, *(line['pace'] for line in of_measure(self.lines, 'sitting')
-                                      if machine_of(line['machine']) == self.machine)])
+        pace = self.pace.look([line['pace'] for line in of_measure(self.lines, 'sitting')
+                               if machine_of(line['machine']) == self.machine])
         self.add(measure='sitting', sitting=self.sitting, at=now(), commit=self.commit,
                  words=words, machine=machine_facts, pace=pace)
 

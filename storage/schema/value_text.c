@@ -83,7 +83,7 @@ static const char *parse_integer(const char *text, size_t size, uint8_t type, va
 /* Text as mantissa x 10^zeros x 10^-scale, where the mantissa ends in no zero. */
 struct decimal_text {
     bool negative;
-    bool overflow; /* the mantissa needs more than 64 bits */
+    bool overflow; /* the mantissa needs more than 64 bits, of which it has the low ones */
     uint64_t mantissa;
     int64_t zeros;
     int64_t scale;
@@ -169,7 +169,7 @@ static const char *parse_decimal(const varve_column_info *column, const char *te
         scale = SCALE_MAX;
     if (!fixed && scale < SCALE_MIN)
         scale = SCALE_MIN;
-    if (d.mantissa == 0) {
+    if (d.mantissa == 0 && !d.overflow) {
         value->as.i64 = 0;
         value->scale = (int8_t)scale;
         return NULL;

@@ -300,6 +300,11 @@ START_TEST(bare_decimals_keep_their_spelling)
                                       "1E+147",
                                       "1E-128",
                                       "123456789012345678901",
+                                      "18446744073709551616", /* 2^64, whose low bits are zero */
+                                      "-18446744073709551616",
+                                      "1844674407370955161.6",
+                                      "36893488147419103232",
+                                      "340282366920938463463374607431768211456",
                                       "1 ",
                                       "1E+99999999999999999999",
                                       NULL};
@@ -323,8 +328,17 @@ START_TEST(fixed_decimals_are_exact)
         {"0", 0, 2},          {"0E+50", 0, 2},        {"1500e-3", 150, 2},
     };
     const varve_column_info column = column_of(VARVE_DECIMAL, 0, 5, 2);
-    static const char *const bad[] = {
-        "0.001", "1000", "-1000", "999.999", "1E+3", "", "1E-3", "99999999999999999999999", NULL};
+    static const char *const bad[] = {"0.001",
+                                      "1000",
+                                      "-1000",
+                                      "999.999",
+                                      "1E+3",
+                                      "",
+                                      "1E-3",
+                                      "99999999999999999999999",
+                                      "184467440737095516.16",
+                                      "-36893488147419103232",
+                                      NULL};
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         varve_value value;

@@ -69,6 +69,25 @@ static bool is_worked_for(varve_store *store, uint64_t us)
     return true;
 }
 
+/* For as long as it is told, however many others commit meanwhile, unless memory comes free or a flush
+ * fails. */
+static void wait_for_relief(varve_store *store, uint64_t us)
+{
+    const int64_t end = varve_store_boot_us(store) + (int64_t)us;
+
+    varve_mutex_lock(&store->queue_lock);
+    const uint64_t relieved = store->n_relieved;
+    const varve_status failed = store->flush_error.status;
+    varve_cond_broadcast(&store->work);
+    for (int64_t left = (int64_t)us;
+         left > 0 && store->n_relieved == relieved && store->flush_error.status == failed &&
+         store->failure.status == VARVE_OK;
+         left = end - varve_store_boot_us(store))
+        if (!varve_cond_wait_for(&store->commit_done, &store->queue_lock, (uint64_t)left))
+            break;
+    varve_mutex_unlock(&store->queue_lock);
+}
+
 /* Let others work for a while, or work ourselves where nobody else does. False: there is nothing to
  * do and nobody to wait for. Who finds the log taken has missed what was done meanwhile, and asks
  * again. */
@@ -82,10 +101,7 @@ static bool pause_us(varve_store *store, uint64_t us)
         }
         return varve_background_step(store) || is_worked_for(store, us) || !taken;
     }
-    varve_mutex_lock(&store->queue_lock);
-    varve_cond_broadcast(&store->work);
-    (void)varve_cond_wait_for(&store->commit_done, &store->queue_lock, us);
-    varve_mutex_unlock(&store->queue_lock);
+    wait_for_relief(store, us);
     return true;
 }
 
@@ -98,19 +114,31 @@ static void note_stall(varve_store *store, uint64_t us)
     varve_mutex_unlock(&store->queue_lock);
 }
 
-/* Whether waiting cannot help: the store has failed, or there is no room for a flush's files. */
-static varve_status hopeless(varve_store *store, uint64_t bytes, varve_error *err)
+/* What the last flush failed with, if it has not been tried again since. */
+static varve_status flush_failure(varve_store *store, varve_error *err)
 {
+    varve_mutex_lock(&store->queue_lock);
+    const varve_status why = store->flush_error.status;
+    if (why < 0)
+        (void)varve_error_copy(err, &store->flush_error, why);
+    varve_mutex_unlock(&store->queue_lock);
+    return why < 0 ? why : VARVE_OK;
+}
+
+/* Whether waiting cannot help: the store has failed, or only a flush could make room, and there is none
+ * for its files, or it has been tried again in vain. Memory that it lacks may yet come free. */
+static varve_status hopeless(varve_store *store, uint64_t bytes, bool tried, varve_error *err)
+{
+    varve_error why = {0};
     const varve_status rc = varve_store_failure(store, err);
 
-    if (rc < 0)
+    if (rc < 0 || bytes < hard_limit(store))
         return rc;
-    varve_mutex_lock(&store->queue_lock);
-    const bool full = store->flush_error.status == VARVE_ENOSPC && bytes >= hard_limit(store);
-    if (full)
-        (void)varve_error_copy(err, &store->flush_error, VARVE_ENOSPC);
-    varve_mutex_unlock(&store->queue_lock);
-    return full ? VARVE_ENOSPC : VARVE_OK;
+    const varve_status failed = flush_failure(store, &why);
+    const bool lasts = tried && failed != VARVE_ENOMEM && failed != VARVE_ELIMIT;
+    if (failed == VARVE_OK || (failed != VARVE_ENOSPC && !lasts))
+        return VARVE_OK;
+    return varve_error_copy(err, &why, failed);
 }
 
 varve_status varve_pressure_check(varve_store *store, varve_error *err)
@@ -119,7 +147,7 @@ varve_status varve_pressure_check(varve_store *store, varve_error *err)
 
     if (bytes < hard_limit(store))
         return VARVE_OK;
-    const varve_status rc = hopeless(store, bytes, err);
+    const varve_status rc = hopeless(store, bytes, false, err);
     return rc < 0 ? rc
                   : varve_error_set(err, VARVE_EAGAIN, NULL, VARVE_NO_OFFSET,
                                     "the memtables are full; wait for a flush");
@@ -128,11 +156,8 @@ varve_status varve_pressure_check(varve_store *store, varve_error *err)
 /* Flushing has made no room: say why, if the last flush failed. */
 static varve_status no_room(varve_store *store, uint64_t bytes, varve_error *err)
 {
-    varve_mutex_lock(&store->queue_lock);
-    const varve_status why = store->flush_error.status;
-    if (why < 0)
-        (void)varve_error_copy(err, &store->flush_error, why);
-    varve_mutex_unlock(&store->queue_lock);
+    const varve_status why = flush_failure(store, err);
+
     if (why < 0)
         return why;
     return varve_error_set(err, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
@@ -229,19 +254,19 @@ varve_status varve_pressure_wait(varve_store *store, varve_error *err)
         return VARVE_OK;
     const int64_t begun = varve_store_boot_us(store);
     int64_t waited = 0;
-    bool more = true;
-    if (!store->threaded) { /* so that what has failed is noticed to be over */
-        /* Who would wait in vain for the next try, since nobody else works, tries now. Not on a full
-         * disk: there a try is dear, and what failed is the answer. */
-        if (bytes >= hard_limit(store) && hopeless(store, bytes, NULL) == VARVE_OK)
-            varve_flush_hurry(store);
+    bool more = true, tried = false;
+    if (!store->threaded) /* so that what has failed is noticed to be over */
         (void)varve_background_step(store);
-    }
     do {
         bytes = debt(store);
-        const varve_status rc = hopeless(store, bytes, err);
+        const varve_status rc = hopeless(store, bytes, tried, err);
         if (rc < 0)
             return rc;
+        if (bytes >= hard_limit(store) &&
+            !tried) { /* it may have failed for long not to be tried */
+            varve_flush_hurry(store);
+            tried = true;
+        }
         more = pause_us(store, us);
         waited = varve_store_boot_us(store) - begun;
         bytes = debt(store);

@@ -1,8 +1,17 @@
 /*
  * test_pressure.c - commits are slowed by a little, early, as memtables wait to be flushed, never beyond
- * their limit, and the statistics say how long.
+ * their limit, and the statistics say how long; with several writers and threads, too.
  */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "storage/base/alloc.h"
 #include "storage/engine/pressure_int.h"
+#include "storage/manifest/manifest.h"
+#include "storage/vfs/vfs.h"
+#include "tests/lib/scratch.h"
 #include "tests/unit/engine/sim_store.h"
 
 #define MEMTABLE ((uint64_t)1 << 20)
@@ -102,11 +111,143 @@ START_TEST(writers_that_leave_time_for_flushes_never_wait)
 }
 END_TEST
 
+/* ---- a store with threads, whose flushes are held up ---- */
+
+/* A real disk; a flush that wants to make a file waits, or fails. */
+static struct {
+    const struct varve_vfs_ops *real;
+    struct varve_vfs_ops ops;
+    _Atomic(bool) waits, fails;
+} held;
+
+static int held_open(struct varve_vfs *vfs, const char *name, uint32_t flags,
+                     struct varve_file **ret_file)
+{
+    uint64_t id;
+
+    if (varve_file_name_parse(name, &id) == VARVE_FILE_SST && (flags & VARVE_FILE_CREATE) != 0) {
+        while (atomic_load(&held.waits))
+            usleep(1000);
+        if (atomic_load(&held.fails))
+            return -EIO;
+    }
+    return held.real->open(vfs, name, flags, ret_file);
+}
+
+static void open_held(struct sim_store *s, struct scratch *scratch)
+{
+    static struct varve_heap heap;
+
+    *s = (struct sim_store){.store = NULL}; /* no sim */
+    varve_heap_init(&heap, NULL, UINT64_MAX);
+    scratch_create(scratch);
+    const struct varve_vfs_options options = {.heap = &heap};
+    ck_assert_int_eq(varve_vfs_posix_create(scratch->path, &options, &s->vfs, NULL), VARVE_OK);
+    held.real = s->vfs->ops;
+    held.ops = *held.real;
+    held.ops.open = held_open;
+    s->vfs->ops = &held.ops;
+    varve_options_init(&s->options, sizeof s->options);
+    s->options.flags = VARVE_OPEN_CREATE;
+    s->options.vfs = s->vfs;
+    s->options.background_threads = 1;
+    s->options.memtable_bytes = MEMTABLE;
+    const varve_status rc = varve_open(scratch->path, &s->options, &s->store, &s->err);
+    ck_assert_msg(rc == VARVE_OK, "%s", s->err.message);
+    sim_store_table(s, "t", "upsert");
+}
+
+static void close_held(struct sim_store *s, struct scratch *scratch)
+{
+    atomic_store(&held.waits, false);
+    atomic_store(&held.fails, false);
+    varve_close(s->store);
+    s->vfs->ops = held.real;
+    s->vfs->ops->destroy(s->vfs);
+    scratch_remove(scratch);
+}
+
+struct committer {
+    struct sim_store store; /* for its own place for errors */
+    int partition;
+};
+
+#define SMALL_COMMITS 30
+
+static void *commit_small(void *argument)
+{
+    struct committer *committer = argument;
+
+    for (int i = 0; i < SMALL_COMMITS; i++)
+        ck_assert_int_eq(
+            sim_store_put(&committer->store, "t", committer->partition, i, 1, VARVE_POLICY_OS),
+            VARVE_OK);
+    return NULL;
+}
+
+/* Each waits as long as the bytes that are owed say, whatever the other one commits meanwhile. */
+START_TEST(one_writer_does_not_end_the_wait_of_another)
+{
+    struct committer committers[2];
+    struct scratch scratch;
+    struct sim_store s;
+    pthread_t threads[2];
+
+    open_held(&s, &scratch);
+    atomic_store(&held.waits, true);
+    for (int i = 0; sim_store_stats(&s).memtable_bytes < (SOFT + HARD) / 2; i++) {
+        ck_assert_int_lt(i, 5000);
+        ck_assert_int_eq(sim_store_put(&s, "t", i % 7, (int64_t)i * 50, 50, VARVE_POLICY_OS),
+                         VARVE_OK);
+    }
+    const uint64_t before = sim_store_stats(&s).stall_us_total;
+    for (int i = 0; i < 2; i++) {
+        committers[i] = (struct committer){.store = s, .partition = 100 + i};
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, commit_small, &committers[i]), 0);
+    }
+    for (int i = 0; i < 2; i++)
+        (void)pthread_join(threads[i], NULL);
+    const varve_stats stats = sim_store_stats(&s);
+    ck_assert_uint_eq(stats.flushes, 0);
+    /* 1 ms each in the middle of the slope; not less, however busy the machine is. */
+    ck_assert_uint_ge(stats.stall_us_total - before, 2 * SMALL_COMMITS * UINT64_C(900));
+    close_held(&s, &scratch);
+}
+END_TEST
+
+/* Who waits for a flush is told soon that it fails, not when patience ends. */
+START_TEST(flush_that_fails_is_told_to_those_who_wait_for_it)
+{
+    struct scratch scratch;
+    struct sim_store s;
+    varve_status rc = VARVE_OK;
+    int n = 0;
+
+    open_held(&s, &scratch);
+    atomic_store(&held.fails, true);
+    while (n < 1000 && (rc = sim_store_put(&s, "t", n % 7, (int64_t)n * ROWS, ROWS,
+                                           VARVE_POLICY_OS)) == VARVE_OK)
+        n++;
+    ck_assert_msg(rc == VARVE_EIO, "%s: %s", varve_status_name(rc), s.err.message);
+    ck_assert_uint_ge(sim_store_stats(&s).memtable_bytes, HARD);
+    ck_assert_uint_lt(sim_store_stats(&s).stall_us_worst, 30000000);
+    atomic_store(&held.fails,
+                 false); /* the next one gets its flush without having to wait for it */
+    ck_assert_int_eq(sim_store_put(&s, "t", n % 7, (int64_t)n * ROWS, ROWS, VARVE_POLICY_OS),
+                     VARVE_OK);
+    ck_assert_uint_ge(sim_store_stats(&s).flushes, 1);
+    ck_assert_int_eq(sim_store_count(&s, "t"), (int64_t)(n + 1) * ROWS);
+    close_held(&s, &scratch);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
     tcase_add_test(cases, the_delay_grows_from_nothing_to_two_milliseconds);
     tcase_add_test(cases, writers_are_held_back_before_the_limit_and_the_worst_stall_is_told);
     tcase_add_test(cases, writers_that_leave_time_for_flushes_never_wait);
+    tcase_add_test(cases, one_writer_does_not_end_the_wait_of_another);
+    tcase_add_test(cases, flush_that_fails_is_told_to_those_who_wait_for_it);
 }
 
 int main(void)

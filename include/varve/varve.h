@@ -541,8 +541,9 @@ VARVE_API varve_status varve_scan_open(varve_store *store, const varve_table *ta
 
 /*
  * Open an aggregation: one row per group, in key and time order. Its columns are the partition key
- * columns (BY_PARTITION), then the bucket's start (`every`), then the aggregates. A bucket without
- * rows is not returned. Without any group the result is exactly one row.
+ * columns (BY_PARTITION), then the bucket's start (`every`; the least value of the time column's type
+ * where it would begin below), then the aggregates. A bucket without rows is not returned. Without any
+ * group the result is exactly one row.
  */
 VARVE_API varve_status varve_aggregate_open(varve_store *store, const varve_table *table,
                                             const varve_scan *scan, varve_cursor **ret_cursor,

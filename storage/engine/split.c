@@ -193,7 +193,7 @@ varve_status varve_table_split(varve_store *store, const varve_table *table, uin
         rc = make_values(picked, count, table->schema, &store->heap, &keys, err);
     free_candidates(&list);
     if (rc < 0)
-        return rc;
+        return varve_heap_explain(&store->heap, rc, err);
     *ret_keys = keys;
     *ret_n = count;
     return VARVE_OK;

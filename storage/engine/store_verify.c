@@ -235,7 +235,7 @@ varve_status varve_verify(varve_store *store, varve_verify_report report, void *
     if (rc == VARVE_OK)
         rc = varve_view_take(store, NULL, &v.view, err);
     if (rc < 0)
-        return rc;
+        return varve_heap_explain(&store->heap, rc, err);
     v.bytes_total = bytes_of(v.view->version);
     rc = check_manifest(&v, err);
     if (rc == VARVE_OK)
@@ -244,7 +244,7 @@ varve_status varve_verify(varve_store *store, varve_verify_report report, void *
         rc = check_files(&v, err);
     varve_view_release(v.view);
     if (rc < 0)
-        return rc;
+        return varve_heap_explain(&store->heap, rc, err);
     if (v.problems > 0)
         return varve_error_set(err, VARVE_ECORRUPT, NULL, VARVE_NO_OFFSET, "%llu problem%s found",
                                (unsigned long long)v.problems, v.problems == 1 ? " was" : "s were");

@@ -13,7 +13,7 @@
 #define ROWS_FIRST 128u
 #define ARENA_MOST 16384u    /* a slab of the first batch; larger ones are the heap's */
 #define BYTES_FIRST 1024u    /* text of a column */
-#define BYTES_MAX (8u << 20) /* of one text column in a batch, unless a single row has more */
+#define BYTES_MAX (8u << 20) /* of one text column in a batch, unless a row or a step has more */
 
 varve_status varve_result_init(struct varve_result *result, varve_cursor *cursor,
                                uint32_t n_columns, varve_error *err)
@@ -167,6 +167,9 @@ static varve_status reserve_bytes(struct varve_result *result, struct varve_resu
 
     if (need <= column->bytes_capacity)
         return VARVE_OK;
+    if (size > UINT32_MAX - used) /* offsets have 32 bits */
+        return varve_error_set(err, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
+                               "the texts of one batch of results have more than 4 GiB");
     const bool first = column->bytes_capacity == 0 && need <= BYTES_FIRST;
     size_t capacity = first ? BYTES_FIRST : 4 * BYTES_FIRST;
     if (capacity < 2 * column->bytes_capacity)
@@ -261,6 +264,7 @@ varve_status varve_result_put_other(struct varve_result *result, uint32_t i,
         if (size > 0)
             memcpy(column->values + column->offsets[row], value->as.bytes.data, size);
         column->offsets[row + 1] = column->offsets[row] + (uint32_t)size;
+        result->full |= column->offsets[row + 1] > BYTES_MAX;
         return VARVE_OK;
     }
     store(column, row, value);

@@ -230,12 +230,11 @@ static varve_status fold_step(varve_cursor *cursor, const struct varve_merge_ste
 /* The start of a bucket as the time column's type can say it. */
 int64_t varve_bucket_start(const varve_cursor *cursor, int64_t bucket)
 {
-    const uint8_t phys = cursor->schema->phys[cursor->schema->time_column];
-    const int64_t least = phys == VARVE_PHYS_I8    ? INT8_MIN
-                          : phys == VARVE_PHYS_I16 ? INT16_MIN
-                          : phys == VARVE_PHYS_I32 ? INT32_MIN
-                                                   : INT64_MIN;
-    return bucket < least ? least : bucket;
+    const varve_column_info *time = &cursor->schema->columns[cursor->schema->time_column];
+    struct varve_type_range range = {.min = INT64_MIN};
+
+    (void)varve_type_range(time->type, time->precision, &range);
+    return bucket < range.min ? range.min : bucket;
 }
 
 static varve_status give_group(varve_cursor *cursor, const struct varve_group *group,

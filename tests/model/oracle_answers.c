@@ -276,13 +276,19 @@ static varve_value answer(const struct group *g, const varve_aggregate *asked, u
     }
 }
 
-static int64_t bucket_of(int64_t time, const varve_scan *scan)
+/* Where a bucket begins that holds the time, as far as its type goes. */
+static int64_t bucket_of(const struct oracle_column *column, int64_t time, const varve_scan *scan)
 {
+    const int64_t least = column->type == VARVE_TIME                                ? 0
+                          : column->type == VARVE_TINYINT                           ? INT8_MIN
+                          : column->type == VARVE_SMALLINT                          ? INT16_MIN
+                          : column->type == VARVE_INT || column->type == VARVE_DATE ? INT32_MIN
+                                                                                    : INT64_MIN;
     oracle_i128 from = (oracle_i128)time - scan->origin;
     oracle_i128 below = from % scan->every;
 
     below += below < 0 ? scan->every : 0;
-    return (int64_t)(time - below);
+    return time - below < least ? least : (int64_t)(time - below);
 }
 
 struct groups {
@@ -337,7 +343,7 @@ void oracle_aggregate(const struct oracle_table *table, uint64_t seq, const varv
         memcpy(head, values, n_key * sizeof *head);
         head[n_key] = values[schema->n_partition];
         if (bucketed)
-            head[n_key].as.i64 = bucket_of(time, scan);
+            head[n_key].as.i64 = bucket_of(&schema->columns[schema->n_partition], time, scan);
         struct group *g = group_of(&groups, schema, head, n_key, bucketed);
         g->rows++;
         for (uint32_t a = 0; a < scan->n_aggregates; a++)

@@ -217,6 +217,36 @@ static void arm(struct fault *fault, long n)
 }
 
 /* The allocator itself has nothing, once, at each place of a commit in turn. */
+/* What is not a commit or a read needs memory, too, and says the same when there is none. */
+START_TEST(other_calls_say_what_holds_memory)
+{
+    struct sim_store s;
+    struct hogs hogs = {0};
+    static varve_snapshot *snapshots[20000];
+    varve_value *keys = NULL;
+    uint32_t n = 0, taken = 0;
+
+    create(&s, 78);
+    for (int k = 0; k < 50; k++)
+        ck_assert_int_eq(sim_store_put(&s, "t", k, 0, 200, VARVE_POLICY_OS), VARVE_OK);
+    ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_OK);
+    ck_assert_int_eq(sim_store_put(&s, "t", 1, 0, 200, VARVE_POLICY_OS), VARVE_OK);
+    const varve_table *table = sim_store_handle(&s, "t");
+    must_say_why(&s, hog(&s, &hogs, UINT64_MAX));
+    while (taken < 20000 && varve_snapshot_take(s.store, &snapshots[taken], NULL) == VARVE_OK)
+        taken++; /* down to the last bytes */
+    must_say_why(&s, varve_flush(s.store, &s.err));
+    must_say_why(&s, varve_verify(s.store, NULL, NULL, NULL, NULL, &s.err));
+    must_say_why(&s, varve_table_split(s.store, table, 8, &keys, &n, &s.err));
+    while (taken > 0)
+        varve_snapshot_release(snapshots[--taken]);
+    let_go(&hogs);
+    ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_OK);
+    ck_assert_int_eq(sim_store_count(&s, "t"), 50 * 200);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 START_TEST(allocation_that_fails_refuses_the_batch_and_harms_nothing)
 {
     struct fault fault;
@@ -261,6 +291,7 @@ static void add(TCase *cases)
     tcase_add_test(cases, commit_is_refused_when_no_flush_can_help);
     tcase_add_test(cases, memory_held_by_others_does_not_flush_every_commit);
     tcase_add_test(cases, dropped_table_gives_its_memory_back_without_a_flush);
+    tcase_add_test(cases, other_calls_say_what_holds_memory);
     tcase_add_test(cases, allocation_that_fails_refuses_the_batch_and_harms_nothing);
 }
 

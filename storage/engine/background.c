@@ -33,8 +33,11 @@ static bool task_log(varve_store *store)
 
 static bool task_segment(varve_store *store)
 {
+    const uint64_t now = (uint64_t)varve_store_boot_us(store);
+
     varve_mutex_lock(&store->queue_lock);
-    const bool wanted = store->segment_wanted && store->ready_segment == NULL;
+    const bool wanted =
+        store->segment_wanted && store->ready_segment == NULL && now >= store->segment_retry_us;
     if (wanted)
         store->segment_wanted = false; /* one thread makes it */
     varve_mutex_unlock(&store->queue_lock);

@@ -17,6 +17,8 @@
 #include "storage/engine/file_table_int.h"
 #include "storage/engine/reserve_int.h"
 
+#define TRIM_MAX 64 /* log segments that one edit drops */
+
 /* Segments that have been sealed since the last edit go along with this one. */
 static uint32_t take_sealed(varve_store *store, struct varve_segment_entry *out, uint32_t max)
 {
@@ -250,16 +252,17 @@ void varve_store_note_sealed(varve_store *store, const struct varve_segment_entr
     varve_mutex_unlock(&store->queue_lock);
 }
 
-varve_status varve_store_trim(varve_store *store, varve_error *err)
+/* One edit's worth: `*ret_n` segments are gone. */
+static varve_status trim_some(varve_store *store, uint32_t *ret_n, varve_error *err)
+    VARVE_REQUIRES(&store->manifest_lock)
 {
-    uint64_t ids[64];
-    uint64_t bytes[64];
+    uint64_t ids[TRIM_MAX];
+    uint64_t bytes[TRIM_MAX];
     uint32_t n = 0;
     varve_status rc = VARVE_OK;
 
-    varve_mutex_lock(&store->manifest_lock);
     const struct varve_version *version = store->version; /* edits need the lock that we hold */
-    for (uint32_t i = 0; i < version->n_segments && n < 64; i++) {
+    for (uint32_t i = 0; i < version->n_segments && n < TRIM_MAX; i++) {
         const struct varve_segment_entry *segment = &version->segments[i];
         if (!segment->sealed || segment->final_lsn > version->replay.lsn)
             break;
@@ -277,6 +280,19 @@ varve_status varve_store_trim(varve_store *store, varve_error *err)
                                                            .version = store->version->number,
                                                            .bytes = bytes[i],
                                                            .kind = VARVE_FILE_WAL});
-    varve_mutex_unlock(&store->manifest_lock);
+    *ret_n = n;
+    return rc;
+}
+
+varve_status varve_store_trim(varve_store *store, varve_error *err)
+{
+    uint32_t n = 0;
+    varve_status rc;
+
+    do {
+        varve_mutex_lock(&store->manifest_lock);
+        rc = trim_some(store, &n, err);
+        varve_mutex_unlock(&store->manifest_lock);
+    } while (rc == VARVE_OK && n == TRIM_MAX);
     return rc;
 }

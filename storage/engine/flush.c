@@ -436,25 +436,37 @@ static bool would_trim(varve_store *store, uint64_t lsn)
     return would;
 }
 
-/* Let go of the log that only a dropped table held. If that fails, the next flush does it. */
-static void advance_replay(varve_store *store)
+/* Let go of the log that no memtable keeps any more, without a flush: whether some went. If that fails,
+ * the next flush does it. */
+static bool advance_replay(varve_store *store)
 {
     struct varve_log_point point = {0};
     struct varve_edit edit;
 
     if (store->wal == NULL || wait_for_log(store, NULL) < 0)
-        return;
+        return false;
     varve_log_take(store);
     varve_status rc = varve_replay_point(store, NULL, &point, NULL);
     if (rc == VARVE_OK)
         fill_replay(store, &point, &edit);
     varve_log_release(store);
-    if (rc == VARVE_OK && would_trim(store, point.lsn)) {
+    const bool would = rc == VARVE_OK && would_trim(store, point.lsn);
+    if (would)
         rc = varve_store_edit(store, &edit, NULL);
-        if (rc == VARVE_OK)
-            (void)varve_store_trim(store, NULL);
-    }
+    if (would && rc == VARVE_OK)
+        rc = varve_store_trim(store, NULL);
     varve_log_point_free(&store->heap, &point);
+    return would && rc == VARVE_OK;
+}
+
+/* Where there is nothing to flush. */
+static bool advance_if_wanted(varve_store *store)
+{
+    varve_mutex_lock(&store->queue_lock);
+    const bool wanted = store->replay_wanted;
+    store->replay_wanted = false;
+    varve_mutex_unlock(&store->queue_lock);
+    return wanted && advance_replay(store);
 }
 
 /* Free the memtables of a table that has been dropped; views have references of their own. */
@@ -484,7 +496,7 @@ static void release_dropped(varve_store *store, struct varve_table *table)
     store->n_relieved++; /* whoever waits for memory has some now */
     varve_cond_broadcast(&store->commit_done);
     varve_mutex_unlock(&store->queue_lock);
-    advance_replay(store);
+    (void)advance_replay(store);
 }
 
 static varve_status step_once(varve_store *store, varve_error *err)
@@ -567,7 +579,7 @@ static varve_status run(varve_store *store, uint64_t budget_us, varve_error *err
         }
         struct varve_generation *generation = next_generation(store);
         if (generation == NULL)
-            return VARVE_END;
+            return advance_if_wanted(store) ? VARVE_OK : VARVE_END;
         varve_error detail = {0};
         varve_status rc = flush_begin(store, generation, &detail);
         if (rc < 0) {
@@ -641,7 +653,7 @@ static varve_status retire_all(varve_store *store, uint64_t *ret_end, varve_erro
             rc = varve_generation_rotate(store, table, err);
     }
     varve_log_release(store);
-    return rc;
+    return varve_heap_explain(&store->heap, rc, err);
 }
 
 bool varve_flush_is_owed(varve_store *store, uint64_t end)

@@ -5,9 +5,10 @@
  * such state of all tables is where replay starts. It is taken when the first section is counted
  * in, so an idle table pins no log.
  *
- * Nothing here, and nothing that a commit does, walks all tables: a store may have thousands. Tables
- * whose active memtable has taken a record stand in a list, in the order of those records, so the
- * one that pins most log and the one that has grown old are its first; bytes are kept as sums.
+ * Nothing that a commit does walks all tables: a store may have thousands. Tables whose active
+ * memtable has taken a record stand in a list, in the order of those records, so the one that pins
+ * most log and the one that has grown old are its first; bytes are kept as sums. Only when memtables
+ * are full is the list walked, for the largest.
  *
  * All functions require the log token.
  */
@@ -245,20 +246,32 @@ static uint64_t pinned_bytes(varve_store *store, uint64_t lsn)
     return bytes;
 }
 
-/* The first in the list is the one that has waited longest. */
-static struct varve_table *stale_to_rotate(varve_store *store)
-{
-    struct varve_table *first = store->oldest_filling;
-
-    return first != NULL && is_old(store, first->active, varve_store_boot_us(store)) ? first : NULL;
-}
-
 /* What the log may keep. Where the disk has no room for more, a flush that lets segments go gives back
  * more than its files take. */
 static uint64_t log_limit(varve_store *store)
 {
     const bool full = store->log_full || varve_reserve_check(store, NULL) < 0;
     return full ? 0 : store->options.max_wal_bytes;
+}
+
+/* Log that no memtable keeps, because its records left nothing in one (a batch that was repeated is such
+ * a record) or since its rows are in files: a flush would let it go along with its own, but none may
+ * come. */
+static void want_replay(varve_store *store)
+{
+    const bool wanted = pinned_bytes(store, 0) > log_limit(store);
+
+    varve_mutex_lock(&store->queue_lock);
+    store->replay_wanted = wanted;
+    varve_mutex_unlock(&store->queue_lock);
+}
+
+/* The first in the list is the one that has waited longest. */
+static struct varve_table *stale_to_rotate(varve_store *store)
+{
+    struct varve_table *first = store->oldest_filling;
+
+    return first != NULL && is_old(store, first->active, varve_store_boot_us(store)) ? first : NULL;
 }
 
 void varve_generations_check(varve_store *store)
@@ -281,6 +294,8 @@ void varve_generations_check(varve_store *store)
     }
     if (chosen != NULL)
         (void)varve_generation_rotate(store, chosen, NULL); /* no memory: the next turn tries */
+    else
+        want_replay(store);
 }
 
 bool varve_generations_shed(varve_store *store)

@@ -19,6 +19,7 @@
 #include "storage/engine/reserve_int.h"
 
 #define FIRST_SEGMENT_BYTES (4u << 20)
+#define RETRY_US 1000000u /* after none could be made ahead of need */
 
 static bool wants_direct(const varve_store *store)
 {
@@ -103,6 +104,8 @@ varve_status varve_segment_prepare(varve_store *store, varve_error *err)
         rc = make_segment(store, 0, &segment, err);
     varve_mutex_lock(&store->queue_lock);
     store->segment_wanted = false;
+    if (rc < 0)
+        store->segment_retry_us = (uint64_t)varve_store_boot_us(store) + RETRY_US;
     if (segment != NULL)
         store->ready_segment = segment;
     varve_mutex_unlock(&store->queue_lock);

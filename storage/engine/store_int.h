@@ -284,12 +284,14 @@ struct varve_store {
     struct varve_wal_segment *ready_segment; /* not yet listed in the manifest */
     uint64_t segment_bytes;                  /* size of the next one; 0: none was made yet */
     bool segment_wanted;
+    uint64_t segment_retry_us;            /* boot clock: none is made ahead of need before then */
     struct varve_segment_entry sealed[8]; /* not yet noted in the manifest */
     uint32_t n_sealed;
 
     /* Flush token */
     struct varve_flush *flush;
     uint64_t flush_failures; /* in a row */
+    bool replay_wanted;      /* log could go that no flush would let go. Queue lock */
     uint64_t flush_retry_us; /* boot clock. Queue lock */
     varve_error flush_error; /* of the last failed flush. Queue lock */
 

@@ -68,6 +68,12 @@ varve_status varve_wal_segment_create(struct varve_vfs *vfs, struct varve_heap *
         rc = varve_error_os(err, os, name, VARVE_NO_OFFSET, "create");
         goto fail;
     }
+    /* Whether there is room is known before the zeros take it, which a flush may need meanwhile. */
+    os = vfs->ops->allocate(segment->file, size);
+    if (os < 0) {
+        rc = varve_error_os(err, os, name, VARVE_NO_OFFSET, "extend");
+        goto fail;
+    }
     *ret_segment = segment;
     return VARVE_OK;
 

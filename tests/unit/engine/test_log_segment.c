@@ -154,11 +154,85 @@ START_TEST(a_switch_survives_every_failing_operation)
 }
 END_TEST
 
+/* Small segments beside a large memtable: one flush lets go of hundreds. */
+START_TEST(flush_lets_go_of_all_segments_behind_it)
+{
+    struct sim_store s;
+
+    sim_store_create(&s, 27);
+    s.options.wal_segment_bytes = 64u << 10;
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    for (int i = 0; sim_store_stats(&s).wal_segments < 150; i++) {
+        ck_assert_int_lt(i, 9000);
+        ck_assert_int_eq(sim_store_put(&s, "t", i % 9, i, 1, VARVE_POLICY_DEFAULT), VARVE_OK);
+    }
+    ck_assert_uint_eq(sim_store_stats(&s).flushes, 0);
+    ck_assert_int_eq(varve_flush(s.store, NULL), VARVE_OK);
+    ck_assert_uint_le(sim_store_stats(&s).wal_segments, 2);
+    sim_store_work(&s);
+    ck_assert_uint_le(log_files(&s), 3);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+/* How much is written, and how often room for a segment is asked for. */
+struct effort {
+    uint64_t written;
+    uint32_t asked;
+};
+
+static int watch_effort(void *ctx, struct varve_sim *sim, const struct varve_sim_event *event)
+{
+    struct effort *effort = ctx;
+
+    (void)sim;
+    if (event->phase == VARVE_SIM_BEFORE && event->op == VARVE_SIM_WRITE)
+        effort->written += event->size;
+    effort->asked += event->phase == VARVE_SIM_BEFORE && event->op == VARVE_SIM_ALLOCATE;
+    return 0;
+}
+
+/* What is there may be what a flush needs: it is not filled with zeros for a segment that does not fit,
+ * and not asked for again with every commit. */
+START_TEST(segment_ahead_of_need_leaves_a_full_disk_alone)
+{
+    struct effort effort = {0};
+    struct sim_store s;
+
+    sim_store_create(&s, 28);
+    s.options.reserve_bytes = UINT64_MAX;
+    s.options.wal_segment_bytes = 1u << 20;
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    varve_sim_set_capacity(s.sim, varve_sim_used(s.sim) + (900u << 10));
+    ck_assert_int_eq(varve_sim_watch(s.sim, watch_effort, &effort), 0);
+    for (int i = 0; i < 50; i++) {
+        ck_assert_int_eq(sim_store_put(&s, "t", 1, i, 1, VARVE_POLICY_DEFAULT), VARVE_OK);
+        sim_store_work(&s);
+    }
+    varve_sim_unwatch(s.sim, watch_effort, &effort);
+    ck_assert_uint_ge(effort.asked, 1);
+    ck_assert_uint_le(effort.asked, 2);
+    ck_assert_uint_lt(effort.written, 512u << 10);
+    ck_assert_uint_eq(log_files(&s), 1);
+    varve_sim_set_capacity(s.sim, 0);
+    varve_sim_clock_advance(s.sim, 2000000);
+    ck_assert_int_eq(sim_store_put(&s, "t", 1, 50, 1, VARVE_POLICY_DEFAULT), VARVE_OK);
+    sim_store_work(&s);
+    ck_assert_uint_eq(log_files(&s), 2);
+    ck_assert_int_eq(sim_store_count(&s, "t"), 51);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
     tcase_add_test(cases, a_segment_is_listed_when_it_is_put_to_use);
     tcase_add_test(cases, a_current_segment_that_looks_unused_is_refused);
     tcase_add_test(cases, a_switch_survives_every_failing_operation);
+    tcase_add_test(cases, flush_lets_go_of_all_segments_behind_it);
+    tcase_add_test(cases, segment_ahead_of_need_leaves_a_full_disk_alone);
 }
 
 int main(void)

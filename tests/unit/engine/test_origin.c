@@ -194,6 +194,38 @@ START_TEST(repeat_of_a_batch_in_flight_changes_nothing)
 }
 END_TEST
 
+/* A sender that sends all of a long history again leaves nothing in memtables, which a flush would let
+ * go with its log: that goes by itself. Loop test: nothing but repeats; rows before them that wait for
+ * no flush. */
+START_TEST(log_of_repeated_batches_does_not_pile_up)
+{
+    const uint64_t most = 512u << 10;
+    struct sim_store s;
+
+    sim_store_create(&s, 25);
+    s.options.wal_segment_bytes = 64u << 10;
+    s.options.max_wal_bytes = most;
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    ck_assert_int_eq(put_from(&s, "t", 1, 1, 10), VARVE_OK);
+    ck_assert_int_eq(varve_flush(s.store, NULL), VARVE_OK);
+    for (int i = 0; i < 800; i++) {
+        ck_assert_int_eq(put_from(&s, "t", 1, 1, 10), VARVE_OK);
+        if (_i == 1 && i == 790)
+            ck_assert_int_eq(put_from(&s, "t", 1, 11, 20), VARVE_OK);
+        (void)varve_work(s.store, 1000, NULL);
+    }
+    const varve_stats stats = sim_store_stats(&s);
+    ck_assert_uint_ge(stats.bytes_log, 4 * most);
+    ck_assert_uint_le(stats.wal_bytes, most + 3 * s.options.wal_segment_bytes);
+    sim_store_kill(&s);
+    sim_store_open(&s);
+    ck_assert_int_eq(sim_store_count(&s, "t"), _i == 1 ? 20 : 10);
+    ck_assert_uint_eq(varve_origin_last(s.store, 7), _i == 1 ? 20 : 10);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
     tcase_add_test(cases, table_of_origins_is_sorted_and_keeps_the_last);
@@ -202,6 +234,7 @@ static void add(TCase *cases)
     tcase_add_loop_test(cases, repeats_are_recognised_in_every_state, 0,
                         (int)(sizeof states / sizeof states[0]));
     tcase_add_test(cases, repeat_of_a_batch_in_flight_changes_nothing);
+    tcase_add_loop_test(cases, log_of_repeated_batches_does_not_pile_up, 0, 2);
 }
 
 int main(void)

@@ -115,6 +115,15 @@ static void file_grow(struct varve_file *f, uint64_t size)
     f->size = size;
 }
 
+static int file_allocate(struct varve_file *f, uint64_t size)
+{
+    const int rc = strike(f->disk, MEM_DISK_ALLOCATE);
+
+    if (rc == 0)
+        file_grow(f, size);
+    return rc;
+}
+
 static int64_t bytes_write(struct varve_file *f, const void *buffer, size_t size, uint64_t offset)
 {
     const int rc = strike(f->disk, MEM_DISK_WRITE);
@@ -329,6 +338,7 @@ static const struct varve_vfs_ops mem_ops = {
     .read = file_read,
     .write = bytes_write,
     .sync = file_sync,
+    .allocate = file_allocate,
     .stat = file_stat,
     .direct_align = file_align,
     .unlink = name_unlink,

@@ -33,7 +33,8 @@ enum mem_disk_class {
     MEM_DISK_RANDOM_BYTES = 128,
     MEM_DISK_QUEUE_OPEN = 256,
     MEM_DISK_REAP = 512,
-    MEM_DISK_ANY = 1023,
+    MEM_DISK_ALLOCATE = 1024,
+    MEM_DISK_ANY = 2047,
 };
 
 struct varve_file {

@@ -9,6 +9,7 @@
  *   - Importing in one piece and in small ones loads the same rows and rejects the same records for
  *     the same reasons.
  *   - What is printed is imported to the same values, without a rejection.
+ *   - No row is loaded whose time is said to be in a field that is not among --columns.
  *   - Nothing leaks, and memory has a bound.
  * The store is one on the simulated disk. The target is built with buffers and batches of the program
  * so small (meson.build) that a short text has many.
@@ -30,7 +31,8 @@
 
 /*
  * HOW: a to e: the table. 1 to 9: bytes a piece. , ; | T: the delimiter. y n: whether there is a
- * header. C: --columns, all in order. K: --set for the partition key. P: --time-parts 1,2,3. Z:
+ * header. C: --columns, all in order. W: --columns with three fields in the place of the time. K: --set
+ * for the partition key. P L B: --time-parts 1,2,3, 2,3,4, and 2,3,40, which is beyond any --columns. Z:
  * --null. D M: the order of dates. s m u o: the unit of integers. t: print with tabs. r: print raw
  * times. R: read twice. Anything else shifts the text in the reader's buffer.
  */
@@ -40,28 +42,30 @@ struct how {
     size_t piece;
     size_t shift;
     bool tabs, raw, rewind;
+    bool beyond; /* B */
 };
 
 /* Each is made three times: x and y take the text, z what is printed of x. */
 static const struct {
-    const char *text, *columns, *set;
+    const char *text, *columns, *parted, *set;
     uint8_t unit;
 } tables[TABLES] = {
-    {"(k text, t timestamp, v double, note text, PRIMARY KEY (k, t))", "k,t,v,note", "k=one",
-     VARVE_MILLISECONDS},
+    {"(k text, t timestamp, v double, note text, PRIMARY KEY (k, t))", "k,t,v,note",
+     "k,_,_,_,v,note", "k=one", VARVE_MILLISECONDS},
     {"(p int, q text, t timestamp, c uuid, yes boolean, i1 tinyint, i2 smallint, "
      "i8 bigint, f float, d double, m decimal(12, 4), n decimal, day date, at time, raw blob, "
      "other timestamp, PRIMARY KEY ((p, q), t, c)) WITH clustering_unit = 'us'",
-     "p,q,t,c,yes,i1,i2,i8,f,d,m,n,day,at,raw,other", "p=7", VARVE_MICROSECONDS},
+     "p,q,t,c,yes,i1,i2,i8,f,d,m,n,day,at,raw,other",
+     "p,_,_,_,q,c,yes,i1,i2,i8,f,d,m,n,day,at,raw,other", "p=7", VARVE_MICROSECONDS},
     {"(k decimal, d date, n int, note text, PRIMARY KEY (k, d)) "
      "WITH CLUSTERING ORDER BY (d DESC) AND duplicates = 'keep'",
-     "k,d,n,note", "k=-1.50", 0},
+     "k,d,n,note", "k,_,_,_,n,note", "k=-1.50", 0},
     {"(k blob, t timestamp, s text, v float, PRIMARY KEY (k, t, s)) "
      "WITH duplicates = 'error' AND clustering_unit = 'ns'",
-     "k,t,s,v", "k=0xff", VARVE_NANOSECONDS},
+     "k,t,s,v", "k,_,_,_,s,v", "k=0xff", VARVE_NANOSECONDS},
     {"(k bigint, t time, n smallint, m decimal(18, 0), PRIMARY KEY (k, t)) "
      "WITH duplicates = 'first'",
-     "k,t,n,m", "k=1", 0},
+     "k,t,n,m", "k,_,_,_,n,m", "k=1", 0},
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -86,11 +90,17 @@ static void take_letter(struct how *how, char letter)
     case 'C':
         how->import.columns = tables[how->table].columns;
         break;
+    case 'W':
+        how->import.columns = tables[how->table].parted;
+        break;
     case 'K':
         how->import.n_sets = 1;
         break;
     case 'P':
-        how->import.time_parts = "1,2,3";
+    case 'L':
+    case 'B':
+        how->import.time_parts = letter == 'P' ? "1,2,3" : letter == 'L' ? "2,3,4" : "2,3,40";
+        how->beyond = letter == 'B';
         break;
     case 'Z':
         how->import.nulls_given = true;
@@ -424,6 +434,7 @@ static void check_import(varve_store *store, const struct how *how, const char *
 
     make_table(store, how->table, 'x');
     const struct loaded x = load(store, "x", &how->import, text, size, 0);
+    NEED(!how->beyond || how->import.columns == NULL || x.counts.rows == 0);
     if (how->piece > 0) {
         make_table(store, how->table, 'y');
         const struct loaded y = load(store, "y", &how->import, text, size, how->piece);

@@ -128,6 +128,34 @@ class Forms(CliCase):
                        '--time-parts', '2,3,4,5', '--header', 'no', stdin='b,2024,12,31,23,1\n')
         self.assertIn('2024-12-31T23:00:00', self.run_varve('scan', 'd', 'readings').out)
 
+    def test_a_part_of_the_time_is_a_field_that_every_record_has(self):
+        """With --columns those are its fields, whatever the first record or the header has."""
+        self.run_varve('create', 'd', READINGS)
+        rows = 'a,1.0,2024,1,2\nb,2.0\n'
+        for text, arguments in ((rows, ['--header', 'no', '--time-parts', '3,4,5']),
+                                ('s,v,year,month,day\n' + rows, ['--header', 'yes', '--time-parts',
+                                                                 'year,month,day'])):
+            err = self.run_varve('import', 'd', 'readings', '-', '--columns', 'sensor,value',
+                                 *arguments, stdin=text, code=USAGE).err
+            self.assertEqual(len(err.splitlines()), 1, err)
+            self.assertIn('--time-parts: field 3 is not among the 2 of --columns; write _', err)
+        err = self.run_varve('import', 'd', 'readings', '-', '--header', 'no', '--columns',
+                             'sensor,_,_,value', '--time-parts', '2,3,5', stdin=rows,
+                             code=USAGE).err
+        self.assertIn('--time-parts: field 5 is not among the 4 of --columns', err)
+        err = self.run_varve('import', 'd', 'readings', '-', '--time-parts', '2,3,5',
+                             stdin='sensor,y,m,d\n', code=USAGE).err
+        self.assertIn("there is no field '5' (--time-parts)", err)
+        self.run_varve('scan', 'd', 'readings', code=cli_case.NOTHING)
+
+    def test_a_first_record_that_is_short_does_not_decide_which_fields_there_are(self):
+        self.run_varve('create', 'd', READINGS)
+        err = self.run_varve('import', 'd', 'readings', '-', '--header', 'no', '--columns',
+                             'sensor,_,_,_,value', '--time-parts', '2,3,4', '--rejects', 'bad.csv',
+                             stdin='total\n"a"x,2024,1,2,1\nb,2024,12,31,1\n', code=FAILED).err
+        self.assertIn('1 rows loaded, 2 rejected', err)
+        self.assertIn('b,2024-12-31', self.run_varve('scan', 'd', 'readings').out)
+
     def test_constants(self):
         self.run_varve('create', 'd', READINGS)
         self.run_varve('import', 'd', 'readings', '-', '--set', 'sensor=x', '--set', 'price=1.5',

@@ -37,7 +37,8 @@ static const struct tool_option options[] = {
                           "ms, us or ns"},
     [OPTION_TIME_PARTS] = {"time-parts", "LIST",
                            "fields (names, or numbers from 1) that make up the\n"
-                           "time column: year,month,day[,hour[,minute[,second]]]"},
+                           "time column: year,month,day[,hour[,minute[,second]]];\n"
+                           "with --columns they are among its fields (`_`)"},
     [OPTION_DATE_ORDER] = {"date-order", "ORDER",
                            "dmy or mdy, for dates like 1/2/2003 and 1-2-2003;\n"
                            "default: seen from the dates"},

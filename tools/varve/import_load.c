@@ -306,6 +306,7 @@ static const char *take_column(struct import_loader *loader, const struct csv_re
         const char *fault = import_time_text(&loader->plan, record, text, &size);
         return fault != NULL ? fault : column_buffer_parse(buffer, loader->rows, text, size, err);
     }
+    assert(plan->field < record->n_fields);
     const struct csv_field *field = &record->fields[plan->field];
     if (!loader->options->nulls_given && /* or a number may stand for no value */
         column_buffer_take_number(buffer, loader->rows, field->text, field->size))

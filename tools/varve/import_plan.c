@@ -177,7 +177,8 @@ static uint32_t find_in_header(const struct import_plan *plan, const struct csv_
     return find_in_any_case(plan, name, size);
 }
 
-/* The field of a part of the time: by the header's name, or by its number from 1. */
+/* The field of a part of the time: by the header's name, or by its number from 1. Whether every record
+ * has it is another question. */
 static bool find_part(const struct csv_record *first, bool has_header, const char *name,
                       size_t size, uint32_t *ret_field)
 {
@@ -194,7 +195,7 @@ static bool find_part(const struct csv_record *first, bool has_header, const cha
         }
     }
     (void)snprintf(text, sizeof text, "%.*s", (int)(size < 60 ? size : 60), name);
-    if (!tool_number_parse(text, first->n_fields, &number) || number == 0)
+    if (!tool_number_parse(text, CSV_FIELDS_MAX, &number) || number == 0)
         return false;
     *ret_field = (uint32_t)number - 1;
     return true;
@@ -208,6 +209,27 @@ static struct plan_column *time_column(struct import_plan *plan)
     return NULL;
 }
 
+/* One part, as --time-parts names it. Every record must have its field, which the first record does not
+ * show: with --columns a record has those fields, otherwise those of the header line. */
+static int take_time_part(struct import_plan *plan, const struct csv_record *first,
+                          const char *name, size_t size)
+{
+    const bool listed = plan->n_fields > 0;
+    const uint32_t n_fields = listed ? plan->n_fields : first->n_fields;
+    uint32_t field;
+
+    if (!find_part(first, plan->has_header, name, size, &field) || (!listed && field >= n_fields))
+        return tool_usage_error("there is no field '%.*s' (--time-parts)",
+                                (int)(size < 60 ? size : 60), name);
+    if (field >= n_fields)
+        return tool_usage_error("--time-parts: field %" PRIu32 " is not among the %" PRIu32
+                                " of --columns; write _ there for each field that is no column",
+                                field + 1, n_fields);
+    plan->parts[plan->n_parts++] = field;
+    return TOOL_OK;
+}
+
+/* Behind take_column_list(), if there is a list. */
 static int take_time_parts(struct import_plan *plan, const struct csv_record *first,
                            const char *list)
 {
@@ -223,9 +245,9 @@ static int take_time_parts(struct import_plan *plan, const struct csv_record *fi
         import_trim(&name, &size);
         if (plan->n_parts == PLAN_PARTS_MAX)
             return tool_usage_error("--time-parts wants year,month,day[,hour[,minute[,second]]]");
-        if (!find_part(first, plan->has_header, name, size, &plan->parts[plan->n_parts]))
-            return tool_usage_error("there is no field '%.*s' (--time-parts)", (int)size, name);
-        plan->n_parts++;
+        const int code = take_time_part(plan, first, name, size);
+        if (code != TOOL_OK)
+            return code;
         if (*at == '\0')
             break;
     }
@@ -627,6 +649,7 @@ const char *import_time_text(const struct import_plan *plan, const struct csv_re
     size_t size = 0;
 
     for (uint32_t i = 0; i < plan->n_parts; i++) {
+        assert(plan->parts[i] < record->n_fields);
         const struct csv_field *field = &record->fields[plan->parts[i]];
         const char *text = field->text;
         size_t n = field->size;

@@ -63,8 +63,8 @@ struct import_plan {
     const varve_schema *schema;
     uint32_t n_columns; /* of the table */
     struct plan_column *columns;
-    uint32_t n_fields;              /* of a record */
-    uint32_t parts[PLAN_PARTS_MAX]; /* fields */
+    uint32_t n_fields;              /* of a record: no other is taken */
+    uint32_t parts[PLAN_PARTS_MAX]; /* fields, each below n_fields */
     uint32_t n_parts;
     bool has_header;
     bool constant_partition; /* every partition key column is a constant */
@@ -88,7 +88,7 @@ bool import_field_is_null(const struct import_options *options, const struct csv
 void import_trim(const char **text, size_t *size);
 
 #define PLAN_TIME_TEXT_MAX 64u
-/* Put the parts of a time together as ISO 8601. NULL, or what is wrong. */
+/* Put the parts of a time together as ISO 8601; the record has n_fields. NULL, or what is wrong. */
 const char *import_time_text(const struct import_plan *plan, const struct csv_record *record,
                              char out[PLAN_TIME_TEXT_MAX], size_t *ret_size);
 

@@ -422,7 +422,7 @@ class Rejects(CliCase):
         for data in (b'\x00' * 100000, b'"' * 99999, b'sensor,ts\n' + b'"a\n' * 50000,
                      b'sensor,ts\n' + b',' * 100000, b'\xff' * 5000, b'sensor,ts\n"' + b'x' * 300000,
                      b'sensor,ts\r', b'\x1f\x8b', b'\x28\xb5\x2f\xfd\x00\x00', b'\n' * 1000,
-                     b'sensor;ts\n' + b'"";"' * 20000):
+                     b'sensor;ts\n' + b'"";"' * 20000, b'sensor,ts\n' + b'x","\n' * 300000):
             self.run_varve('import', 's', 'readings', '-', '--rejects', '/dev/null', stdin=data,
                            code=None)
 

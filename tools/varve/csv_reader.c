@@ -5,6 +5,11 @@
  * not end inside, more is read and the pass starts again, with twice the room, so that the work
  * stays linear. A record that is too long is gone through once more, byte by byte, by a machine with
  * five states that needs no room.
+ *
+ * A record whose quote stays open has been scanned to the end of the input, and only its first line is
+ * taken. The next line is not scanned so far again, and needs not to be: every line behind it was gone
+ * through inside of quotes, and from none of them did that end. So a quote that is open at the end of
+ * one of these lines is never closed, whichever record opened it.
  */
 #include "tools/varve/csv_reader.h"
 
@@ -30,8 +35,11 @@ struct csv_reader {
     size_t capacity;
     size_t begin, end;
     uint64_t base; /* position in the input of the buffer's first byte */
-    bool ended;    /* nothing follows `end` */
-    bool broken;   /* what follows cannot be read */
+    /* Position of a line: a quote that is open where it begins, or where a later one does, is never
+     * closed. UINT64_MAX: nothing is known yet. */
+    uint64_t open_from;
+    bool ended;  /* nothing follows `end` */
+    bool broken; /* what follows cannot be read */
     bool started;
     char delimiter;
     char newline; /* the last byte of a line: LF, or CR */
@@ -72,6 +80,7 @@ static struct csv_reader *reader_new(char delimiter)
     reader->delimiter = delimiter;
     reader->newline = '\n';
     reader->line = 1;
+    reader->open_from = UINT64_MAX;
     reader->fields_capacity = 64;
     reader->fields = calloc(reader->fields_capacity, sizeof *reader->fields);
     if (reader->fields == NULL) {
@@ -362,7 +371,18 @@ static uint64_t count_lines(const char *text, size_t size, char newline)
     return lines;
 }
 
-/* One quoted field at `*at` (its opening quote). False: no memory. */
+/* How far a quoted field of the record at `begin` may go: to the end of the line if it is known to stay
+ * open behind that, else to the end of the buffer. */
+static size_t quoted_limit(const struct csv_reader *reader)
+{
+    if (reader->base + reader->begin < reader->open_from)
+        return reader->end;
+    const char *const text = reader->buffer + reader->begin;
+    const char *line_end = memchr(text, reader->newline, reader->end - reader->begin);
+    return line_end == NULL ? reader->end : (size_t)(line_end - reader->buffer);
+}
+
+/* One quoted field at `*at` (its opening quote), which must close before `end`. False: no memory. */
 static bool take_quoted(struct csv_reader *reader, struct pass *pass, size_t end, size_t *at,
                         bool *ret_open)
 {
@@ -422,12 +442,12 @@ static size_t unquoted_end(const char *text, size_t at, size_t end, char delimit
 
 /*
  * Scan the record at `begin`. CSV_RECORD; CSV_END: it does not end before `end`, and `ret_open`
- * says whether in a quoted field; CSV_FAILED: no memory.
+ * says whether in a quoted field, or its quote is known never to be closed; CSV_FAILED: no memory.
  */
 static enum csv_result scan_record(struct csv_reader *reader, struct pass *pass, bool *ret_open)
 {
     const char *const text = reader->buffer;
-    const size_t end = reader->end;
+    const size_t end = reader->end, limit = quoted_limit(reader);
     size_t at = reader->begin;
 
     *pass = (struct pass){.bytes = text + at, .lines = 1};
@@ -435,7 +455,7 @@ static enum csv_result scan_record(struct csv_reader *reader, struct pass *pass,
     reader->unquoted_size = 0;
     for (;;) {
         if (at < end && text[at] == '"') {
-            if (!take_quoted(reader, pass, end, &at, ret_open))
+            if (!take_quoted(reader, pass, limit, &at, ret_open))
                 return CSV_FAILED;
             if (*ret_open)
                 return CSV_END;
@@ -473,6 +493,8 @@ static void take_broken_line(struct csv_reader *reader, struct pass *pass)
                           .size = size,
                           .lines = line_end != NULL,
                           .fault = "the quote is not closed"};
+    if (reader->base + pass->at < reader->open_from) /* it was scanned to the end */
+        reader->open_from = reader->base + pass->at;
 }
 
 /* ------------------------------------------------------------------------------------ Too long */

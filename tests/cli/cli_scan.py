@@ -106,6 +106,17 @@ class Questions(CliCase):
         self.assertEqual(len(self.times('--partition', 'a', '--partition', 'b')), 4)
         self.assertEqual(len(self.times('--partition', '"a"')), 3)
 
+    def test_a_partition_is_one_record(self):
+        """What stands behind a line break is not ignored."""
+        for text in ('a\nb', 'a\r\nb\n', '\na\nb', 'a\n"b'):
+            err = self.run_varve('scan', 's', 'readings', '--partition', text, code=USAGE).err
+            self.assertEqual(len(err.splitlines()), 1, err)
+            self.assertIn('a second record behind a line break', err)
+        self.assertEqual(len(self.times('--partition', 'a\n')), 3)
+        self.run_varve('import', 's', 'readings', '-',
+                       stdin='sensor,ts\n"a\nb",2024-01-01T02:00:00Z\n')
+        self.assertEqual(self.times('--partition', '"a\nb"'), ['02:00'])
+
     def test_conditions(self):
         self.assertEqual(self.times('--where', 'value > 1 and price >= 10.25'), ['00:00'])
         self.assertEqual(self.times('--where', "note = 'two, with \"quotes\"'"), ['00:10'])

@@ -171,6 +171,33 @@ static int take_partition(struct scan_request *request, const varve_schema *sche
     return TOOL_OK;
 }
 
+/* The text of one --partition: a record, and no other behind it. */
+static int take_partition_text(struct scan_request *request, const varve_schema *schema,
+                               const char *text, varve_value *values)
+{
+    static const struct csv_field nothing = {.text = ""};
+    struct csv_record record = {.fields = &nothing, .n_fields = 1};
+    struct csv_reader *reader = csv_reader_of_text(text, strlen(text), ',');
+
+    if (reader == NULL)
+        return no_memory();
+    enum csv_result result = csv_reader_next(reader, &record);
+    int code =
+        result == CSV_FAILED ? no_memory() : take_partition(request, schema, &record, text, values);
+    if (code == TOOL_OK && result == CSV_RECORD) {
+        result = csv_reader_next(reader, &record);
+        if (result == CSV_FAILED)
+            code = no_memory();
+        else if (result == CSV_RECORD)
+            code =
+                tool_usage_error("--partition '%s': there is a second record behind a line break "
+                                 "(a value with a line break stands in double quotes)",
+                                 text);
+    }
+    csv_reader_free(reader);
+    return code;
+}
+
 static int take_partitions(struct scan_request *request, const varve_schema *schema,
                            const struct scan_options *options)
 {
@@ -182,20 +209,9 @@ static int take_partitions(struct scan_request *request, const varve_schema *sch
     request->partitions = calloc((size_t)options->n_partitions * n, sizeof *request->partitions);
     if (request->partitions == NULL)
         return no_memory();
-    for (uint32_t i = 0; code == TOOL_OK && i < options->n_partitions; i++) {
-        const char *text = options->partitions[i];
-        static const struct csv_field nothing = {.text = ""};
-        struct csv_record record = {.fields = &nothing, .n_fields = 1};
-        struct csv_reader *reader = csv_reader_of_text(text, strlen(text), ',');
-        if (reader == NULL)
-            return no_memory();
-        if (csv_reader_next(reader, &record) == CSV_FAILED)
-            code = no_memory();
-        if (code == TOOL_OK)
-            code =
-                take_partition(request, schema, &record, text, &request->partitions[(size_t)i * n]);
-        csv_reader_free(reader);
-    }
+    for (uint32_t i = 0; code == TOOL_OK && i < options->n_partitions; i++)
+        code = take_partition_text(request, schema, options->partitions[i],
+                                   &request->partitions[(size_t)i * n]);
     request->scan.partitions = request->partitions;
     request->scan.n_partitions = options->n_partitions;
     return code;

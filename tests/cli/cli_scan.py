@@ -138,6 +138,15 @@ class Questions(CliCase):
                                         'sum(price),count(value)').out,
                          'count,sum(price),count(value)\n4,30.26,3\n')
 
+    def test_how_many_aggregates_there_may_be(self):
+        most = ','.join(['count', 'sum(value)', 'max(note)'] * 341)
+        line = self.scan('--partition', 'a', '--every', '1d', '--by', 'partition', '--agg', most)[0]
+        self.assertEqual(line, 'a,2024-01-01T00:00:00.000Z' + ',3,4,first' * 341)
+        for n, arguments in ((1024, ['--agg', most + ',count']),
+                             (1025, ['--agg', most, '--agg', 'count,count'])):
+            err = self.run_varve('scan', 's', 'readings', *arguments, code=USAGE).err
+            self.assertIn(f'--agg: at most 1023 aggregates may be given, not {n}', err)
+
     def test_a_condition_says_what_is_wrong_with_it(self):
         for text, wanted in (('value == 3', "'=' (a single one) expected at '== 3'"),
                              ('value = 3 and', "another condition behind 'and' expected, but it ends"),

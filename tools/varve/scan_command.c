@@ -49,7 +49,7 @@ static const struct tool_option options[] = {
     [OPTION_ORIGIN] = {"origin", "TIME", "where some interval begins; default 1970-01-01"},
     [OPTION_AGG] = {"agg", "LIST",
                     "aggregates instead of rows: count, count(column), sum,\n"
-                    "min, max, avg, first, last (repeatable)"},
+                    "min, max, avg, first, last (repeatable; 1,023 at most)"},
     [OPTION_BY] = {"by", "WHAT", "partition: a group for each"},
     [OPTION_FORMAT] = {"format", "FORMAT",
                        "table (default on a terminal), csv (default elsewhere),\n"

@@ -415,6 +415,9 @@ static int take_aggregates(struct scan_request *request, const varve_schema *sch
 
     for (uint32_t i = 0; i < options->n_aggs; i++)
         n += count_items(options->aggs[i]);
+    if (n > REQUEST_AGGREGATES_MAX)
+        return tool_usage_error("--agg: at most %u aggregates may be given, not %zu",
+                                REQUEST_AGGREGATES_MAX, n);
     request->names = calloc(keys + n + 1, sizeof *request->names);
     request->aggregate_list = calloc(n + 1, sizeof *request->aggregate_list);
     if (request->names == NULL || request->aggregate_list == NULL)

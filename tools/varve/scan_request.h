@@ -13,6 +13,8 @@
 
 #define REQUEST_PARTITIONS_MAX 10000u
 #define REQUEST_TEXTS_MAX 64u /* --where, --agg */
+/* A scan may have 1,024; one more than are shown is asked for (scan_request.c). */
+#define REQUEST_AGGREGATES_MAX 1023u
 
 /* As they stand on the command line; NULL: not given. */
 struct scan_options {

@@ -31,7 +31,6 @@ _Static_assert(CSV_SHOWN_MAX <= CSV_RECORD_MAX, "a record that is too long has t
 struct csv_reader {
     struct text_input *input; /* NULL: over a text */
     char *buffer;
-    bool owns_buffer;
     size_t capacity;
     size_t begin, end;
     uint64_t base; /* position in the input of the buffer's first byte */
@@ -97,7 +96,6 @@ struct csv_reader *csv_reader_new(struct text_input *input, char delimiter)
     if (reader == NULL)
         return NULL;
     reader->input = input;
-    reader->owns_buffer = true;
     reader->capacity = CSV_BUFFER_BYTES;
     reader->buffer = malloc(reader->capacity);
     if (reader->buffer == NULL) {
@@ -113,7 +111,6 @@ struct csv_reader *csv_reader_of_text(const char *text, size_t size, char delimi
 
     if (reader == NULL)
         return NULL;
-    reader->owns_buffer = true;
     reader->capacity = size + 1;
     reader->buffer = malloc(reader->capacity);
     if (reader->buffer == NULL) {
@@ -130,8 +127,7 @@ void csv_reader_free(struct csv_reader *reader)
 {
     if (reader == NULL)
         return;
-    if (reader->owns_buffer)
-        free(reader->buffer);
+    free(reader->buffer);
     free(reader->fields);
     free(reader->unquoted);
     free(reader->head);

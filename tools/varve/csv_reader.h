@@ -58,7 +58,7 @@ struct csv_reader;
 /* `delimiter` 0: among , ; tab | the one that the first line has most of. The input is borrowed.
  * NULL: no memory. */
 struct csv_reader *csv_reader_new(struct text_input *input, char delimiter);
-/* Over `size` bytes of memory, borrowed, as if they were a file whose lines end with LF. */
+/* Over a copy of `size` bytes of memory, as if they were a file whose lines end with LF. */
 struct csv_reader *csv_reader_of_text(const char *text, size_t size, char delimiter);
 void csv_reader_free(struct csv_reader *reader); /* NULL is a no-op */
 

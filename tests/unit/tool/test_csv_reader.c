@@ -120,6 +120,18 @@ START_TEST(short_texts_all_of_them)
 }
 END_TEST
 
+START_TEST(a_text_in_memory_is_copied)
+{
+    char text[] = "one,\"t\"\"w\"\nthree";
+    struct csv_reader *const reader = csv_reader_of_text(text, strlen(text), ',');
+
+    ck_assert_ptr_nonnull(reader);
+    memset(text, '!', sizeof text);
+    check_records(reader, "one,\"t\"\"w\"\nthree", sizeof text - 1);
+    csv_reader_free(reader);
+}
+END_TEST
+
 /* Lines that open quotes and close those of others. */
 START_TEST(lines_with_quotes_in_any_order)
 {
@@ -212,6 +224,7 @@ int main(void)
 
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, short_texts_all_of_them);
+    tcase_add_test(tc, a_text_in_memory_is_copied);
     tcase_add_test(tc, lines_with_quotes_in_any_order);
     tcase_add_test(tc, lines_whose_quote_stays_open_are_refused_one_by_one);
     tcase_add_test(tc, lines_that_open_quotes_again_take_linear_time);

@@ -20,7 +20,7 @@ FACTS = {
     'rocksdb': {'merges': True, 'many_writers': True, 'bulk_commit': 10000, 'load_threads': [1, 2]},
     'sqlite': {'merges': True, 'many_writers': False, 'bulk_commit': 10000},
     'duckdb': {'merges': True, 'many_writers': False, 'bulk_commit': 1000000, 'load_threads': [1, 2]},
-    'chdb': {'merges': True, 'many_writers': False, 'crowd': False, 'load_threads': [1, 2]},
+    'chdb': {'merges': True, 'many_writers': False, 'load_threads': [1, 2]},
     'parquet': {'merges': False, 'many_writers': False, 'commits': False},
     'polars': {'merges': False, 'many_writers': False, 'commits': False, 'in_memory': True},
     'cassandra': {'merges': True, 'many_writers': True, 'server': True, 'commit_sizes': [1, 100]},
@@ -321,7 +321,18 @@ class Plan(unittest.TestCase):
 
     def test_nothing_impossible_is_planned(self):
         planned = {(unit.label, unit.part) for unit in self.units}
-        self.assertFalse(planned & {('polars', 'cold'), ('chdb', 'crowd'), ('parquet', 'kill')})
+        self.assertFalse(planned & {('polars', 'cold'), ('parquet', 'kill')})
+
+    def test_every_engine_has_a_crowd(self):
+        peers = {self.known[unit.label][0].peer for unit in self.units if unit.part == 'crowd'}
+        self.assertEqual(peers, set(FACTS))
+        self.assertNotIn('crowd', [fact for fact, *_ in plan.IMPOSSIBLE])
+
+    def test_a_configuration_for_its_size_is_read_and_not_loaded_by_commits(self):
+        for label in ('chdb zstd', 'rocksdb zstd'):
+            parts = {unit.part for unit in self.units
+                     if (unit.label, unit.set, unit.rows) == (label, 'bars', 10**6)}
+            self.assertEqual(parts - {'scan'}, {'load', 'slices', 'crowd', 'questions'})
 
 
 unittest.main()

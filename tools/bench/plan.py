@@ -44,7 +44,8 @@ CONFIGURATIONS = (
     Configuration('rocksdb zstd', 'rocksdb', {'compression': 'zstd'}, role='size'),
     Configuration('sqlite', 'sqlite'),
     Configuration('duckdb', 'duckdb', threads=(1, 2)),
-    Configuration('chdb', 'chdb', threads=(1, 2)),
+    Configuration('chdb lz4', 'chdb', {'compression': 'lz4'}, threads=(1, 2)),
+    Configuration('chdb zstd', 'chdb', {'compression': 'zstd'}, threads=(1, 2), role='size'),
     Configuration('parquet', 'parquet', threads=(1, 2)),
     Configuration('polars', 'polars', threads=(1, 2)),
     cassandra('latest', 'group', role='best'),
@@ -127,7 +128,6 @@ def _subparts(part, facts, rows, arguments):
 # What an engine cannot do says a fact about it: the fact, its default, parts, and why.
 IMPOSSIBLE = (
     ('in_memory', False, True, ('cold',), 'it reads all rows when it is opened'),
-    ('crowd', True, False, ('crowd',), 'one client at a time in one process'),
     ('commits', True, False, ('ingest', 'kill', 'late'), 'it takes only whole sets'),
     ('many_writers', False, False, ('commits by many',), 'one writer at a time'),
     ('merges', False, False, ('merged size',), 'it does not merge'),

@@ -327,8 +327,7 @@ def describe_sync(options):
 
 def describe(options):
     say(peer='cassandra', version=cassandra_version(), parallel=False, merges=True,
-        many_writers=True, commits=True, commit_sizes=[1, 100], bulk_commit=100, crowd=True,
-        server=True,
+        many_writers=True, commits=True, commit_sizes=[1, 100], bulk_commit=100, server=True,
         java=java_version(), jvm_flags=' '.join(NODE_FLAGS), client_flags=' '.join(CLIENT_FLAGS),
         driver=f"cassandra-driver-core {jar_version('cassandra-driver-core')}",
         settings=f"{options.get('kind', 'default')} configuration as shipped, commit log "

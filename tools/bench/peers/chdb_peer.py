@@ -1,14 +1,22 @@
-"""ClickHouse in the process (chdb): a MergeTree in the order of the key, codecs as its manual
-advises for time series, every insert synced. Small commits are text, large ones come from Arrow."""
+"""ClickHouse in the process (chdb): a MergeTree in the order of the key, with its default codecs or
+with those that make it smallest, every insert synced. Small commits are text, large ones come from
+Arrow."""
 
 import chdb
+import pandas  # noqa: F401 - chdb imports it with its first answer in Arrow, within the clock
 from chdb.session import Session
 
 import peer_protocol
 
-TEXT_ROWS = 300  # in commits up to these, VALUES are sooner than Arrow
-TYPES = {'f64': 'Float64 CODEC(Gorilla, ZSTD)', 'i32': 'Int32 CODEC(T64, ZSTD)',
-         'text': 'LowCardinality(String)'}
+TEXT_ROWS = 300            # in commits up to these, VALUES are sooner than Arrow
+STREAMED_ROWS = 3_000_000  # of a larger set the rows are not kept all at once, though that is sooner
+TYPES = {'lz4': {'f64': 'Float64', 'i32': 'Int32', 'text': 'LowCardinality(String)',
+                 'time': "DateTime64(3, 'UTC')"},
+         'zstd': {'f64': 'Float64 CODEC(ZSTD)', 'i32': 'Int32 CODEC(T64, ZSTD)',
+                  'text': 'LowCardinality(String) CODEC(ZSTD)',
+                  'time': "DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD)"}}
+CODECS = {'lz4': 'its default codec (LZ4)',
+          'zstd': 'doubles and text ZSTD, integers T64 + ZSTD, times DoubleDelta + ZSTD'}
 
 
 class Client(peer_protocol.SqlClient):
@@ -21,9 +29,16 @@ class Client(peer_protocol.SqlClient):
         super().__init__(rows)
         self.session, self.threads = session, threads
 
+    def _limited(self, sql):
+        return f'{sql} SETTINGS max_threads = {self.threads}'
+
     def query(self, sql, form='ArrowTable', **parameters):
-        return self.session.query(f'{sql} SETTINGS max_threads = {self.threads}', form,
-                                  params=parameters)
+        return self.session.query(self._limited(sql), form, params=parameters)
+
+    def batches(self, sql):
+        if self.rows.n <= STREAMED_ROWS:
+            return [self.query(sql)]
+        return self.session.send_query(self._limited(sql), 'Arrow').record_batch()
 
     def _ask(self, what, asked, form):
         name, start, end = asked
@@ -44,30 +59,43 @@ class ChdbPeer(peer_protocol.Peer):
     name = 'chdb'
     version = f'{chdb.__version__} (ClickHouse {chdb.engine_version})'
     merges = True
-    crowd = False
     bulk_commit = 1000000
 
+    def __init__(self, folder, rows, options):
+        super().__init__(folder, rows, options)
+        self.compression = options['compression'] or 'lz4'
+        self.sessions = []  # the peer's own, and one of each client
+
     def describe(self):
-        return ('driven from Python, MergeTree ORDER BY key, doubles Gorilla + ZSTD, times DoubleDelta '
-                '+ ZSTD, fsync_after_insert, fsync_part_directory; commits up to '
+        return (f'driven from Python, MergeTree ORDER BY key, {CODECS[self.compression]}, '
+                'fsync_after_insert, fsync_part_directory; commits up to '
                 f'{TEXT_ROWS} rows as VALUES, larger ones from Arrow; slices and hours with query '
-                'parameters')
+                'parameters; answers in Arrow not compressed; each client has a session')
+
+    def _connect(self, create=False):
+        """A session: several of one folder work side by side, each with its own USE and SET."""
+        session = Session(self.folder)
+        self.sessions.append(session)
+        if create:
+            session.query('CREATE DATABASE peer')
+        session.query('USE peer')
+        session.query("SET output_format_arrow_compression_method = 'none'")
+        return session
 
     def open(self, create):
-        self.session = Session(self.folder)
+        self.session = self._connect(create)
         if create:
-            columns = ', '.join(f'{name} {TYPES[kind]}' for name, kind in self.rows.columns)
+            types = TYPES[self.compression]
+            columns = ', '.join(f'{name} {types[kind]}' for name, kind in self.rows.columns)
             key = f', {self.rows.key}' if self.rows.key else ''
-            self.session.query('CREATE DATABASE peer')
             self.session.query(
-                f'CREATE TABLE peer.{self.rows.set} (name LowCardinality(String), '
-                f"ts DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD), {columns}) "
-                f'ENGINE = MergeTree ORDER BY (name, ts{key}) '
+                f'CREATE TABLE {self.rows.set} (name LowCardinality(String), '
+                f"ts {types['time']}, {columns}) ENGINE = MergeTree ORDER BY (name, ts{key}) "
                 'SETTINGS fsync_after_insert = 1, fsync_part_directory = 1')
-        self.session.query('USE peer')
 
     def close(self):
-        self.session.close()
+        while self.sessions:
+            self.sessions.pop().close()
 
     def _insert_text(self, table):
         kinds = [repr if kind != 'text' else "'{}'".format for _, kind in self.rows.columns]
@@ -97,7 +125,7 @@ class ChdbPeer(peer_protocol.Peer):
         return data, sum(peer_protocol.folder_size(self.folder, lambda _: False)) - data
 
     def client(self):
-        return Client(self.rows, self.session, self.options['threads'])
+        return Client(self.rows, self._connect(), self.options['threads'])
 
 
 if __name__ == '__main__':

@@ -11,6 +11,7 @@ import peer_protocol
 
 ROW_GROUP_ROWS = 122880
 APPENDED_ROWS = 300  # in commits up to these, an appender is sooner than Arrow
+BATCH_ROWS = 16384   # of an answer that is read as it comes
 EPOCH = datetime.datetime(1970, 1, 1)
 TYPES = {'f64': 'DOUBLE', 'i32': 'INTEGER', 'text': 'VARCHAR'}
 
@@ -40,6 +41,9 @@ class Client(peer_protocol.SqlClient):
 
     def query(self, sql):
         return self.connection.sql(sql).to_arrow_table()
+
+    def batches(self, sql):
+        return self.connection.sql(sql).to_arrow_reader(BATCH_ROWS)
 
     def slice(self, asked):
         # For a few rows NumPy's arrays are made sooner than Arrow's.

@@ -84,7 +84,6 @@ class Peer:
     commits = True          # takes commits of any size; otherwise only the whole set at once
     bulk_commit = 0         # rows a commit that load a whole set soonest; 0: it takes no others
     load_threads = (1, 2)   # that can load it at once
-    crowd = True            # several clients at once in one process
     in_memory = False       # reads everything when it is opened: no question finds a cold store
 
     def __init__(self, folder, rows, options):
@@ -132,6 +131,10 @@ class SqlClient:
     def query(self, sql):
         raise NotImplementedError
 
+    def batches(self, sql):
+        """The rows of a large answer in parts, as they come."""
+        raise NotImplementedError
+
     def slice(self, asked):
         raise NotImplementedError
 
@@ -163,7 +166,7 @@ class SqlClient:
         return [table.num_rows, *sums(table, ['t', 'v'])]
 
     def scan(self):
-        return whole_rows(self.rows, self.query(f'SELECT * FROM {self.rows.set}'))
+        return all_rows(self.rows, self.batches(f'SELECT * FROM {self.rows.set}'))
 
 
 def column_sum(table, name):
@@ -187,6 +190,11 @@ def whole_rows(rows, table):
     numbers = {name: column_sum(table, name) for name, kind in values if kind != 'text'}
     texts = sum(text_bytes(table[name]) for name, kind in values if kind == 'text')
     return [table.num_rows, numbers[rows.measured], sum(numbers.values()), texts]
+
+
+def all_rows(rows, batches):
+    """whole_rows of an answer that comes in parts."""
+    return add_answers([whole_rows(rows, batch) for batch in batches])
 
 
 def sums(table, names):
@@ -240,9 +248,8 @@ def say_memory():
 
 def command_describe(peer):
     say(peer=peer.name, version=peer.version, parallel=peer.parallel, merges=peer.merges,
-        many_writers=False, commits=peer.commits, crowd=peer.crowd,
-        in_memory=peer.in_memory, bulk_commit=peer.bulk_commit,
-        load_threads=list(peer.load_threads), settings=peer.describe())
+        many_writers=False, commits=peer.commits, in_memory=peer.in_memory,
+        bulk_commit=peer.bulk_commit, load_threads=list(peer.load_threads), settings=peer.describe())
 
 
 def load_rows(peer, table):
@@ -397,9 +404,6 @@ class Crowd:
 
 def ask_crowd(peer):
     """Slices a second of many clients at once."""
-    if not peer.crowd:
-        say(measure='slice_crowd', **{'not': 'one client at a time in one process'})
-        return
     crowd = Crowd(peer)
     crowd.run().line('slice_crowd', clients=len(crowd.clients), n=sum(crowd.counts))
 

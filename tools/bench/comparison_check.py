@@ -1,6 +1,7 @@
 """Whether the comparison judges rightly: which answers count, which measurements a report is made of,
 what becomes of them, and what is planned. Measures nothing."""
 
+import dataclasses
 import os
 import tempfile
 import types
@@ -234,6 +235,20 @@ class Selection(unittest.TestCase):
                           'not measured yet'])
 
 
+    def test_a_set_that_is_not_there_is_named(self):
+        gone = {'measure': 'no_set', 'set': 'real_bars', 'reason': 'no folder'}
+        chosen = self.chosen(gone)
+        chosen.peers = {label: {'merges': True, 'many_writers': True} for label in
+                        ('chdb zstd', 'cassandra default, batch')}
+        text = '\n'.join(report.missing_lines(chosen))
+        self.assertIn('| all | real_bars | everything | no folder |', text)
+        self.assertIn('| chdb zstd | all | cold, ingest, kill, late, listens |', text)
+        self.assertIn('| cassandra default, batch | all | cold, late, listens, real_bars |', text)
+        self.assertIn('real_bars: no folder', list(report.missing_measures(chosen, [])))
+        later = {'measure': 'plan', 'keys': [['varve', 'real_bars', 0, 'load']]}
+        self.assertEqual(self.chosen(gone, later).no_sets, {})
+
+
 class Figures(unittest.TestCase):
     def table(self, *lines):
         peers = {'varve': FACTS['varve'], 'rocksdb lz4': FACTS['rocksdb']}
@@ -244,6 +259,32 @@ class Figures(unittest.TestCase):
         raw = self.table(line).raw[figures.Row('varve')]
         self.assertIn('slice_p99', raw)
         self.assertNotIn('slice_p999', raw)
+
+    def test_all_rows_are_no_part_of_what_questions_need(self):
+        self.assertNotIn('scan', figures.required('questions', FACTS['varve']))
+        self.assertEqual(figures.required('scan', FACTS['varve']), {'scan', 'cpu_scan'})
+        line = {'configuration': 'varve', 'set': 'bars', 'rows_total': 10, 'unit': '1.1',
+                'measure': 'anonymous_memory', 'command': 'ask', 'peak_bytes': 9, 'phase': 'scan'}
+        raw = self.table(line, answer('varve', [1], 'scan', phase='scan', seconds=1.0, cpu=1)).raw
+        self.assertEqual(set(raw[figures.Row('varve')]), {'scan', 'cpu_scan'})
+
+    def test_slices_with_all_cores_are_in_the_only_row_of_their_engine(self):
+        lines = [answer('varve', [1], 'slice', phase='slices', p50=1, n=1, cpu=1, threads=2),
+                 answer('varve', [1], 'slice_crowd', phase='crowd', seconds=1, n=1, threads=2)]
+        self.assertEqual(set(self.table(*lines).raw), {figures.Row('varve')})
+
+    def test_a_load_has_its_ratio_beside_the_sooner_way(self):
+        def load(label, threads, seconds):
+            return {'configuration': label, 'set': 'bars', 'rows_total': 10, 'given': 100, 'run': 0,
+                    'phase': 'load', 'unit': '1.1', 'measure': 'ingest', 'rows': 10, 'commit': 10000,
+                    'writers': 1, 'seconds': seconds, 'cpu': 1, 'written': 300, 'threads': threads}
+        for seconds, expected in ((2, [None, 2]), (8, [4, None])):
+            table = self.table(load('varve', 1, 1), load('rocksdb lz4', 1, 4),
+                               load('rocksdb lz4', 2, seconds))
+            self.assertEqual([table.ratio(figures.Row('rocksdb lz4', threads), 'ingest_whole')
+                              for threads in (1, 2)], expected)
+        alone = self.table(load('varve', 1, 1), load('rocksdb lz4', 1, 4))
+        self.assertEqual(alone.ratio(figures.Row('rocksdb lz4'), 'ingest_whole'), 4)
 
     def test_ratios_say_how_many_times_better_varve_is(self):
         table = self.table(answer('varve', [1], seconds=1.0, cpu=1),
@@ -332,7 +373,25 @@ class Plan(unittest.TestCase):
         for label in ('chdb zstd', 'rocksdb zstd'):
             parts = {unit.part for unit in self.units
                      if (unit.label, unit.set, unit.rows) == (label, 'bars', 10**6)}
-            self.assertEqual(parts - {'scan'}, {'load', 'slices', 'crowd', 'questions'})
+            self.assertEqual(parts, {'load', 'slices', 'crowd', 'questions', 'scan'})
+
+    def test_all_rows_are_a_unit_after_the_other_questions(self):
+        for at, unit in enumerate(self.units):
+            if unit.part == 'questions':
+                self.assertEqual(self.units[at + 1], dataclasses.replace(unit, part='scan'))
+        self.assertIn('scan', plan.STORED)
+
+    def test_runs_by_size(self):
+        def runs(peer, rows, most=5):
+            return plan.runs_of(FACTS[peer], rows, most)
+
+        self.assertEqual([runs('varve', rows) for rows in (10**6, 3 * 10**7, 10**8)], [5, 5, 3])
+        self.assertEqual([runs('cassandra', rows) for rows in (10**6, 10**7)], [3, 3])
+        self.assertEqual(runs('varve', 10**8, most=1), 1)
+        loads = [sum(unit.label == 'varve' and unit.set == 'bars' and unit.rows == rows
+                     and unit.part.startswith('load') for unit in self.units)
+                 for rows in (10**6, 10**7, 10**8)]
+        self.assertEqual(loads, [1, 5, 1])  # the first has its runs in one unit
 
 
 unittest.main()

@@ -15,7 +15,7 @@ import plan
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SLICES = ('slice', 'hour')
-WHOLE = ('hourly_one', 'hourly_all', 'by_partition', 'total', 'latest', 'scan')
+WHOLE = ('hourly_one', 'hourly_all', 'by_partition', 'total', 'latest')
 WITH_ZONE_MAPS = ('hourly_one', 'hourly_all', 'by_partition', 'total')
 COLD = ('slice', 'hourly_all', 'total')
 # Rows a commit, writers at once.
@@ -24,6 +24,7 @@ LATE_COMMIT = 10000
 IN_FLIGHT = 1024
 PARTITIONS = {'bars': 20, 'listens': 20000}
 DRIFT_LOADS = 3
+READ_BYTES = 4 << 20
 
 
 class NotRun(Exception):
@@ -56,6 +57,15 @@ class DataSets:
             words = [self.writer, name, folder, rows, PARTITIONS[name], late, self.slices]
         subprocess.run([str(word) for word in words], check=True)
         return folder
+
+
+def read_once(folder):
+    """Every file: a load that is timed finds the rows in the page cache, as far as they fit."""
+    buffer = bytearray(READ_BYTES)
+    for name in os.listdir(folder):
+        with open(os.path.join(folder, name), 'rb', buffering=0) as file:
+            while file.readinto(buffer):
+                pass
 
 
 def facts_of(rows_folder):
@@ -180,6 +190,7 @@ class Measurement:
         """Load every row; refuses a load that the time box cut short."""
         self._open(fresh=True)
         size, writers = self.bulk()
+        read_once(rows)
         lines = self._command('load', rows, context, limit=3 * self.arguments.load_seconds + 120,
                               **{'commit': size, 'writers': writers,
                                  'seconds': self.arguments.load_seconds, **options})
@@ -239,24 +250,23 @@ class Measurement:
 
     # ------------------------------------------------------------------------- Questions
 
-    def _slices(self, rows):
-        for run in range(self.runs):  # the store is opened for each
-            self._ask(rows, {'phase': 'slices', 'run': run}, SLICES, self.arguments.seconds)
-
-    def _crowd(self, rows):
+    def _slices(self, rows, phase, questions):
+        """With as many threads as suit the engine; the store is opened for each run."""
+        threads = self.facts.get('slice_threads', 1)
         for run in range(self.runs):
-            self._ask(rows, {'phase': 'crowd', 'run': run}, ['slice_crowd'], self.arguments.seconds)
+            self._ask(rows, {'phase': phase, 'run': run}, questions, self.arguments.seconds,
+                      **({'threads': threads} if threads > 1 else {}))
 
-    def _questions(self, rows):
+    def _questions(self, rows, phase, questions):
         """The store is opened for each run; a server, which would have to warm up anew, is asked by
         one client."""
         once = bool(self.facts.get('server'))
         for run in range(1 if once else self.runs):
-            context = {'phase': 'questions', **({} if once else {'run': run})}
+            context = {'phase': phase, **({} if once else {'run': run})}
             for threads in self.configuration.threads:
                 options = {'runs': self.runs if once else 1, 'threads': threads}
-                self._ask(rows, context, WHOLE, self.arguments.seconds, **options)
-                if self.facts.get('zone_maps'):
+                self._ask(rows, context, questions, self.arguments.seconds, **options)
+                if self.facts.get('zone_maps') and phase == 'questions':
                     self._ask(rows, context, WITH_ZONE_MAPS, self.arguments.seconds, zone_maps=0,
                               **options)
 
@@ -318,7 +328,7 @@ class Measurement:
     def _agreement(self, rows):
         """Answers to every question over a small set."""
         self._load_whole(rows, {'phase': 'agreement'})
-        self._ask(rows, {'phase': 'agreement'}, (*SLICES, *WHOLE), 0, runs=1, warm_seconds=0)
+        self._ask(rows, {'phase': 'agreement'}, (*SLICES, *WHOLE, 'scan'), 0, runs=1, warm_seconds=0)
 
     # ------------------------------------------------------------------------------ All
 
@@ -338,8 +348,10 @@ class Measurement:
             if part in plan.STORED:
                 self._stored(unit, rows)
             {'agreement': lambda: self._agreement(rows), 'load': lambda: self._loads(unit, rows),
-             'slices': lambda: self._slices(rows), 'crowd': lambda: self._crowd(rows),
-             'questions': lambda: self._questions(rows), 'cold': lambda: self._cold(rows),
+             'slices': lambda: self._slices(rows, part, SLICES),
+             'crowd': lambda: self._slices(rows, part, ['slice_crowd']),
+             'questions': lambda: self._questions(rows, part, WHOLE),
+             'scan': lambda: self._questions(rows, part, ['scan']), 'cold': lambda: self._cold(rows),
              'ingest': lambda: self._ingest(rows), 'kill': lambda: self._kill(rows),
              'late': lambda: self._late(unit, rows), 'drift': lambda: self._drift(rows)}[part]()
         except BaseException:

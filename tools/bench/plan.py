@@ -12,7 +12,7 @@ import time
 
 SETS = ('bars', 'listens', 'real_bars')
 # Parts that ask the store which `load` leaves; they follow it, so that it is loaded once.
-STORED = ('slices', 'crowd', 'questions', 'cold')
+STORED = ('slices', 'crowd', 'questions', 'scan', 'cold')
 PARTS = ('load', *STORED, 'ingest', 'kill', 'late')
 NATIVE = ('varve', 'rocksdb', 'sqlite')  # peers in C
 MANY_ROWS, MOST_ROWS = 3_000_000, 30_000_000  # beyond: fewer configurations, runs and parts
@@ -71,21 +71,24 @@ class Stage:
 
 
 EVERYONE, BUT_SIZE = ('best', 'main', 'size'), ('best', 'main')
+READ = ('slices', 'crowd', 'questions', 'scan')
 STAGES = (
-    Stage('bars', 'small', ('load', 'slices', 'crowd', 'questions'), EVERYONE),  # these two have
-    Stage('bars', 'small', ('ingest',), BUT_SIZE),                               # all the goals
+    Stage('bars', 'small', ('load', *READ), EVERYONE),  # these two have
+    Stage('bars', 'small', ('ingest',), BUT_SIZE),      # all the goals
     Stage('bars', 'small', ('kill',), BUT_SIZE),
     Stage('bars', 'small', ('cold',)),
-    Stage('real_bars', 'small', ('load', 'slices', 'questions')),
+    Stage('real_bars', 'small', ('load', 'slices', 'questions', 'scan')),
     Stage('real_bars', 'small', ('load',), ('size',)),
     Stage('listens', 'small', ('load', *STORED, 'ingest', 'kill')),
     Stage('bars', 'small', ('late',)),
-    Stage('bars', 'many', ('load', 'slices', 'crowd', 'questions')),
+    Stage('bars', 'many', ('load', *READ)),
     Stage('bars', 'many', ('load',), ('size',)),
-    Stage('listens', 'many', ('load', 'slices', 'questions'), without=('cassandra',)),
-    Stage('bars', 'most', ('load', 'slices', 'crowd', 'questions'),
-          without=('cassandra', 'polars')),
+    Stage('listens', 'many', ('load', 'slices', 'questions', 'scan'), without=('cassandra',)),
+    Stage('bars', 'most', ('load', *READ), without=('cassandra', 'polars')),
 )
+# Why a configuration is in no other stage.
+NARROW = {'size': 'measured for its bytes a row, and for its reads of bars of ordinary size',
+          'main': 'measured with bars of ordinary size'}
 
 
 def size_of(rows):
@@ -110,7 +113,7 @@ class Unit:
 
 def runs_of(facts, rows, most):
     """How often a figure is measured."""
-    if size_of(rows) != 'small' or facts.get('server'):
+    if size_of(rows) == 'most' or facts.get('server'):
         return min(most, 3)
     return most
 
@@ -129,7 +132,7 @@ def _subparts(part, facts, rows, arguments):
 IMPOSSIBLE = (
     ('in_memory', False, True, ('cold',), 'it reads all rows when it is opened'),
     ('commits', True, False, ('ingest', 'kill', 'late'), 'it takes only whole sets'),
-    ('many_writers', False, False, ('commits by many',), 'one writer at a time'),
+    ('many_writers', False, False, ('commits by many',), 'driven with one writer'),
     ('merges', False, False, ('merged size',), 'it does not merge'),
 )
 
@@ -138,6 +141,13 @@ def impossible(facts):
     """Parts, or measures of one, that there are not with an engine, and why."""
     return [(what, why) for fact, default, value, what, why in IMPOSSIBLE
             if facts.get(fact, default) is value]
+
+
+def left_out(role):
+    """Parts and sets that no stage has for configurations of this role."""
+    stages = [stage for stage in STAGES if role in stage.roles]
+    return [*(part for part in PARTS if not any(part in stage.parts for stage in stages)),
+            *(name for name in SETS if not any(name == stage.set for stage in stages))]
 
 
 def _possible(part, facts):
@@ -178,11 +188,11 @@ def units(known, arguments):
 RATES = {'varve': 3e6, 'rocksdb': 6e5, 'sqlite': 2.5e5, 'duckdb': 1e6, 'chdb': 1e6, 'parquet': 2e6,
          'polars': 2e6, 'cassandra': 6e4}       # rows a second of a whole load
 SLICE = {'duckdb': 2e-3, 'chdb': 5e-3, 'parquet': 6e-3, 'polars': 3e-3}  # seconds of a slice
-QUESTIONS = {'varve': 0.05, 'rocksdb': 1.5, 'sqlite': 1.8, 'chdb': 0.6, 'cassandra': 9}
+QUESTIONS = {'varve': 0.05, 'rocksdb': 1.5, 'sqlite': 1.8, 'chdb': 0.6, 'cassandra': 9}  # once
 REAL_ROWS = 1_000_000                          # of real_bars, about
 START_SECONDS, SERVER_START_SECONDS = 1.0, 25  # of a process; of a server, with its end
 LEAST_SAMPLES, MOST_OF_BOX = 3000, 4           # of slices: so many, within so many time boxes
-N_QUESTIONS = 6                                # to many rows
+TO_MANY_ROWS = {'questions': (5, 0.7), 'scan': (1, 0.3)}  # how many; their part of QUESTIONS
 WARM_SECONDS, SERVER_WARM_SECONDS = 5, 10
 
 
@@ -196,11 +206,13 @@ def _estimate_ask(unit, configuration, facts, runs, arguments):
         return runs * (START_SECONDS + 2 * (max(box, slow) + warm))
     if unit.part == 'crowd':
         return runs * (START_SECONDS + max(5, arguments.seconds) + warm)
-    if unit.part == 'questions':
-        once = max(rows / 1e6 * QUESTIONS.get(peer, 0.3), N_QUESTIONS * arguments.seconds / 10)
+    if unit.part in TO_MANY_ROWS:
+        n, share = TO_MANY_ROWS[unit.part]
+        once = max(rows / 1e6 * QUESTIONS.get(peer, 0.3) * share, n * arguments.seconds / 10)
         if server:
-            return START_SECONDS + (runs + 1) * once + N_QUESTIONS * SERVER_WARM_SECONDS
-        ways = len(configuration.threads) * (2 if facts.get('zone_maps') else 1)
+            return START_SECONDS + (runs + 1) * once + n * SERVER_WARM_SECONDS
+        ways = len(configuration.threads) * (2 if unit.part == 'questions'
+                                             and facts.get('zone_maps') else 1)
         return runs * ways * (START_SECONDS + 1.5 * once)
     load = rows / RATES.get(peer, 1e6) + (SERVER_START_SECONDS if server else 0)  # cold: anew
     return load + 3 * runs * (START_SECONDS + (SERVER_START_SECONDS + warm if server else 0)

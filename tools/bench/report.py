@@ -134,15 +134,16 @@ def method_lines(chosen):
              'whole scans by the number of rows and sums over every column.',
              '- Each figure is the median of n runs, with the least and the greatest in brackets; '
              'of latencies each run gives a percentile of at least 3,000 samples (p99.9) or 100 '
-             '(p99). **Bold** says how many times better varve did with as many threads; below 1 '
-             'varve is behind. A dash: there is no such operation, or it was not measured (*What is '
+             '(p99). **Bold** says how many times better varve did with as many threads, if it has '
+             'use for them; below 1 varve is behind. A dash: there is no such operation, or it was not measured (*What is '
              'not here* says why).',
              f'- A question to many rows was repeated for {question_seconds(chosen):g} s in each run, '
              'whose figure is the median; of embedded engines the store was opened anew for each run.',
-             '- As a rule five runs of embedded engines and three of Cassandra; three of everything beyond '
-             'three million rows, and one load beyond thirty million.',
-             f'- Slices were asked once before the clock started, for {warm(chosen)} at most, so that '
-             'caches are full and both Java machines have compiled what runs; other questions once.',
+             '- As a rule five runs of embedded engines and three of Cassandra; beyond thirty million rows '
+             'three of everything, and one load.',
+             '- Every slice was asked once before the clock started, as far as that took no more than '
+             f'{warm(chosen)}: caches fill, and both Java machines compile what runs; other questions '
+             'once.',
              '- varve, RocksDB and SQLite may use 512 MiB (SQLite: each connection) for caches and '
              'rows that are not in files yet; the others keep the limits they come with.',
              '- *Just started* means that the kernel of this machine had no page of the store in its '
@@ -154,9 +155,9 @@ def method_lines(chosen):
              f'- A run of any engine began when a fixed piece of work took at most '
              f'{machine.MOST_SLOW:.0%} longer than typically, which was waited for, up to '
              f'{machine.RUN_PATIENCE_SECONDS} s (servers: before they were started). For each unit of '
-             f'work the processor time used by anything else on the machine was recorded. Beyond '
-             f'{results.MOST_FOREIGN:.0%} of all cores, or where half of the runs began on a slower '
-             f'machine all the same, its figures are marked {MARK}'
+             f'work the processor time used by anything else on the machine was recorded, and what its '
+             f'host took away from it. Where either was beyond {results.MOST_FOREIGN:.0%} of all cores, '
+             f'or half of the runs began on a slower machine all the same, figures are marked {MARK}'
              + (f': {n_disturbed} of {len(chosen.units)} units.' if n_disturbed else
                 '; none was.'),
              *table_lines(['machine', ''], facts.items())]
@@ -300,9 +301,13 @@ def missing_lines(chosen):
     body += [[configuration.label, 'all', 'everything', 'it was not asked for']
              for configuration in plan.CONFIGURATIONS if configuration.label not in known]
     body += [[name, 'all', 'everything', why] for name, why in plan.NO_PEER.items()]
+    body += [['all', name, 'everything', why] for name, why in chosen.no_sets.items()]
+    for role, why in plan.NARROW.items():
+        labels = [c.label for c in plan.CONFIGURATIONS if c.role == role and c.label in chosen.peers]
+        if labels:
+            body.append(['; '.join(labels), 'all', ', '.join(plan.left_out(role)), why])
     return ['## What is not here', '', 'Planned and without figures, or not possible. Beyond that, '
-            'only the sets and sizes in the tables above were planned: of Cassandra\'s other '
-            'configurations bars of ordinary size, and of the best one ten million rows.',
+            'only the sets and sizes in the tables above were planned.',
             *table_lines(['engine', 'rows', 'what', 'why'], body)]
 
 
@@ -327,7 +332,7 @@ def drift_lines(chosen):
     where = (drift[0][1], drift[0][2])
     rows = [[f'{name}, sitting {sitting}', *(found.get((sitting, measure), ABSENT)
                                              for measure in ('ingest', 'slice', 'scan'))]
-            for name, phases in (('in the tables', ('load', 'slices', 'questions')),
+            for name, phases in (('in the tables', ('load', 'slices', 'scan')),
                                  ('at the end', ('drift',)))
             for found in [medians(phases)] for sitting in sorted({key[0] for key in found})]
     return ['## Drift of the machine', '',
@@ -372,6 +377,7 @@ def missing_measures(chosen, tables):
             yield f'{label}, {name}, {rows:,} rows: {key}'
     yield from (f'{key[0]}, {key[1]}: {key[3]}: {chosen.reason(key)}' for key in chosen.missing)
     yield from (f'{label}: {reason}' for label, reason in chosen.absent.items())
+    yield from (f'{name}: {reason}' for name, reason in chosen.no_sets.items())
 
 
 @dataclasses.dataclass

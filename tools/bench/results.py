@@ -19,7 +19,7 @@ import time
 import machine
 import plan
 
-METHOD = 4  # of measuring: figures of another one are measured again
+METHOD = 5  # of measuring: figures of another one are measured again
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 LIBRARY = ('include', 'storage', 'index', 'compaction')
@@ -198,7 +198,7 @@ class Selection:
 
     def __init__(self, lines):
         self.sittings = of_measure(lines, 'sitting')
-        self.peers, self.absent, planned = {}, {}, {}
+        self.peers, self.absent, self.no_sets, planned = {}, {}, {}, {}
         for line in lines:
             if line['measure'] == 'peer':
                 self.peers[line['configuration']] = line
@@ -207,6 +207,10 @@ class Selection:
                 self.absent[line['configuration']] = line['reason']
             elif line['measure'] == 'plan':
                 planned.update((tuple(key), None) for key in line['keys'])
+                for key in line['keys']:
+                    self.no_sets.pop(key[1], None)
+            elif line['measure'] == 'no_set':
+                self.no_sets[line['set']] = line['reason']
         self.units, self.failed, self.stale = {}, {}, set()
         self._choose(of_measure(lines, 'unit'))
         self.wrong = set()  # sets and configurations whose answers to a small set were wrong

@@ -69,6 +69,7 @@ class ParquetPeer(peer_protocol.Peer):
     name = 'parquet'
     version = f'pyarrow {pyarrow.__version__}'
     commits = False
+    slice_threads = len(os.sched_getaffinity(0))
 
     def describe(self):
         return (f'zstd level 3, row groups of {ROW_GROUP_ROWS} rows, sorted by key before writing '

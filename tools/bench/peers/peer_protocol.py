@@ -84,6 +84,7 @@ class Peer:
     commits = True          # takes commits of any size; otherwise only the whole set at once
     bulk_commit = 0         # rows a commit that load a whole set soonest; 0: it takes no others
     load_threads = (1, 2)   # that can load it at once
+    slice_threads = 1       # with which a slice is answered soonest
     in_memory = False       # reads everything when it is opened: no question finds a cold store
 
     def __init__(self, folder, rows, options):
@@ -180,8 +181,8 @@ def text_bytes(column):
 
 
 def by_rows(table):
-    """The rows as tuples of Python values."""
-    return zip(*(column.to_pylist() for column in table.columns))
+    """The rows as tuples of Python values, by way of NumPy, which takes a third as long."""
+    return zip(*(column.to_numpy().tolist() for column in table.columns))
 
 
 def whole_rows(rows, table):
@@ -249,7 +250,8 @@ def say_memory():
 def command_describe(peer):
     say(peer=peer.name, version=peer.version, parallel=peer.parallel, merges=peer.merges,
         many_writers=False, commits=peer.commits, in_memory=peer.in_memory,
-        bulk_commit=peer.bulk_commit, load_threads=list(peer.load_threads), settings=peer.describe())
+        bulk_commit=peer.bulk_commit, load_threads=list(peer.load_threads),
+        slice_threads=peer.slice_threads, settings=peer.describe())
 
 
 def load_rows(peer, table):

@@ -77,6 +77,7 @@ class PolarsPeer(peer_protocol.Peer):
     name = 'polars'
     version = pl.__version__
     commits = False
+    slice_threads = len(os.sched_getaffinity(0))
     in_memory = True
 
     def describe(self):

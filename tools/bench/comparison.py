@@ -53,6 +53,12 @@ def describe(failure):
     return str(failure)
 
 
+def pace_text(pace):
+    low, high = pace.spread()
+    return (f'a fixed piece of work takes {1e3 * pace.typical():.2f} ms (four of five times '
+            f'{1e3 * low:.2f} to {1e3 * high:.2f} ms)')
+
+
 def repeatable(words):
     """The command line without the folders of this machine."""
     kept, skip = [], False
@@ -104,6 +110,11 @@ class Comparison:
             self.measurements[label] = found
             self.results.add(configuration=label, measure='peer', **found.facts,
                              fingerprint=self._fingerprint(found.facts))
+
+    def _tell_absent_sets(self):
+        for name, reason in self.arguments.no_sets.items():
+            self.results.add(measure='no_set', set=name, reason=reason)
+            say(f'not run: {name}: {reason}')
 
     def _estimate(self, unit):
         past = self.results.past(unit.key)
@@ -179,7 +190,8 @@ class Comparison:
             with progress.timed(unit):
                 if not self._run_unit(unit) and unit.part.startswith('load'):
                     unloaded.add(store)
-        if todo and 'varve' in self.measurements and self.arguments.rows and not unfit:
+        if todo and 'varve' in self.measurements and self.arguments.rows and (
+                ('varve', 'bars') not in (unfit or ())):
             drift = plan.Unit('varve', 'bars', min(self.arguments.rows),
                               f'drift {self.results.sitting}')
             say(str(drift))
@@ -188,6 +200,7 @@ class Comparison:
     def plan(self):
         """Print what there is to do."""
         self.results.begin(machine.facts(self.arguments.out), [])
+        self._tell_absent_sets()
         with open(os.devnull, 'w', encoding='utf-8') as log:
             self._open_all(log)
         for line in plan.summary(self._make_plan(), self.arguments.minutes):
@@ -195,9 +208,15 @@ class Comparison:
 
     def run(self):
         """False: it was interrupted."""
-        os.makedirs(self.arguments.work, exist_ok=True)
+        shutil.rmtree(self.arguments.work, ignore_errors=True)  # a killed run may have left half a set
+        os.makedirs(self.arguments.work)
+        if not self.arguments.quick:
+            say(f'for {machine.LOOK_SECONDS} s: how fast the machine is')
         self.results.begin({**machine.facts(self.arguments.work), 'compiler': self.build},
                            repeatable(sys.argv[1:]))
+        if not self.arguments.quick:
+            say(pace_text(self.results.pace))
+        self._tell_absent_sets()
         with open(os.path.join(self.arguments.out, 'peers.log'),
                   'a' if self.arguments.resume else 'w', encoding='utf-8') as log:
             try:
@@ -242,7 +261,7 @@ def make_parser(everything):
     parser.add_argument('--slices', type=int, default=20000, help='that are chosen; %(default)s')
     parser.add_argument('--late', default=','.join(map(str, plan.LATE_PERCENT)),
                         help='per cent; %(default)s')
-    parser.add_argument('--real', default=REAL_DATA if os.path.isdir(REAL_DATA) else None,
+    parser.add_argument('--real', default=REAL_DATA,
                         help='a folder of real minute bars (*.csv.zst), for the set real_bars')
     parser.add_argument('--quick', action='store_true',
                         help='a smoke test of this program: a few peers and rows')
@@ -283,8 +302,10 @@ def parse_arguments():
         parser.error(f'{arguments.out} has results: --resume goes on with them, or name another --out')
     arguments.peers = listed(parser, 'peer', arguments.peers, everything)
     arguments.parts = listed(parser, 'part', arguments.parts, plan.PARTS)
-    arguments.sets = [name for name in listed(parser, 'set', arguments.sets, plan.SETS)
-                      if name != 'real_bars' or arguments.real]
+    arguments.sets, arguments.no_sets = listed(parser, 'set', arguments.sets, plan.SETS), {}
+    if 'real_bars' in arguments.sets and not os.path.isdir(arguments.real):
+        arguments.sets.remove('real_bars')
+        arguments.no_sets['real_bars'] = 'there is no folder of real minute bars: --real names one'
     arguments.rows = [int(float(n)) for n in arguments.rows.split(',') if n]
     arguments.late = [int(percent) for percent in arguments.late.split(',')]
     arguments.limit = 40 * arguments.seconds + 120
@@ -318,7 +339,8 @@ def main():
         sys.exit(1)
 
 
-try:
-    main()
-except results.Unusable as fault:
-    sys.exit(str(fault))
+if __name__ == '__main__':
+    try:
+        main()
+    except results.Unusable as fault:
+        sys.exit(str(fault))

@@ -9,6 +9,7 @@ import unittest
 from unittest import mock
 
 import answers
+import comparison
 import figures
 import machine
 import plan
@@ -178,9 +179,9 @@ class Pace(unittest.TestCase):
         self.assertEqual(self.now, 0)
 
     def test_typical_is_what_half_of_the_looks_found(self):
-        pace, self.slow_until = machine.Pace(True), 1
+        pace, self.slow_until = machine.Pace(True), machine.LOOK_SECONDS / 3
         self.assertEqual((pace.look([]), pace.typical()), (1.05, 1.05))
-        pace, self.slow_until = machine.Pace(True), self.now + 2
+        pace, self.slow_until = machine.Pace(True), self.now + machine.LOOK_SECONDS * 2 / 3
         self.assertEqual((pace.look([]), pace.typical()), (1.9, 1.9))
 
     def test_what_was_typical_earlier_is_not_forgotten_on_a_slow_machine(self):
@@ -193,7 +194,7 @@ class Pace(unittest.TestCase):
         pace, self.slow_until = machine.Pace(True), machine.LOOK_SECONDS + 1
         pace.look([])
         self.now = self.slow_until
-        for _ in range(100):
+        for _ in range(2 * len(pace.looks)):
             pace.begin(timed=True)
         self.assertEqual(pace.typical(), 1.05)
 
@@ -202,6 +203,14 @@ class Pace(unittest.TestCase):
         for _ in range(100):
             pace.begin(timed=True)
         self.assertEqual(pace.typical(), 1.0)
+
+
+    def test_what_is_typical_is_told_with_its_spread(self):
+        pace = self.pace()
+        pace.looks = [n / 1000 for n in range(1, 102)]
+        self.assertEqual(pace.spread(), (0.011, 0.091))
+        self.assertEqual(comparison.pace_text(pace),
+                         'a fixed piece of work takes 51.00 ms (four of five times 11.00 to 91.00 ms)')
 
 
 class RealPace(unittest.TestCase):
@@ -333,6 +342,60 @@ class Figures(unittest.TestCase):
     def test_every_goal_has_a_line(self):
         self.assertEqual(sum('not measured' in line for line in report.goal_lines([])),
                          len(figures.GOALS))
+
+
+class Sitting(unittest.TestCase):
+    """What the program does around what it measures."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        for name in ('say', 'status'):
+            patch = mock.patch.object(comparison, name, lambda text: None)
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def arguments(self, *words):
+        with mock.patch('sys.argv', ['run.sh', '--build', self.folder, '--out', self.folder, *words]):
+            return comparison.parse_arguments()
+
+    def drifts(self, unfit):
+        ran = []
+        todo = [(plan.Unit('varve', 'bars', plan.AGREEMENT_ROWS, 'agreement'), 1),
+                (plan.Unit('sqlite', 'bars', 10, 'load'), 1)]
+        sitting = types.SimpleNamespace(
+            arguments=types.SimpleNamespace(minutes=0, rows=[10]), measurements={'varve': None},
+            results=types.SimpleNamespace(sitting=1), _unfit=lambda: iter(unfit),
+            _run_unit=lambda unit: ran.append(unit.part) or True)
+        comparison.Comparison._run_all(sitting, todo)
+        return 'drift 1' in ran
+
+    def test_drift_is_measured_unless_varve_itself_is_unfit(self):
+        self.assertTrue(self.drifts([]))
+        self.assertTrue(self.drifts([('chdb lz4', 'bars'), ('varve', 'listens')]))
+        self.assertFalse(self.drifts([('varve', 'bars')]))
+
+    def test_a_set_without_its_folder_is_a_result(self):
+        gone = self.arguments('--real', os.path.join(self.folder, 'gone'))
+        self.assertEqual((gone.sets, set(gone.no_sets)), (['bars', 'listens'], {'real_bars'}))
+        there = self.arguments('--real', self.folder)
+        self.assertEqual((there.sets, there.no_sets), (list(plan.SETS), {}))
+        self.assertEqual(self.arguments('--sets', 'bars', '--real', 'gone').no_sets, {})
+
+    def test_rows_that_a_killed_run_left_are_not_used(self):
+        arguments = self.arguments()
+        left = os.path.join(arguments.work, 'rows', 'bars-10-0')
+        os.makedirs(left)
+        seen = []
+        program = comparison.Comparison(arguments)
+        program.results.pace.looks = [1.0]
+        with mock.patch.object(program.results, 'begin'), \
+                mock.patch.object(program, '_open_all', lambda log: seen.append(os.path.exists(left))), \
+                mock.patch.object(program, '_make_plan', lambda: []), \
+                mock.patch.object(machine, 'facts', lambda folder: {}):
+            program.run()
+        self.assertEqual(seen, [False])
 
 
 class Plan(unittest.TestCase):

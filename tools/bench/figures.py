@@ -47,8 +47,8 @@ GROUPS = (
           'durable (it acknowledges up to ten seconds of rows that a power cut loses). *Many* are '
           '1,024 commits in flight of Cassandra and varve, and threads of RocksDB (settings below); '
           'everything else is one writer, which waits for each commit. Cassandra\'s batches hold up to '
-          '100 rows of one partition; few users of listens have so many. varve takes rows one by one, except *by columns* and in *whole '
-          'set*. *Whole set* is a load of all rows in the way that suits the engine (settings '
+          '100 rows of one partition; few users of listens have so many. varve takes rows one by one, '
+          'except *by columns* and in *whole set*. *Whole set* is a load of all rows in the way that suits the engine (settings '
           'below); where that is a way of this table it is the same measurement. *2 threads* fill it; '
           'threads of the engine work in the background besides, in varve, RocksDB and ClickHouse also '
           'where one fills it, so that the ratio stands beside the sooner way alone.', (

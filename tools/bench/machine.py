@@ -15,7 +15,7 @@ TICKS = os.sysconf('SC_CLK_TCK')
 SYNCS = 200
 FACTOR = (1 << 60_000) // 3  # a millisecond multiplies two of them
 PRODUCTS = 15
-LOOK_SECONDS, PAUSE_SECONDS = 3, 0.1
+LOOK_SECONDS, PAUSE_SECONDS = 30, 0.1
 # That a fixed piece of work may take longer than typically; on a virtual machine that did nothing else
 # nine tenths of all looks took up to 11 % longer, beside a busy neighbour it was 90 %.
 MOST_SLOW = 0.2
@@ -157,7 +157,7 @@ class Pace:
         self.before = math.inf
 
     def look(self, before):
-        """For a few seconds; the median. `before` are what earlier sittings found: the best of them is
+        """For half a minute; the median. `before` are what earlier sittings found: the best of them is
         typical on a day on which the machine is slow."""
         until = time.monotonic() + (LOOK_SECONDS if self.patient else 0)
         self.looks = [pace()]
@@ -171,6 +171,12 @@ class Pace:
     def typical(self):
         """What the sitting began with, or less, if that was a slow moment."""
         return min(self.before, statistics.median(self.looks))
+
+    def spread(self):
+        """What a tenth of the looks were below, and a tenth above."""
+        ordered = sorted(self.looks)
+        beyond = len(ordered) // 10
+        return ordered[beyond], ordered[-1 - beyond]
 
     def begin(self, timed):
         """A unit, whose times count or do not."""

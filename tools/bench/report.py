@@ -135,8 +135,8 @@ def method_lines(chosen):
              '- Each figure is the median of n runs, with the least and the greatest in brackets; '
              'of latencies each run gives a percentile of at least 3,000 samples (p99.9) or 100 '
              '(p99). **Bold** says how many times better varve did with as many threads, if it has '
-             'use for them; below 1 varve is behind. A dash: there is no such operation, or it was not measured (*What is '
-             'not here* says why).',
+             'use for them; below 1 varve is behind. A dash: there is no such operation, or it was not '
+             'measured (*What is not here* says why).',
              f'- A question to many rows was repeated for {question_seconds(chosen):g} s in each run, '
              'whose figure is the median; of embedded engines the store was opened anew for each run.',
              '- As a rule five runs of embedded engines and three of Cassandra; beyond thirty million rows '

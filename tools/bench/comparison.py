@@ -237,7 +237,8 @@ class Comparison:
 # -------------------------------------------------------------------------------- Command line
 
 def make_parser(everything):
-    parser = argparse.ArgumentParser(prog='tools/bench/run.sh', description=__doc__.split('\n')[0])
+    parser = argparse.ArgumentParser(prog='tools/bench/run.sh', allow_abbrev=False,
+                                     description=__doc__.split('\n')[0])
     parser.add_argument('--plan', action='store_true',
                         help='print what there is to measure and how long it may take, no more')
     parser.add_argument('--minutes', type=float, default=0,

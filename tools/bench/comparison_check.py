@@ -295,6 +295,14 @@ class Figures(unittest.TestCase):
         alone = self.table(load('varve', 1, 1), load('rocksdb lz4', 1, 4))
         self.assertEqual(alone.ratio(figures.Row('rocksdb lz4'), 'ingest_whole'), 4)
 
+    def test_varves_figure_is_named_by_the_row_it_stands_in(self):
+        table = self.table(answer('varve', [1], seconds=4.0, cpu=1),
+                           answer('rocksdb lz4', [1], seconds=1.0, cpu=1, threads=2))
+        row = figures.Row('rocksdb lz4', 2)
+        self.assertEqual(table.row_beside(row, 'total'), figures.Row('varve'))
+        self.assertIn('| varve | 4,000 | rocksdb lz4, 2 threads 1,000 (4.00x) |',
+                      '\n'.join(report.ahead_lines('total', [(0.25, table, row, False)])))
+
     def test_ratios_say_how_many_times_better_varve_is(self):
         table = self.table(answer('varve', [1], seconds=1.0, cpu=1),
                            answer('rocksdb lz4', [1], seconds=4.0, cpu=1))
@@ -382,6 +390,12 @@ class Sitting(unittest.TestCase):
         there = self.arguments('--real', self.folder)
         self.assertEqual((there.sets, there.no_sets), (list(plan.SETS), {}))
         self.assertEqual(self.arguments('--sets', 'bars', '--real', 'gone').no_sets, {})
+
+    def test_folders_are_no_part_of_what_is_told_of_a_sitting(self):
+        words = ['--out', '/a', '--work=/b', '--runs', '3', '--real', '/c', '--quick']
+        self.assertEqual(comparison.repeatable(words), ['--runs', '3', '--quick'])
+        with self.assertRaises(SystemExit), mock.patch('sys.stderr'):
+            self.arguments('--rea', '/c')  # would not be known for a folder
 
     def test_rows_that_a_killed_run_left_are_not_used(self):
         arguments = self.arguments()

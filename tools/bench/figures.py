@@ -225,12 +225,17 @@ class Table:
         return Figure(tuple(value for value, _ in found), any(bad for _, bad in found)) \
             if found else None
 
-    def mine(self, row, key, every_value=False):
-        """varve's figure to hold one of `row` against: as many late rows, and as many threads if it
-        has use for them."""
+    def row_beside(self, row, key, every_value=False):
+        """varve's row to hold `row` against: as many late rows, and as many threads if it has use for
+        them."""
         base = dataclasses.replace(row, label='varve', every_value=every_value)
-        return (self.figure(base, key) or self.figure(base, INSTEAD.get(key))
-                or self.figure(dataclasses.replace(base, threads=1), key))
+        there = self.figure(base, key) or self.figure(base, INSTEAD.get(key))
+        return base if there else dataclasses.replace(base, threads=1)
+
+    def mine(self, row, key, every_value=False):
+        """varve's figure in that row."""
+        base = self.row_beside(row, key, every_value)
+        return self.figure(base, key) or self.figure(base, INSTEAD.get(key))
 
     def ratio(self, row, key, every_value=False):
         """How many times better varve is than another engine, or None."""

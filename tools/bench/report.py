@@ -222,10 +222,11 @@ def ahead_lines(key, items):
     measure, by_base = figures.MEASURES[key], {}
     for ratio, table, row, every_value in items:
         mine, theirs = table.mine(row, key, every_value), table.figure(row, key)
-        base = dataclasses.replace(row, label='varve', every_value=every_value)
+        base = table.row_beside(row, key, every_value)
         entry = by_base.setdefault((table.title, base), (with_range(mine, measure.scale), [], []))
         entry[2 if mine.overlaps(theirs) else 1].append(
-            f'{row.label} {number(theirs.median / measure.scale)} ({times(1 / ratio)})')
+            f'{row.label if row.threads == base.threads else dataclasses.replace(row, late=None)} '
+            f'{number(theirs.median / measure.scale)} ({times(1 / ratio)})')
     return table_lines(['rows', '', f'{measure.title}, {measure.unit}', 'ahead', 'about equal'],
                        [[title, base, mine, ', '.join(ahead) or ABSENT, ', '.join(equal) or ABSENT]
                         for (title, base), (mine, ahead, equal) in by_base.items()])

@@ -12,6 +12,7 @@ import answers
 import comparison
 import figures
 import machine
+import measurement
 import plan
 import report
 import results
@@ -350,6 +351,40 @@ class Figures(unittest.TestCase):
     def test_every_goal_has_a_line(self):
         self.assertEqual(sum('not measured' in line for line in report.goal_lines([])),
                          len(figures.GOALS))
+
+
+class Measuring(unittest.TestCase):
+    """What is asked of a peer, and in which order."""
+
+    def setUp(self):
+        self.calls = []
+        patch = mock.patch.object(measurement, 'read_once', self.calls.append)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def measuring(self, label, facts):
+        configuration = next(c for c in plan.CONFIGURATIONS if c.label == label)
+        arguments = types.SimpleNamespace(seconds=1, load_seconds=1, limit=1, warm_seconds=None)
+        with mock.patch.object(measurement.Measurement, '_describe', lambda _: facts):
+            found = measurement.Measurement(arguments, None, configuration, None, mock.Mock(), None, None)
+        found._command = lambda command, rows, context, **options: self.calls.append(
+            (command, context['phase'], options.get('questions'), options.get('threads'))) or []
+        return found
+
+    def test_rows_are_read_before_a_load(self):
+        self.measuring('varve', FACTS['varve'])._load_whole('rows', {'phase': 'load'})
+        self.assertEqual(self.calls, ['rows', ('load', 'load', None, None)])
+
+    def test_slices_have_the_threads_that_suit_and_all_rows_are_asked_alone(self):
+        for label, facts, threads in (('polars', {'slice_threads': 2}, 2), ('sqlite', {}, None)):
+            self.calls.clear()
+            self.measuring(label, facts)._slices('rows', 'crowd', ['slice_crowd'])
+            self.assertEqual(self.calls, [('ask', 'crowd', 'slice_crowd', threads)])
+        self.calls.clear()
+        varve = self.measuring('varve', FACTS['varve'])
+        varve._questions('rows', 'scan', ['scan'])
+        self.assertEqual(self.calls, [('ask', 'scan', 'scan', n) for n in (1, 2)])
+        self.assertNotIn('scan', measurement.WHOLE)
 
 
 class Sitting(unittest.TestCase):

@@ -61,8 +61,8 @@ GROUPS = (
           'does not merge, as varve does not yet: its flushed ones). *Logs and others* is what lies beside them once '
           'everything is flushed. For varve that is segments of the log in use and made ahead, and a '
           'file that keeps room for a full disk: some `wal_segment_bytes`, which do not grow with '
-          'the rows. For ClickHouse it is mostly parts that were merged into others and that it '
-          'removes some minutes later.', (
+          'the rows. For ClickHouse that is also parts that it has merged into others and removes some '
+          'minutes later.', (
               Measure('size_flushed', 'flushed', 'B/row', 1), Measure('size_merged', 'merged', 'B/row', 1),
               mega('size_other', 'logs and others', False), mega('size_total', 'all files'))),
     Group('Work and memory', 'Bytes that the process wrote to the disk over bytes given (8 a double or '

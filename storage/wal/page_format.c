@@ -160,6 +160,23 @@ static bool may_be_other_version(const uint8_t *sector, size_t i,
     return (t->flags & VARVE_PAGE_REWRITTEN) != 0 && sector[VARVE_PAGE_SECTOR - 1] == 0;
 }
 
+/*
+ * No sector's digest differs although the checksum does: one has the right 16 bits by chance, as one in
+ * 65,536 of those that a torn write leaves. Is there any that could be of another version, and does not
+ * show by itself that it is this one's, as zeros beyond `used` do?
+ */
+static bool chance_hides_a_torn_write(const uint8_t *page, const struct varve_page_trailer *t)
+{
+    for (size_t i = 0; i < DIGESTS; i++) {
+        const uint8_t *const sector = page + i * VARVE_PAGE_SECTOR;
+        const bool unused = i * VARVE_PAGE_SECTOR >= t->used && all_zero(sector, VARVE_PAGE_SECTOR);
+
+        if (!unused && may_be_other_version(sector, i, t))
+            return true;
+    }
+    return false;
+}
+
 /* A page that is neither zero nor VALID: could a write that was cut short have left it? */
 static enum varve_page_class classify_damage(const uint8_t *page,
                                              const struct varve_page_place *place, uint64_t seed)
@@ -180,7 +197,7 @@ static enum varve_page_class classify_damage(const uint8_t *page,
             return VARVE_PAGE_ROT;
         missing = true;
     }
-    return missing ? VARVE_PAGE_TORN : VARVE_PAGE_ROT;
+    return missing || chance_hides_a_torn_write(page, &t) ? VARVE_PAGE_TORN : VARVE_PAGE_ROT;
 }
 
 enum varve_page_class varve_page_classify(const uint8_t *page, const struct varve_page_place *place,

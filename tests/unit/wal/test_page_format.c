@@ -179,6 +179,48 @@ START_TEST(every_mixture_of_versions_is_torn)
 END_TEST
 
 /* What no other version of a page can have where one has it. Sector 1 is full, 5 has the end. */
+/* A version of a page whose sector 3 (of 1 to 8) has the digest `wanted`, as one in 65,536 has. */
+static void page_with_digest(uint8_t *page, const struct varve_page_trailer *t, uint16_t wanted)
+{
+    for (uint32_t i = 1;; i++) {
+        ck_assert_uint_lt(i, 10000000);
+        for (uint32_t k = 0; k < t->used; k++)
+            page[k] = (uint8_t)(k * 7 + 1);
+        varve_put_u32(page + 1100, i);
+        (void)varve_page_encode(page, &place, t);
+        if (varve_get_u16(page + TRAILER + 50 + 2 * 2) == wanted)
+            return;
+    }
+}
+
+/* Digests have 16 bits. A torn write whose one lost sector has the right ones by chance is torn all the
+ * same, of pages that are written more than once; what no write explains is rot. */
+START_TEST(a_digest_that_agrees_by_chance_hides_no_torn_write)
+{
+    struct varve_page_trailer tail = good, whole = good;
+    uint8_t page[VARVE_PAGE_SIZE], other[VARVE_PAGE_SIZE];
+
+    tail.used = 1230;
+    tail.flags = VARVE_PAGE_PARTIAL | VARVE_PAGE_REWRITTEN;
+    (void)page_make(page, &tail);
+    page_with_digest(page, &tail, varve_get_u16(page + TRAILER + 50 + 2 * 6)); /* that of zeros */
+    memset(page + 1024, 0, 512); /* as it was before this version */
+    ck_assert_int_eq(classify(page), VARVE_PAGE_TORN);
+
+    whole.used = VARVE_PAGE_PAYLOAD;
+    (void)page_make(page, &whole);
+    page_with_digest(other, &whole, varve_get_u16(page + TRAILER + 50 + 2 * 2));
+    ck_assert_mem_ne(page + 1024, other + 1024, 512);
+    memcpy(page + 1024, other + 1024, 512);
+    ck_assert_int_eq(classify(page), VARVE_PAGE_ROT);
+
+    (void)page_make(page, &good); /* written once: the zeros behind `used` excuse nothing */
+    page_with_digest(other, &good, varve_get_u16(page + TRAILER + 50 + 2 * 2));
+    memcpy(page + 1024, other + 1024, 512);
+    ck_assert_int_eq(classify(page), VARVE_PAGE_ROT);
+}
+END_TEST
+
 START_TEST(a_sector_that_no_version_has_is_rot)
 {
     static const struct {
@@ -375,6 +417,7 @@ int main(void)
     tcase_add_test(tc, every_set_of_lost_sectors_is_torn);
     tcase_add_test(tc, a_lost_sector_beside_a_changed_one_is_rot);
     tcase_add_test(tc, every_mixture_of_versions_is_torn);
+    tcase_add_test(tc, a_digest_that_agrees_by_chance_hides_no_torn_write);
     tcase_add_test(tc, a_sector_that_no_version_has_is_rot);
     tcase_add_test(tc, a_trailer_is_sound_if_its_own_sector_is);
     tcase_add_test(tc, a_trailer_that_cannot_be_is_not_sound);

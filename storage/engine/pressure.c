@@ -262,8 +262,8 @@ varve_status varve_pressure_wait(varve_store *store, varve_error *err)
         const varve_status rc = hopeless(store, bytes, tried, err);
         if (rc < 0)
             return rc;
-        if (bytes >= hard_limit(store) &&
-            !tried) { /* it may have failed for long not to be tried */
+        /* After many failures the next try by itself may be seconds away. */
+        if (bytes >= hard_limit(store) && !tried) {
             varve_flush_hurry(store);
             tried = true;
         }

@@ -205,7 +205,6 @@ class Pace(unittest.TestCase):
             pace.begin(timed=True)
         self.assertEqual(pace.typical(), 1.0)
 
-
     def test_what_is_typical_is_told_with_its_spread(self):
         pace = self.pace()
         pace.looks = [n / 1000 for n in range(1, 102)]
@@ -243,7 +242,6 @@ class Selection(unittest.TestCase):
         self.assertEqual([chosen.reason(key) for key in chosen.missing],
                          ['measured with an older program or other settings only', 'no',
                           'not measured yet'])
-
 
     def test_a_set_that_is_not_there_is_named(self):
         gone = {'measure': 'no_set', 'set': 'real_bars', 'reason': 'no folder'}

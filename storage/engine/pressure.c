@@ -271,7 +271,8 @@ varve_status varve_pressure_wait(varve_store *store, varve_error *err)
         waited = varve_store_boot_us(store) - begun;
         bytes = debt(store);
         us = DELAY_MAX_US;
-    } while (more && bytes >= hard_limit(store) && waited < (int64_t)PATIENCE_MAX_US);
+        /* Not tried: only what was applied meanwhile has filled the memtables. */
+    } while ((more || !tried) && bytes >= hard_limit(store) && waited < (int64_t)PATIENCE_MAX_US);
     note_stall(store, (uint64_t)waited);
     return bytes >= hard_limit(store) ? no_room(store, bytes, err) : VARVE_OK;
 }

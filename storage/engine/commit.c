@@ -332,7 +332,7 @@ varve_status varve_wait_durable(varve_store *store, uint64_t lsn, varve_error *e
                        lsn > varve_wal_durable_lsn(store->wal)))
             rc = varve_error_set(err, VARVE_EINVAL, NULL, VARVE_NO_OFFSET,
                                  "log position %llu has not been written", (unsigned long long)lsn);
-        if (rc >= 0)
+        if (rc >= 0 || varve_wal_error(store->wal, NULL) < 0) /* the store fails with its log */
             (void)varve_log_turn(store, true);
         varve_mutex_lock(&store->queue_lock);
         log_release_locked(store);

@@ -346,7 +346,7 @@ bool varve_log_keep_interval(varve_store *store)
         return false;
     if (now - store->unsynced_since_us < (uint64_t)store->options.interval_ms * 1000 / 2)
         return false;
-    if (varve_wal_sync(store->wal, NULL) != VARVE_OK) /* nothing to do, or the next turn tells */
+    if (varve_wal_sync(store->wal, NULL) != VARVE_OK) /* who drives the log tells why */
         return false;
     store->unsynced_since_us = now;
     return true;
@@ -368,8 +368,10 @@ bool varve_log_turn(varve_store *store, bool wait)
         n = take_completions(store, wait && !did, patience(store), &err);
         rc = n < 0 ? (varve_status)n : VARVE_OK;
     }
-    if (rc == VARVE_OK)
+    if (rc == VARVE_OK) {
         (void)varve_log_keep_interval(store);
+        rc = varve_wal_error(store->wal, &err); /* of a sync that no commit waits for */
+    }
     note_progress(store);
     varve_generations_settle(store); /* commits that were refused do not come either */
     if (rc < 0) {

@@ -57,6 +57,8 @@ static void forget_table(struct model_table *table)
     *table = (struct model_table){.near = table->near};
 }
 
+/* Whether a table in doubt is there. Where the power has gone meanwhile this disk does not tell: the
+ * doubt remains until the other one is opened. */
 static void find_tables(struct model_rig *rig)
 {
     varve_error err = {0};
@@ -67,10 +69,13 @@ static void find_tables(struct model_rig *rig)
             continue;
         const varve_status rc =
             varve_table_open(rig->store, table->oracle->schema.name, &table->table, &err);
-        if (rc == VARVE_ENOTFOUND && table->perhaps)
-            forget_table(table);
-        else
+        const bool gone = rc == VARVE_ENOTFOUND && table->perhaps;
+        if (!gone)
             model_expect(rig, rc, "finding a table", &err);
+        if (model_is_cut(rig))
+            continue;
+        if (gone)
+            forget_table(table);
         table->perhaps = table->perhaps && rig->failed;
     }
 }
@@ -147,7 +152,7 @@ void model_close(struct model_rig *rig)
 void model_scan_all(struct model_rig *rig)
 {
     for (int i = 0; i < MODEL_TABLES && !rig->failed; i++)
-        if (rig->tables[i].oracle != NULL)
+        if (rig->tables[i].table != NULL) /* a model alone: it is in doubt whether there is one */
             model_full_scan(rig, &rig->tables[i]);
 }
 

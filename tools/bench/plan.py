@@ -79,12 +79,11 @@ STAGES = (
     Stage('bars', 'small', ('cold',)),
     Stage('real_bars', 'small', ('load', 'slices', 'questions', 'scan')),
     Stage('real_bars', 'small', ('load',), ('size',)),
-    Stage('listens', 'small', ('load', *STORED, 'ingest', 'kill')),
     Stage('bars', 'small', ('late',)),
     Stage('bars', 'many', ('load', *READ)),
     Stage('bars', 'many', ('load',), ('size',)),
-    Stage('listens', 'many', ('load', 'slices', 'questions', 'scan'), without=('cassandra',)),
     Stage('bars', 'most', ('load', *READ), without=('cassandra', 'polars')),
+    Stage('listens', 'small', ('load', 'slices', 'questions', 'scan', 'ingest')),
 )
 # Why a configuration is in no other stage.
 NARROW = {'size': 'measured for its bytes a row, and for its reads of bars of ordinary size',

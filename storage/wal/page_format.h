@@ -97,8 +97,10 @@ uint64_t varve_page_encode(uint8_t *page, const struct varve_page_place *place,
  * digest, and each of these can be what another write left: all zero; or, with PARTIAL, reaching
  * beyond `used` (a later version); or, with REWRITTEN, ending in a zero byte (an earlier version,
  * which was shorter). So, too, where every sector has its digest, one by chance (they have 16 bits),
- * and one that is not known to be this version's can be what another write left. ROT: anything else.
- * So one flipped bit in a page that is written once is never taken for a torn write.
+ * one that is not known to be this version's can be what another write left, and the checksum is no
+ * damaged one: it differs from the right one in 16 bits or more. ROT: anything else.
+ * So one flipped bit in a page that is written once, or one byte of any page's checksum, is never taken
+ * for a torn write.
  */
 enum varve_page_class varve_page_classify(const uint8_t *page, const struct varve_page_place *place,
                                           struct varve_page_trailer *ret_trailer);

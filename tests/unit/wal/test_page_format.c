@@ -100,18 +100,43 @@ START_TEST(a_page_of_zeros_is_zero)
 }
 END_TEST
 
-/* A page written once: whichever bit flips, it is damage and never a torn write. */
+/* A page written once: whichever bit flips, it is damage and never a torn write. Also where it has a
+ * sector of zeros (the second page), as one that a torn write left has. */
 START_TEST(every_flipped_bit_is_rot)
 {
     uint8_t page[VARVE_PAGE_SIZE];
 
     page_make(page, &good);
+    if (_i == 1) {
+        memset(page + 1024, 0, 512);
+        (void)varve_page_encode(page, &place, &good);
+    }
     for (uint32_t bit = 0; bit < VARVE_PAGE_SIZE * 8; bit++) {
         page[bit / 8] ^= (uint8_t)(1u << bit % 8);
         ck_assert_msg(classify(page) == VARVE_PAGE_ROT, "bit %u", bit);
         page[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
     ck_assert_int_eq(classify(page), VARVE_PAGE_VALID);
+}
+END_TEST
+
+/* Of a page of any kind: no other write leaves the same bytes beside a checksum that nearly is theirs. */
+START_TEST(a_damaged_checksum_is_rot)
+{
+    uint8_t page[VARVE_PAGE_SIZE];
+
+    for (uint16_t flags = 0; flags <= (VARVE_PAGE_PARTIAL | VARVE_PAGE_REWRITTEN); flags++) {
+        struct varve_page_trailer t = good;
+        t.flags = flags;
+        page_make(page, &t);
+        for (uint32_t i = 0; i < 8; i++)
+            for (uint32_t change = 1; change < 256; change++) {
+                page[TRAILER + i] ^= (uint8_t)change;
+                ck_assert_msg(classify(page) == VARVE_PAGE_ROT, "flags %u, byte %u", flags, i);
+                page[TRAILER + i] ^= (uint8_t)change;
+            }
+        ck_assert_int_eq(classify(page), VARVE_PAGE_VALID);
+    }
 }
 END_TEST
 
@@ -178,7 +203,6 @@ START_TEST(every_mixture_of_versions_is_torn)
 }
 END_TEST
 
-/* What no other version of a page can have where one has it. Sector 1 is full, 5 has the end. */
 /* A version of a page whose sector 3 (of 1 to 8) has the digest `wanted`, as one in 65,536 has. */
 static void page_with_digest(uint8_t *page, const struct varve_page_trailer *t, uint16_t wanted)
 {
@@ -221,6 +245,7 @@ START_TEST(a_digest_that_agrees_by_chance_hides_no_torn_write)
 }
 END_TEST
 
+/* What no other version of a page can have where one has it. Sector 1 is full, 5 has the end. */
 START_TEST(a_sector_that_no_version_has_is_rot)
 {
     static const struct {
@@ -413,7 +438,8 @@ int main(void)
     tcase_add_test(tc, what_is_encoded_is_valid_and_comes_back);
     tcase_add_test(tc, fields_lie_where_the_table_says);
     tcase_add_test(tc, a_page_of_zeros_is_zero);
-    tcase_add_test(tc, every_flipped_bit_is_rot);
+    tcase_add_loop_test(tc, every_flipped_bit_is_rot, 0, 2);
+    tcase_add_test(tc, a_damaged_checksum_is_rot);
     tcase_add_test(tc, every_set_of_lost_sectors_is_torn);
     tcase_add_test(tc, a_lost_sector_beside_a_changed_one_is_rot);
     tcase_add_test(tc, every_mixture_of_versions_is_torn);

@@ -63,7 +63,7 @@ typedef enum varve_status {
     VARVE_ETYPE = -10,       /* a value does not fit its column's type */
     VARVE_ESTALE = -11,      /* a batch of an older epoch of its origin, or below a write floor */
     VARVE_EAGAIN = -12,      /* commit queue or memtables are full: reap, and try again later */
-    VARVE_EIO_SYNC = -13,    /* a sync failed: what is durable is unknown, the store is FAILED */
+    VARVE_EIO_SYNC = -13,    /* what is durable is unknown, the store is FAILED (varve_commit) */
     VARVE_ENOSPC = -14,      /* the disk or a quota is full; nothing was changed */
     VARVE_EVERSION = -15,    /* written by a newer version that this one must not touch */
     VARVE_EREADONLY = -16,   /* the store was opened, or has become, read-only */
@@ -414,6 +414,8 @@ VARVE_API uint64_t varve_origin_last(varve_store *store, uint32_t origin);
  * readable and have met `policy`. The batch is cleared on success and kept as it is on failure.
  * `ret_lsn` (may be NULL): log position after the record. EEXISTS sets err->row. ENOSPC: the disk
  * is full, or the reserve has been used and is not back; later commits succeed once there is room.
+ * EIO_SYNC: the commit is in doubt; it is there after the next open, or it is not. With every other
+ * error it is not.
  */
 VARVE_API varve_status varve_commit(varve_store *store, varve_batch *batch, varve_policy policy,
                                     uint64_t *ret_lsn, varve_error *err);

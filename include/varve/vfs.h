@@ -115,6 +115,8 @@ struct varve_vfs_ops {
     int (*rename)(struct varve_vfs *vfs, const char *from, const char *to); /* replaces `to` */
     int (*unlink)(struct varve_vfs *vfs, const char *name);
     int (*list)(struct varve_vfs *vfs, varve_vfs_list_fn fn, void *ctx); /* in no order */
+    /* A failure is for good: every later call of this vfs fails too, by whichever thread, since none
+     * covers what that one should have covered (a system tells it only once). */
     int (*sync_dir)(struct varve_vfs *vfs);
 
     /* Asynchronous I/O. `submit` takes all of `ios` or fails and takes none (-EBUSY: more than

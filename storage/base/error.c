@@ -111,6 +111,14 @@ varve_status varve_error_os(varve_error *err, int64_t rc, const char *file, uint
     return status;
 }
 
+varve_status varve_error_sync_dir(varve_error *err, int rc, const char *file)
+{
+    (void)varve_error_os(err, rc, file, VARVE_NO_OFFSET, "sync the directory");
+    if (err != NULL)
+        err->status = VARVE_EIO_SYNC;
+    return VARVE_EIO_SYNC;
+}
+
 bool varve_os_is_unreadable(int64_t rc)
 {
     return rc == -EIO || rc == -ENODATA || rc == -EILSEQ || rc == -EUCLEAN || rc == -EBADMSG;

@@ -28,6 +28,9 @@ varve_status varve_error_set(varve_error *err, varve_status status, const char *
 varve_status varve_error_os(varve_error *err, int64_t rc, const char *file, uint64_t offset,
                             const char *what);
 
+/* Of a failed sync_dir: VARVE_EIO_SYNC, whatever the reason, since no later one makes up for it. */
+varve_status varve_error_sync_dir(varve_error *err, int rc, const char *file);
+
 /* Whether a vfs call that failed with `rc` says that the disk does not give something back, so that
  * trying later or with more of anything would not help: EIO; ENODATA and EILSEQ, which direct reads give
  * for the same; EUCLEAN and EBADMSG, by which a file system says so. */

@@ -71,6 +71,17 @@ static bool task_log_timer(varve_store *store)
     return did;
 }
 
+/* Commits that wait are told. What `interval` has acknowledged is kept, if it is not the log that has
+ * failed. */
+static void task_failed(varve_store *store)
+{
+    if (!varve_log_try_take(store))
+        return;
+    (void)varve_log_turn(store, false);
+    varve_log_sync_last(store);
+    varve_log_release(store);
+}
+
 /* The sync of `interval` is asked for at half of it: some looks must come before. */
 uint64_t varve_background_tick_us(uint32_t interval_ms)
 {
@@ -96,7 +107,7 @@ static bool timer_is_due(varve_store *store)
 bool varve_background_step(varve_store *store)
 {
     if (varve_store_failure(store, NULL) < 0) {
-        (void)task_log(store); /* commits that wait are told */
+        task_failed(store);
         return false;
     }
     /* A busy log does not starve the others: they get a short turn after each of its own. */

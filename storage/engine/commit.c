@@ -68,7 +68,7 @@ void varve_log_take(varve_store *store)
 static void log_release_locked(varve_store *store) VARVE_REQUIRES(&store->queue_lock)
 {
     assert(store->log_taken);
-    const bool busy = store->queue.first != NULL || varve_log_pending(store);
+    const bool busy = varve_log_busy_locked(store);
     store->log_taken = false;
     varve_cond_broadcast(&store->commit_done);
     if (busy && store->waiters == 0)

@@ -31,14 +31,18 @@ void varve_pending_finish_all(varve_store *store, struct varve_pending_list *lis
  * for the disk when nothing else is left to do. Returns whether anything was done.
  */
 bool varve_log_turn(varve_store *store, bool wait);
-/* Whether there is anything queued, in flight, or syncing. */
+/* Whether there is anything queued, in flight, or syncing; of a store that has failed, queued alone:
+ * nothing else comes of what is in flight. */
 bool varve_log_busy(varve_store *store);
-/* The same without what has only been queued. */
+bool varve_log_busy_locked(const varve_store *store) VARVE_REQUIRES(&store->queue_lock);
+/* Whether anything is in flight or syncing. */
 bool varve_log_pending(const varve_store *store);
 /* Ask for the sync that `interval` promises if it is due; reaping drives it. */
 bool varve_log_keep_interval(varve_store *store);
 /* Take turns until nothing is in flight (or the store has failed). */
 void varve_log_drain(varve_store *store);
+/* In a store that has failed, but not its log: sync what `interval` and `os` have acknowledged. */
+void varve_log_sync_last(varve_store *store);
 /* The wal writer failed: fail everything that waits. */
 void varve_log_fail_all(varve_store *store, const varve_error *why);
 

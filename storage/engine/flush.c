@@ -365,8 +365,11 @@ static varve_status install(varve_store *store, struct varve_flush *flush, varve
     struct varve_file_entry entries[VARVE_FLUSH_WINDOWS];
     const int synced = store->vfs->ops->sync_dir(store->vfs);
 
-    if (synced < 0)
-        return varve_error_os(err, synced, NULL, VARVE_NO_OFFSET, "sync the directory");
+    if (synced < 0) {
+        (void)varve_error_sync_dir(err, synced, NULL);
+        varve_store_fail(store, err);
+        return VARVE_EIO_SYNC;
+    }
     varve_status rc = wait_for_log(store, err);
     if (rc < 0)
         return rc;

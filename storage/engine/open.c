@@ -465,7 +465,9 @@ static void seal_log(varve_store *store)
     varve_log_take(store);
     varve_log_drain(store);
     (void)varve_log_turn(store, false); /* a failed store tells those that still wait */
-    if (varve_store_failure(store, NULL) == VARVE_OK && varve_wal_seal(store->wal, NULL) >= 0) {
+    if (varve_store_failure(store, NULL) < 0)
+        varve_log_sync_last(store);
+    else if (varve_wal_seal(store->wal, NULL) >= 0) {
         while (varve_wal_sealed(store->wal, &id, &base, &seal)) {
             const struct varve_segment_entry entry = {.id = id,
                                                       .base_lsn = base,

@@ -57,6 +57,7 @@ static varve_status make_segment(varve_store *store, uint64_t payload,
                                  struct varve_wal_segment **ret_segment, varve_error *err)
 {
     struct varve_wal_segment *segment = NULL;
+    varve_error detail = {0};
     uint64_t id = 0;
     varve_status rc = varve_store_file_id(store, &id, err);
 
@@ -67,11 +68,13 @@ static varve_status make_segment(varve_store *store, uint64_t payload,
     if (rc < 0)
         return rc;
     do
-        rc = varve_wal_segment_step(segment, err);
+        rc = varve_wal_segment_step(segment, &detail);
     while (rc == VARVE_OK);
     if (rc < 0) {
         varve_wal_segment_close(segment, true);
-        return rc;
+        if (rc == VARVE_EIO_SYNC) /* of the directory: no file's name is durable from now on */
+            varve_store_fail(store, &detail);
+        return varve_error_copy(err, &detail, rc);
     }
     varve_mutex_lock(&store->queue_lock);
     const uint64_t most = store->options.wal_segment_bytes;

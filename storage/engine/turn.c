@@ -36,7 +36,8 @@ static void take_queue(varve_store *store)
     varve_mutex_unlock(&store->queue_lock);
 }
 
-/* Every commit of a list that has a record loses it: its error is `why`. */
+/* Every commit of a list that has a record loses it: its error is `why`, and whether the record is on
+ * the disk is unknown. */
 static void fail_list(varve_store *store, struct varve_pending_list *list, const varve_error *why)
 {
     for (struct varve_pending *p = list->first; p != NULL; p = p->next) {
@@ -44,6 +45,7 @@ static void fail_list(varve_store *store, struct varve_pending_list *list, const
             continue;
         varve_judge_undo(store, p);
         p->error = *why;
+        p->error.status = VARVE_EIO_SYNC;
         p->error.row = UINT64_MAX;
     }
     varve_pending_finish_all(store, list);
@@ -220,7 +222,7 @@ static enum fill_result fill(varve_store *store, bool durable, varve_error *err)
         varve_judge_undo(store, pending);
         if (rc == VARVE_END)
             return store->opened.first != NULL ? FILL_GROUP : FILL_BLOCKED;
-        if (varve_wal_error(store->wal, err) < 0)
+        if (varve_wal_error(store->wal, err) < 0 || varve_store_failure(store, err) < 0)
             return FILL_FAILED;
         (void)varve_pending_pop(&store->intake);
         refuse(store, pending, &detail);
@@ -364,7 +366,7 @@ bool varve_log_turn(varve_store *store, bool wait)
     }
     varve_generations_check(store);
     varve_status rc = submit_groups(store, &did, &err);
-    if (rc == VARVE_OK && (varve_wal_in_flight(store->wal) > 0 || varve_wal_syncing(store->wal))) {
+    if (rc == VARVE_OK && varve_wal_busy(store->wal)) {
         n = take_completions(store, wait && !did, patience(store), &err);
         rc = n < 0 ? (varve_status)n : VARVE_OK;
     }
@@ -385,16 +387,30 @@ bool varve_log_pending(const varve_store *store)
 {
     if (store->wal == NULL) /* read-only, or being opened */
         return false;
-    return store->intake.first != NULL || store->n_groups > 0 ||
-           varve_wal_in_flight(store->wal) > 0 || varve_wal_syncing(store->wal);
+    return store->intake.first != NULL || store->n_groups > 0 || varve_wal_busy(store->wal);
+}
+
+bool varve_log_busy_locked(const varve_store *store)
+{
+    return store->queue.first != NULL ||
+           (store->failure.status == VARVE_OK && varve_log_pending(store));
 }
 
 bool varve_log_busy(varve_store *store)
 {
     varve_mutex_lock(&store->queue_lock);
-    const bool queued = store->queue.first != NULL;
+    const bool busy = varve_log_busy_locked(store);
     varve_mutex_unlock(&store->queue_lock);
-    return queued || varve_log_pending(store);
+    return busy;
+}
+
+void varve_log_sync_last(varve_store *store)
+{
+    if (varve_wal_sync(store->wal, NULL) != VARVE_OK)
+        return;
+    while (varve_wal_syncing(store->wal))
+        (void)take_completions(store, true, UINT64_MAX, NULL);
+    note_progress(store);
 }
 
 void varve_log_drain(varve_store *store)

@@ -182,9 +182,7 @@ static varve_status put_in_place(struct varve_manifest *manifest, const char *te
     if (rc >= 0)
         return VARVE_OK;
     /* Which generation the next open finds is unknown: write to neither, whatever the reason. */
-    (void)varve_error_os(err, rc, name, VARVE_NO_OFFSET, "sync the directory of");
-    err->status = VARVE_EIO_SYNC;
-    return VARVE_EIO_SYNC;
+    return varve_error_sync_dir(err, rc, name);
 }
 
 /* `err` is not NULL. */

@@ -44,6 +44,8 @@ struct varve_posix_vfs {
     void (*abandon_ring)(struct varve_posix_handle *handle); /* NULL: no rings */
     int64_t pid;
     int dir_fd;
+    struct varve_mutex dir_mutex;
+    int dir_error; /* of the sync of the directory that failed. Under dir_mutex */
     uint32_t file_mode;
     atomic_bool no_dsync; /* RWF_DSYNC was refused once: sync after the write instead */
 };

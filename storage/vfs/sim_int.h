@@ -128,6 +128,7 @@ struct varve_sim_process {
     struct varve_sim_queue *queues;
     int64_t pid;
     bool killed;
+    int dir_error; /* of the sync_dir that failed */
 };
 
 struct varve_sim_watcher {

@@ -599,7 +599,16 @@ static int sync_dir_fd(int fd)
 
 static int posix_sync_dir(struct varve_vfs *vfs)
 {
-    return varve_posix_is_foreign(to_vfs(vfs)) ? -ECHILD : sync_dir_fd(to_vfs(vfs)->dir_fd);
+    struct varve_posix_vfs *posix = to_vfs(vfs);
+
+    if (varve_posix_is_foreign(posix))
+        return -ECHILD;
+    varve_mutex_lock(&posix->dir_mutex);
+    if (posix->dir_error == 0)
+        posix->dir_error = sync_dir_fd(posix->dir_fd);
+    const int rc = posix->dir_error;
+    varve_mutex_unlock(&posix->dir_mutex);
+    return rc;
 }
 
 /* ---- the queue that does the work in submit ---- */
@@ -872,6 +881,7 @@ static void posix_destroy(struct varve_vfs *vfs_base)
     }
     /* Files, queues and events are closed by those who opened them. */
     assert(atomic_load_explicit(&vfs->open, memory_order_relaxed) == NULL);
+    varve_mutex_destroy(&vfs->dir_mutex);
     varve_mutex_destroy(&vfs->mutex);
     (void)close(vfs->dir_fd);
     varve_free(vfs->heap, vfs, sizeof *vfs);
@@ -973,6 +983,8 @@ static varve_status vfs_init(struct varve_posix_vfs *vfs, const char *path,
     int rc = options->create ? sync_parent(fd, created) : 0;
     if (rc == 0)
         rc = varve_mutex_init(&vfs->mutex);
+    if (rc == 0 && (rc = varve_mutex_init(&vfs->dir_mutex)) < 0)
+        varve_mutex_destroy(&vfs->mutex);
     if (rc < 0) {
         (void)close(fd);
         if (created)

@@ -750,7 +750,10 @@ static int sim_sync_dir(struct varve_vfs *vfs)
 
     if (process->killed)
         return -ESHUTDOWN;
+    if (process->dir_error != 0)
+        return process->dir_error;
     int rc = varve_sim_begin(sim, &event, NULL);
+    process->dir_error = rc;
     if (rc == 0)
         rc = varve_sim_sync_entries(sim);
     else

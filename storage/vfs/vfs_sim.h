@@ -30,7 +30,7 @@
  *     S6  After a failed sync no later one makes durable what it should have covered. With
  *         VARVE_SIM_SYNC_KEEP reads go on showing it, and each part may or may not be on the disk,
  *         as on ext4 and XFS; with VARVE_SIM_SYNC_REVERT it is gone, as on btrfs. A failed sync_dir
- *         is of the first kind.
+ *         is of the first kind, and the process gets its error from every later one.
  *     S7  A failed write may have written a part of its range, from the front.
  *
  * Determinism. The same calls with the same seed give the same results, completion order, images

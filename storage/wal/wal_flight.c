@@ -364,6 +364,11 @@ uint32_t varve_wal_in_flight(const struct varve_wal_writer *w)
     return n;
 }
 
+bool varve_wal_busy(const struct varve_wal_writer *w)
+{
+    return w->n_flight > 0 || varve_wal_syncing(w);
+}
+
 /* ------------------------------------------------------------------------------------- Seals */
 
 bool varve_wal_control_send(struct varve_wal_writer *w, uint16_t flag, bool durable)

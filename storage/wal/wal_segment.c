@@ -127,7 +127,7 @@ varve_status varve_wal_segment_step(struct varve_wal_segment *segment, varve_err
     }
     const int os = segment->vfs->ops->sync_dir(segment->vfs);
     if (os < 0)
-        return varve_error_os(err, os, name, VARVE_NO_OFFSET, "sync the directory of");
+        return varve_error_sync_dir(err, os, name);
     segment->ready = true;
     return VARVE_END;
 }

@@ -163,6 +163,8 @@ uint32_t varve_wal_in_flight(const struct varve_wal_writer *writer); /* groups n
 varve_status varve_wal_sync(struct varve_wal_writer *writer, varve_error *err);
 /* True while a sync is asked for or under way, so that someone should keep reaping. */
 bool varve_wal_syncing(const struct varve_wal_writer *writer);
+/* Or while anything else is on its way to the disk, a page that only carries evidence too. */
+bool varve_wal_busy(const struct varve_wal_writer *writer);
 
 /*
  * With nothing in flight: write an idle seal, so that what was acknowledged has evidence and readers

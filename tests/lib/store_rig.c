@@ -56,12 +56,21 @@ void rig_teardown(struct store_rig *rig)
 
 /* ------------------------------------------------------------------------------ The store itself */
 
+/* With nothing open. What an earlier one was told of the directory's syncs is not told again. */
+static void new_process(struct store_rig *rig)
+{
+    rig->vfs->ops->destroy(rig->vfs);
+    if (varve_sim_attach(rig->sim, &rig->vfs) < 0)
+        rig_die(rig, "no new process");
+}
+
 varve_status rig_open(struct store_rig *rig, uint32_t flags)
 {
     varve_options options;
 
     if (rig->store != NULL)
         return VARVE_EINVAL;
+    new_process(rig);
     varve_options_init(&options, sizeof options);
     options.allocator = &rig->fault.allocator;
     options.vfs = rig->vfs;
@@ -97,9 +106,7 @@ void rig_kill(struct store_rig *rig)
 {
     varve_sim_kill(rig->vfs);
     rig_close(rig); /* gives back memory; the disk no longer listens */
-    rig->vfs->ops->destroy(rig->vfs);
-    if (varve_sim_attach(rig->sim, &rig->vfs) < 0)
-        rig_die(rig, "no new process");
+    new_process(rig);
 }
 
 varve_status rig_create_table(struct store_rig *rig, uint32_t table)

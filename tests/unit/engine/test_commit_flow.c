@@ -2,7 +2,6 @@
  * test_commit_flow.c - what a commit is told and when: policies against a kill and a power cut,
  * commits in flight, durable positions, segments of the log, what is refused.
  */
-#include <errno.h>
 #include <string.h>
 
 #include "storage/engine/background_int.h"
@@ -172,47 +171,6 @@ START_TEST(interval_is_kept_by_work_alone)
     }
     sim_store_work(&s);
     ck_assert_uint_ge(varve_durable_lsn(s.store), end);
-    sim_store_destroy(&s);
-}
-END_TEST
-
-/* A sync that fails, or cannot be asked for (bit 0), although no commit waits for it: whoever asks for it
- * or looks after the log (bit 1) makes the store fail with it, at once. */
-START_TEST(sync_that_no_commit_waits_for_fails_the_store)
-{
-    const struct varve_sim_fault fault = {.classes =
-                                              (_i & 1) != 0 ? VARVE_SIM_SUBMIT : VARVE_SIM_SYNC,
-                                          .nth = 1,
-                                          .times = 1,
-                                          .error = EIO};
-    /* Work first asks for the page that tells what is committed. */
-    const varve_status expected = _i == 1 ? VARVE_EIO : VARVE_EIO_SYNC;
-    struct sim_store s;
-    uint64_t end = 0;
-
-    sim_store_create(&s, 36);
-    s.options.interval_ms = 50;
-    sim_store_open(&s);
-    sim_store_table(&s, "t", "upsert");
-    sim_store_work(&s); /* no sync but the log's is left to do */
-    varve_batch *batch = sim_store_batch(&s, "t", 1, 0, 5);
-    ck_assert_int_eq(varve_commit(s.store, batch, VARVE_POLICY_INTERVAL, &end, NULL), VARVE_OK);
-    varve_batch_free(batch);
-    ck_assert_int_ge(varve_sim_fault_add(s.sim, &fault), 0);
-    if ((_i & 2) != 0)
-        ck_assert_int_eq(varve_wait_durable(s.store, end, NULL), expected);
-    for (int i = 0; i < 10 && (_i & 2) == 0; i++) {
-        (void)varve_work(s.store, 1000, NULL);
-        varve_sim_clock_advance(s.sim, 10000);
-    }
-    ck_assert_uint_eq(varve_sim_fault_hits(s.sim), 1);
-    ck_assert_int_eq((int)sim_store_stats(&s).failed, expected);
-    ck_assert_int_eq(varve_work(s.store, 1000, &s.err), expected);
-    ck_assert_ptr_nonnull(strstr(s.err.message, expected == VARVE_EIO ? "write" : "sync"));
-    ck_assert_int_eq(varve_wait_durable(s.store, end, NULL), expected);
-    sim_store_kill(&s);
-    sim_store_open(&s);
-    ck_assert_int_eq(sim_store_count(&s, "t"), 5);
     sim_store_destroy(&s);
 }
 END_TEST
@@ -567,7 +525,6 @@ static void add(TCase *cases)
     tcase_add_test(cases, durable_each_shares_its_sync_with_no_other);
     tcase_add_test(cases, interval_is_kept_while_commits_never_pause);
     tcase_add_test(cases, interval_is_kept_by_work_alone);
-    tcase_add_loop_test(cases, sync_that_no_commit_waits_for_fails_the_store, 0, 4);
     tcase_add_test(cases, threads_look_often_enough_for_the_interval);
     tcase_add_test(cases, waiting_for_a_position_ends);
     tcase_add_test(cases, completions_come_in_order_and_are_readable);

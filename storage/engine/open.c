@@ -5,6 +5,7 @@
  * strays, threads. Close: threads, what is in flight, a seal on the log, everything freed; nothing is
  * flushed, since the log has it. A reader opens without the lock and pins the version it reads.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -218,7 +219,7 @@ static varve_status take_lock(varve_store *store, varve_error *err)
     if (rc < 0)
         return varve_error_os(err, rc, VARVE_LOCK_FILE, VARVE_NO_OFFSET, "open");
     rc = ops->lock(store->lock_file, 0, 1, true);
-    if (rc == -11 /* EAGAIN */ || rc == -13 /* EACCES */) {
+    if (rc == -EAGAIN || rc == -EACCES) {
         (void)ops->lock_test(store->lock_file, 0, 1, true, &pid);
         if (pid > 0)
             return varve_error_set(err, VARVE_EBUSY, VARVE_LOCK_FILE, VARVE_NO_OFFSET,
@@ -313,17 +314,28 @@ static varve_status open_writable(varve_store *store, bool scarce, varve_error *
 
 /* ------------------------------------------------------------------------------------- Reading */
 
-/* Whether some process has the store open for writing. */
-static bool is_live(varve_store *store)
+/* Whether some process has the store open for writing. Beside one the log's last bytes are not to be
+ * judged as after a crash, so an error is no answer: there is no writer only where none has a lock, or
+ * there is no file that it could lock. */
+static varve_status find_writer(varve_store *store, bool *ret_live, varve_error *err)
 {
+    const struct varve_vfs_ops *ops = store->vfs->ops;
     struct varve_file *file = NULL;
     int64_t pid;
 
-    if (store->vfs->ops->open(store->vfs, VARVE_LOCK_FILE, VARVE_FILE_READ, &file) < 0)
-        return false;
-    const int rc = store->vfs->ops->lock_test(file, 0, 1, false, &pid);
-    store->vfs->ops->close(file);
-    return rc == 1;
+    int rc = ops->open(store->vfs, VARVE_LOCK_FILE, VARVE_FILE_READ, &file);
+    if (rc == -ENOENT) {
+        *ret_live = false;
+        return VARVE_OK;
+    }
+    if (rc < 0)
+        return varve_error_os(err, rc, VARVE_LOCK_FILE, VARVE_NO_OFFSET, "open");
+    rc = ops->lock_test(file, 0, 1, false, &pid);
+    ops->close(file);
+    if (rc < 0)
+        return varve_error_os(err, rc, VARVE_LOCK_FILE, VARVE_NO_OFFSET, "ask for the lock of");
+    *ret_live = rc == 1;
+    return VARVE_OK;
 }
 
 /* Pin the manifest's newest version: lock its byte, look again, and begin anew if it moved. */
@@ -359,16 +371,18 @@ static varve_status pin_version(varve_store *store, varve_error *err)
 static varve_status check_files(varve_store *store, bool live, varve_error *err)
 {
     varve_error detail = {0};
-    bool changed = false;
+    bool changed = false, came = false;
 
     if (live || (store->options.flags & VARVE_OPEN_SALVAGE) != 0)
         return VARVE_OK;
     const varve_status found = varve_recover_check_files(store, &detail);
     if (found < 0) {
-        const varve_status rc = varve_manifest_refresh(store->manifest, &changed, err);
+        varve_status rc = varve_manifest_refresh(store->manifest, &changed, err);
+        if (rc == VARVE_OK && !changed)
+            rc = find_writer(store, &came, err);
         if (rc < 0)
             return rc;
-        if (!changed && !is_live(store))
+        if (!changed && !came)
             return varve_error_copy(err, &detail, found);
     }
     return VARVE_OK;
@@ -376,14 +390,15 @@ static varve_status check_files(varve_store *store, bool live, varve_error *err)
 
 static varve_status open_read_only(varve_store *store, varve_error *err)
 {
+    bool live = false;
     varve_status rc = open_manifest(store, err);
 
     if (rc == VARVE_OK)
         rc = pin_version(store, err);
-    if (rc < 0)
-        return rc;
-    const bool live = is_live(store);
-    rc = check_files(store, live, err);
+    if (rc == VARVE_OK)
+        rc = find_writer(store, &live, err);
+    if (rc == VARVE_OK)
+        rc = check_files(store, live, err);
     if (rc < 0)
         return rc;
     varve_reserve_load(store);

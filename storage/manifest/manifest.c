@@ -5,7 +5,8 @@
  * zeros and a page of it is old, new or visibly torn after a crash. When the room is used up the
  * next edit starts a new generation, and so does the first one after an open: what stood at the end
  * of the old file may be torn, or be seen only in the page cache, and is never written upon. Each
- * edit stands twice; one damaged page is made good by the other copy.
+ * edit stands twice; one damaged page is made good by the other copy, and so is one that the disk does
+ * not give back. But no end is seen in such a page, and no loss: it may be sound when it is read again.
  */
 #include "storage/manifest/manifest.h"
 
@@ -19,6 +20,7 @@
 #define ROOM_PAGES_MIN 64u /* for edits, in a new generation */
 #define CHUNK_PAGES 64u    /* of a generation, written at a time */
 #define OPEN_TRIES 16      /* of a reader, while generations are being replaced */
+#define READ_TRIES 3       /* of a page, before it counts as unreadable */
 
 static void name_of(uint64_t generation, bool temporary, char *out)
 {
@@ -288,17 +290,45 @@ varve_status varve_manifest_switch(struct varve_manifest *manifest, varve_error 
 
 /* ---------------------------------------------------------------------------------- Reading */
 
-varve_status varve_manifest_read_pages(const struct varve_manifest *manifest, const char *name,
-                                       uint32_t first, uint32_t n, uint8_t *out, varve_error *err)
+varve_status varve_manifest_read_page(struct varve_manifest *manifest, const char *name,
+                                      uint32_t page_no, uint8_t *out, varve_error *err)
 {
-    const size_t size = (size_t)n * VARVE_PAGE_SIZE;
-    const uint64_t offset = (uint64_t)first * VARVE_PAGE_SIZE;
-    const int64_t rc = manifest->vfs->ops->read(manifest->file, out, size, offset);
+    const uint64_t offset = (uint64_t)page_no * VARVE_PAGE_SIZE;
+    int64_t rc = -1;
 
+    for (int i = 0; i < READ_TRIES; i++) {
+        rc = manifest->vfs->ops->read(manifest->file, out, VARVE_PAGE_SIZE, offset);
+        if (!varve_os_is_unreadable(rc))
+            break;
+    }
+    if (varve_os_is_unreadable(rc)) {
+        memset(out, 0xff, VARVE_PAGE_SIZE); /* no page has that number, so this one is ROT */
+        manifest->unread = (struct varve_manifest_unread){.page_no = page_no, .os = rc};
+        return VARVE_OK;
+    }
     if (rc < 0)
         return varve_error_os(err, rc, name, offset, "read");
-    memset(out + rc, 0, size - (size_t)rc); /* past the end of the file nothing was written */
+    memset(out + rc, 0,
+           VARVE_PAGE_SIZE - (size_t)rc); /* past the end of the file there is nothing */
     return VARVE_OK;
+}
+
+varve_status varve_manifest_unread_error(const struct varve_manifest *manifest, const char *name,
+                                         varve_error *err)
+{
+    return varve_error_os(err, manifest->unread.os, name,
+                          (uint64_t)manifest->unread.page_no * VARVE_PAGE_SIZE, "read");
+}
+
+/* What was read does not suffice from page `page_no` on. That is damage if all of it was read; if not,
+ * it is not decided yet, and only what was not read can be told. */
+static varve_status insufficient(const struct varve_manifest *manifest, const char *name,
+                                 uint32_t page_no, const char *what, varve_error *err)
+{
+    if (manifest->unread.os < 0)
+        return varve_manifest_unread_error(manifest, name, err);
+    return varve_error_set(err, VARVE_ECORRUPT, name, (uint64_t)page_no * VARVE_PAGE_SIZE, "%s",
+                           what);
 }
 
 enum varve_page_class varve_manifest_classify(const struct varve_manifest *manifest,
@@ -351,7 +381,7 @@ static varve_status note_control(struct varve_manifest *manifest, const char *na
 
     if (p >= manifest->pages || controls->n == CONTROLS_MAX)
         return VARVE_OK;
-    const varve_status rc = varve_manifest_read_pages(manifest, name, p, 1, page, err);
+    const varve_status rc = varve_manifest_read_page(manifest, name, p, page, err);
     if (rc < 0)
         return rc;
     const uint16_t flag = p == 0 ? VARVE_PAGE_HEADER : VARVE_PAGE_SEAL;
@@ -392,7 +422,8 @@ static varve_status find_controls(struct varve_manifest *manifest, const char *n
 }
 
 /* Find the seal that most of the control pages agree with, so that any one of them may be damaged,
- * or another file's. ECORRUPT: it is no sealed generation, or not all of it. */
+ * or another file's. ECORRUPT: it is no sealed generation, or not all of it. A seal that stands alone
+ * beside pages that were not read could be the other file's: until its snapshot proves it they count. */
 static varve_status find_header(struct varve_manifest *manifest, const char *name,
                                 struct varve_manifest_header *ret_header, varve_error *err)
 {
@@ -409,17 +440,21 @@ static varve_status find_header(struct varve_manifest *manifest, const char *nam
         most = votes;
         *ret_header = controls.items[i];
     }
+    if (most == 0 && controls.status == VARVE_EVERSION)
+        return varve_error_set(err, VARVE_EVERSION, name, 0,
+                               "the manifest was written by a newer version");
     if (most == 0)
-        return varve_error_set(err, controls.status, name, 0,
-                               controls.status == VARVE_EVERSION
-                                   ? "the manifest was written by a newer version"
-                                   : "both seals of the manifest are damaged");
+        return insufficient(manifest, name, 0, "both seals of the manifest are damaged", err);
+    if (most > 1)
+        varve_manifest_forget_unread(manifest);
     const uint32_t pages = ret_header->file_pages;
-    if (pages != manifest->pages)
-        return varve_error_set(err, VARVE_ECORRUPT, name,
-                               (uint64_t)(pages < manifest->pages ? pages : manifest->pages) *
-                                   VARVE_PAGE_SIZE,
-                               "the manifest has %u pages instead of %u", manifest->pages, pages);
+    if (pages != manifest->pages) {
+        char what[96];
+        (void)snprintf(what, sizeof what, "the manifest has %u pages instead of %u",
+                       manifest->pages, pages);
+        return insufficient(manifest, name, pages < manifest->pages ? pages : manifest->pages, what,
+                            err);
+    }
     memcpy(manifest->uuid, ret_header->uuid, 16);
     manifest->repairs += most < 3;
     manifest->header = *ret_header;
@@ -428,7 +463,7 @@ static varve_status find_header(struct varve_manifest *manifest, const char *nam
 
 /* Gather `size` bytes from the pages at `first`; false: some page is not as it was written.
  * `record`: what the first page says of records. */
-varve_status varve_manifest_gather(const struct varve_manifest *manifest, const char *name,
+varve_status varve_manifest_gather(struct varve_manifest *manifest, const char *name,
                                    uint32_t first, uint64_t size, uint16_t record,
                                    struct varve_buffer *out, bool *ret_valid, varve_error *err)
 {
@@ -439,7 +474,7 @@ varve_status varve_manifest_gather(const struct varve_manifest *manifest, const 
     for (uint32_t i = 0; i < varve_manifest_pages_of(size); i++) {
         struct varve_page_trailer trailer;
         const uint64_t left = size - (uint64_t)i * VARVE_PAGE_PAYLOAD;
-        const varve_status rc = varve_manifest_read_pages(manifest, name, first + i, 1, page, err);
+        const varve_status rc = varve_manifest_read_page(manifest, name, first + i, page, err);
         if (rc < 0)
             return rc;
         if (varve_manifest_classify(manifest, page, first + i, &trailer) != VARVE_PAGE_VALID ||
@@ -493,8 +528,8 @@ static varve_status read_snapshot(struct varve_manifest *manifest, const char *n
         manifest->repairs += rc == VARVE_OK && !valid;
     }
     if (rc == VARVE_OK && !valid)
-        rc = varve_error_set(err, VARVE_ECORRUPT, name, VARVE_PAGE_SIZE,
-                             "both copies of the manifest's snapshot are damaged");
+        rc = insufficient(manifest, name, 1, "both copies of the manifest's snapshot are damaged",
+                          err);
     if (rc == VARVE_OK)
         rc = load_snapshot(manifest, name, header, varve_buffer_span(&bytes), err);
     varve_buffer_free(&bytes);
@@ -512,7 +547,7 @@ static varve_status read_edit(struct varve_manifest *manifest, const char *name,
     uint8_t page[VARVE_PAGE_SIZE];
     struct varve_page_trailer trailer;
     struct varve_manifest_edit edit;
-    varve_status rc = varve_manifest_read_pages(manifest, name, page_no, 1, page, err);
+    varve_status rc = varve_manifest_read_page(manifest, name, page_no, page, err);
 
     *ret_valid = false;
     *ret_pages = 0;
@@ -554,7 +589,7 @@ static varve_status apply_bytes(struct varve_manifest *manifest, const struct va
     return VARVE_OK;
 }
 
-/* One edit at next_page, from either copy. VARVE_END: there is none. */
+/* One edit at next_page, from either copy. VARVE_END: there is none, among the pages that were read. */
 static varve_status next_edit(struct varve_manifest *manifest, const char *name,
                               struct varve_buffer *bytes, varve_error *err)
 {
@@ -562,6 +597,7 @@ static varve_status next_edit(struct varve_manifest *manifest, const char *name,
     uint32_t pages = 0;
     bool valid = false;
 
+    varve_manifest_forget_unread(manifest);
     if (at >= manifest->pages)
         return VARVE_END;
     varve_status rc = read_edit(manifest, name, at, 0, bytes, &pages, &valid, err);
@@ -599,15 +635,22 @@ static bool is_unfinished(struct varve_manifest *manifest, const uint8_t *page, 
             edit.version == manifest->version->number + 1);
 }
 
-/* What stands behind the last whole edit: nothing, an edit that was never acted upon, or damage. */
+/*
+ * What stands behind the last whole edit: nothing, an edit that was never acted upon, or damage. A page
+ * there that was not read may hold the next edit, or a part of its only whole copy, wherever it stands: so
+ * nothing ends here, for a reader neither. The same holds of a page that next_edit() could not read, though
+ * it can be read now: there may be an edit in it.
+ */
 static varve_status check_tail(struct varve_manifest *manifest, const char *name, varve_error *err)
 {
     uint8_t page[VARVE_PAGE_SIZE];
 
     for (uint32_t p = manifest->next_page; p < manifest->pages; p++) {
-        const varve_status rc = varve_manifest_read_pages(manifest, name, p, 1, page, err);
+        const varve_status rc = varve_manifest_read_page(manifest, name, p, page, err);
         if (rc < 0)
             return rc;
+        if (manifest->unread.os < 0)
+            return varve_manifest_unread_error(manifest, name, err);
         if (!is_unfinished(manifest, page, p))
             return varve_error_set(err, VARVE_ECORRUPT, name, (uint64_t)p * VARVE_PAGE_SIZE,
                                    "an edit of the manifest is damaged in both copies");
@@ -658,6 +701,7 @@ static varve_status read_generation(struct varve_manifest *manifest, uint64_t ge
                                "the size of the manifest is not one that it can have");
     manifest->generation = generation;
     manifest->pages = (uint32_t)(stat.size / VARVE_PAGE_SIZE);
+    varve_manifest_forget_unread(manifest);
     varve_status status = find_header(manifest, name, &header, err);
     if (status == VARVE_OK && header.read_compatible != 0 && !manifest->read_only)
         status = varve_error_set(err, VARVE_EVERSION, name, 0,

@@ -18,7 +18,9 @@
  *       before: if its seals are damaged now the open is refused, since an older generation would
  *       pass off an older state as the newest.
  *   N4  A damaged page in the middle of the edits (a later valid page proves it) is ECORRUPT and
- *       never cut; a torn tail, whose edit was never acted upon, is.
+ *       never cut; a torn tail, whose edit was never acted upon, is. A page that the disk does not give
+ *       back is made good by its copy, or else it is EIO: never the end, and never ECORRUPT, since it may
+ *       be sound when it is read again.
  *   N5  A file that was there before is never written to: the first edit after an open starts a new
  *       generation.
  *

@@ -9,7 +9,8 @@
  *     pages n + 2 .. 2n + 1     the snapshot again
  *     page 2n + 2               the seal again
  *     then edits: each m pages, and the same m pages again
- * A generation is sealed if one of its seals is VALID. Any one damaged page is made good by the copy.
+ * A generation is sealed if one of its seals is VALID. Any one damaged page is made good by the copy, and
+ * so is one that cannot be read; but in such a page the edits do not end, nor anywhere before it.
  * In the trailers the three positions are zero, first_record is 0 in the first page of an edit and
  * none elsewhere, and no flags are set but those above.
  *

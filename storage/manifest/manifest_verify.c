@@ -2,7 +2,8 @@
  * manifest_verify.c - both copies of everything in the newest generation of the manifest, page by page.
  *
  * An open is content with one sound copy. Here each is held against the rule of manifest_format.h by
- * itself, so that damage is told while there still is a copy to make it good.
+ * itself, so that damage is told while there still is a copy to make it good. A page that the disk does
+ * not give back is told as what it is, with the errno: it is not known to be damaged.
  *
  * Threads. None.
  */
@@ -28,15 +29,36 @@ static void tell(const struct check *c, uint32_t page_no, const char *what)
     c->report(c->ctx, &problem);
 }
 
+static void tell_unread(const struct check *c)
+{
+    varve_error problem;
+
+    (void)varve_manifest_unread_error(c->manifest, c->name, &problem);
+    c->report(c->ctx, &problem);
+}
+
+/* One page. False in *ret_read: it cannot be read, and that has been told. */
+static varve_status take_page(struct check *c, uint32_t page_no, uint8_t *page, bool *ret_read,
+                              varve_error *err)
+{
+    varve_manifest_forget_unread(c->manifest);
+    const varve_status rc = varve_manifest_read_page(c->manifest, c->name, page_no, page, err);
+    *ret_read = c->manifest->unread.os == 0;
+    if (!*ret_read)
+        tell_unread(c);
+    return rc;
+}
+
 /* Header or seal. */
 static varve_status check_control(struct check *c, uint32_t page_no, uint16_t flag,
                                   varve_error *err)
 {
     uint8_t page[VARVE_PAGE_SIZE], wanted[VARVE_MANIFEST_HEADER_SIZE];
     struct varve_page_trailer t;
-    const varve_status rc = varve_manifest_read_pages(c->manifest, c->name, page_no, 1, page, err);
+    bool read;
+    const varve_status rc = take_page(c, page_no, page, &read, err);
 
-    if (rc < 0)
+    if (rc < 0 || !read)
         return rc;
     varve_manifest_header_encode(&c->manifest->header, wanted);
     if (varve_manifest_classify(c->manifest, page, page_no, &t) != VARVE_PAGE_VALID ||
@@ -57,15 +79,16 @@ static varve_status check_copy(struct check *c, uint32_t first, uint64_t size, u
     for (uint32_t i = 0; i < varve_manifest_pages_of(size); i++) {
         const uint64_t left = size - (uint64_t)i * VARVE_PAGE_PAYLOAD;
         struct varve_page_trailer t;
-        const varve_status rc =
-            varve_manifest_read_pages(c->manifest, c->name, first + i, 1, page, err);
+        bool read;
+        const varve_status rc = take_page(c, first + i, page, &read, err);
         if (rc < 0)
             return rc;
         if (varve_manifest_classify(c->manifest, page, first + i, &t) == VARVE_PAGE_VALID &&
             t.used == (left < VARVE_PAGE_PAYLOAD ? left : VARVE_PAGE_PAYLOAD) && t.flags == 0 &&
             t.first_record == (i == 0 ? record : VARVE_PAGE_NO_RECORD))
             continue;
-        tell(c, first + i, what);
+        if (read)
+            tell(c, first + i, what);
         sound = false;
     }
     if (!sound)
@@ -74,7 +97,9 @@ static varve_status check_copy(struct check *c, uint32_t first, uint64_t size, u
         varve_manifest_gather(c->manifest, c->name, first, size, record, &c->bytes, &sound, err);
     if (rc < 0)
         return rc;
-    if (!sound || varve_hash64(c->bytes.data + hash_from, size - hash_from, 0) != hash)
+    if (c->manifest->unread.os < 0)
+        tell_unread(c);
+    else if (!sound || varve_hash64(c->bytes.data + hash_from, size - hash_from, 0) != hash)
         tell(c, first, what);
     return VARVE_OK;
 }
@@ -96,13 +121,14 @@ static varve_status check_snapshot(struct check *c, varve_error *err)
     return rc == VARVE_OK ? check_control(c, 2 * n + 2, VARVE_PAGE_SEAL, err) : rc;
 }
 
-/* Whether a copy of an edit begins at `page_no`, and what it says of itself. */
+/* Whether a copy of an edit begins at `page_no`, and what it says of itself. What cannot be read is told
+ * by check_copy(). */
 static varve_status find_copy(struct check *c, uint32_t page_no, uint32_t copy, uint64_t version,
                               struct varve_manifest_edit *edit, bool *ret_found, varve_error *err)
 {
     uint8_t page[VARVE_PAGE_SIZE];
     struct varve_page_trailer t;
-    const varve_status rc = varve_manifest_read_pages(c->manifest, c->name, page_no, 1, page, err);
+    const varve_status rc = varve_manifest_read_page(c->manifest, c->name, page_no, page, err);
 
     *ret_found = rc == VARVE_OK &&
                  varve_manifest_classify(c->manifest, page, page_no, &t) == VARVE_PAGE_VALID &&
@@ -119,6 +145,8 @@ static varve_status check_edit(struct check *c, uint32_t page_no, uint64_t versi
     const uint32_t end = c->manifest->next_page;
     struct varve_manifest_edit edit = {0};
     bool found = false;
+
+    varve_manifest_forget_unread(c->manifest);
     varve_status rc = find_copy(c, page_no, 1, version, &edit, &found, err);
 
     for (uint32_t m = 1; rc == VARVE_OK && !found && m < end - page_no; m++) {
@@ -152,7 +180,10 @@ static varve_status check_edits(struct check *c, bool live, varve_error *err)
         if (rc < 0)
             return rc;
         if (pages == 0) { /* it was there when the manifest was opened */
-            tell(c, page_no, "both copies of an edit");
+            if (c->manifest->unread.os < 0)
+                tell_unread(c);
+            else
+                tell(c, page_no, "both copies of an edit");
             return VARVE_OK;
         }
     }
@@ -166,10 +197,11 @@ static varve_status check_room(struct check *c, varve_error *err)
     struct varve_page_trailer t;
 
     for (uint32_t p = c->manifest->next_page; p < c->manifest->pages; p++) {
-        const varve_status rc = varve_manifest_read_pages(c->manifest, c->name, p, 1, page, err);
+        bool read;
+        const varve_status rc = take_page(c, p, page, &read, err);
         if (rc < 0)
             return rc;
-        if (varve_manifest_classify(c->manifest, page, p, &t) == VARVE_PAGE_ROT)
+        if (read && varve_manifest_classify(c->manifest, page, p, &t) == VARVE_PAGE_ROT)
             tell(c, p, "nothing was written here, or not this");
     }
     return VARVE_OK;

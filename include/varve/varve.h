@@ -271,7 +271,7 @@ typedef struct varve_options {
     uint32_t interval_ms;        /* VARVE_POLICY_INTERVAL: default 100, 1 .. 10000 */
     uint32_t wal_tail;           /* enum varve_wal_tail */
     uint32_t background_threads; /* default 2, at most 16; UINT32_MAX: none, the application
-                                      calls varve_work() */
+                                      calls varve_work(). What fails in them: varve_stats */
     uint64_t memory_limit;       /* bytes; default 256 MiB, at least 8 MiB. At the limit the cache
                                     gives way, then commits wait for a flush, then ELIMIT says
                                     what holds memory */
@@ -625,6 +625,8 @@ VARVE_API varve_status varve_flush(varve_store *store, varve_error *err);
  * A step that has begun is finished: a flush goes by row groups, of row_group_rows rows and some 10 ms
  * by default, and by syncs. Returns VARVE_OK if something was done, VARVE_END if there was nothing to
  * do. Needed only when the store has no background threads, allowed always.
+ * What fails is tried again after a pause and does not end the call, as in a background thread:
+ * flush_failures and pinned_bytes of varve_stats tell of flushes, and of files that cannot be removed.
  */
 VARVE_API varve_status varve_work(varve_store *store, uint64_t budget_us, varve_error *err);
 
@@ -668,6 +670,22 @@ VARVE_API void varve_open_findings(const varve_store *store, varve_finding_repor
  * any lock at the fork. */
 VARVE_API void varve_abandon(varve_store *store);
 
+/*
+ * What fails in the background, or was made good, and no call returns:
+ * flush_failures  flushes that failed one after the other. Each is tried again after a pause, of 5 s at
+ *                 most; until one succeeds rows stay in log and memory. 0 after one that succeeds, and
+ *                 when none is owed any more, since the tables were dropped.
+ * flush_status    varve_status of the last of them, and 0 whenever flush_failures is. varve_flush()
+ *                 tries again at once and says why in words.
+ * repairs         how often the open, or a read since, found metadata damaged or not given back by the
+ *                 disk and went on. Of a manifest: it took the other copy of a seal, snapshot or edit.
+ *                 Of a file: it took the other copy of footer, sections, directory or index, or did
+ *                 without header, key filter or zone map. Of the log, if the open recovers it: it
+ *                 repeated a read that failed, or took the end of a segment from the next one. What was
+ *                 read is right; not 0 means that varve_verify() should be called, which says where. A
+ *                 power cut may leave such a place, too, which the next open for writing makes good;
+ *                 and a reader may meet one that another process is just writing.
+ */
 typedef struct varve_stats {
     size_t struct_size;
     uint32_t io_backend; /* enum varve_io_backend in use */
@@ -704,7 +722,7 @@ typedef struct varve_stats {
     uint64_t cut_lsn;           /* what recovery cut away (read-only: would cut), or both 0 */
     uint64_t cut_lsn_end;       /* varve_open_findings() says more */
     uint64_t views;             /* snapshots and cursors alive */
-    uint64_t pinned_bytes;      /* files kept only for them */
+    uint64_t pinned_bytes;      /* files kept only for them, or that cannot be removed as yet */
     uint64_t stall_us_total;    /* commits held back */
     uint64_t stall_us_worst;
     uint64_t clock_suspect;  /* 1: after a reboot the clock moved too far to be believed */
@@ -712,6 +730,9 @@ typedef struct varve_stats {
     uint64_t reserve_wanted; /* what it should be; more: there was no room. Read-only: 0, unknown */
     uint64_t reserve_spent;  /* 1: it has been used; commits get ENOSPC until it is back */
     uint64_t cut_doubtful;   /* 1: what was cut was damaged; it may have been acknowledged */
+    uint64_t flush_failures; /* in a row; above */
+    int64_t flush_status;    /* of the last of them: varve_status, or 0; above */
+    uint64_t repairs;        /* above */
 } varve_stats;
 
 /* Set struct_size first. */

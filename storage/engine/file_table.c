@@ -3,11 +3,13 @@
  *
  * Files are opened when first read and stay open, up to a number; the least recently used that
  * nobody reads is closed then. A file that left the store is unlinked when no view in this process
- * and no reader in another needs the versions that named it.
+ * and no reader in another needs the versions that named it. One that cannot be unlinked waits on; if
+ * that lasts until the store is closed the next open collects it.
  *
  * Threads. The file table's lock; opening a file is done without it, so two threads may open one
  * file at once, and the second lets its own go.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "storage/engine/file_table_int.h"
@@ -92,6 +94,8 @@ static varve_status open_entry(varve_store *store, const struct varve_file_entry
     if (rc == VARVE_ENOTFOUND) /* to a caller that would be a table or store that is not there */
         return varve_error_set(err, VARVE_ECORRUPT, name, VARVE_NO_OFFSET,
                                "a file of the store is missing");
+    if (rc == VARVE_OK)
+        varve_sst_count_repairs(*ret_sst, &store->repairs);
     return rc;
 }
 
@@ -228,6 +232,11 @@ static uint64_t remove_obsolete(varve_store *store)
         }
         char name[VARVE_FILE_NAME_MAX];
         name_of(&item, name);
+        const int gone = store->vfs->ops->unlink(store->vfs, name);
+        if (gone < 0 && gone != -ENOENT) { /* it is tried again with the next look */
+            i++;
+            continue;
+        }
         varve_mutex_lock(&store->files.lock);
         if (item.kind == VARVE_FILE_SST) {
             forget_open_locked(store, item.id);
@@ -235,7 +244,6 @@ static uint64_t remove_obsolete(varve_store *store)
         }
         files->obsolete[i] = files->obsolete[--files->n_obsolete];
         varve_mutex_unlock(&store->files.lock);
-        (void)store->vfs->ops->unlink(store->vfs, name); /* a stray is collected at the next open */
         removed++;
     }
 }

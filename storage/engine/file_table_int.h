@@ -16,7 +16,8 @@ varve_status varve_file_table_get(varve_store *store, const struct varve_file_en
 /* Room for `n` more obsolete files. False: no memory. */
 bool varve_obsolete_reserve(varve_store *store, size_t n);
 void varve_obsolete_add(varve_store *store, const struct varve_obsolete *obsolete);
-/* Unlink what nobody needs any more; returns how many files. */
+/* Unlink what nobody needs any more; returns how many files have gone. What could not be unlinked stays
+ * for the next call. */
 uint64_t varve_obsolete_remove(varve_store *store);
 uint64_t varve_obsolete_bytes(varve_store *store);
 

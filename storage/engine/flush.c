@@ -384,6 +384,14 @@ static varve_status install(varve_store *store, struct varve_flush *flush, varve
     return rc;
 }
 
+/* Nothing that has failed is owed any more. */
+static void forget_failures_locked(varve_store *store) VARVE_REQUIRES(&store->queue_lock)
+{
+    store->flush_error.status = VARVE_OK;
+    store->stats.flush_failures = 0;
+    store->stats.flush_status = VARVE_OK;
+}
+
 static void installed(varve_store *store, struct varve_flush *flush)
 {
     struct varve_generation *generation = flush->generation;
@@ -396,7 +404,7 @@ static void installed(varve_store *store, struct varve_flush *flush)
     store->flush = NULL;
     varve_generation_free(generation);
     varve_mutex_lock(&store->queue_lock);
-    store->flush_error.status = VARVE_OK;
+    forget_failures_locked(store);
     store->stats.flushes++;
     store->n_relieved++;
     store->stats.bytes_flush += bytes;
@@ -489,6 +497,8 @@ static void release_dropped(varve_store *store, struct varve_table *table)
         store->waiting_bytes -= g->counted;
         store->n_flushable -= g->flushable;
     }
+    if (store->n_flushable == 0)
+        forget_failures_locked(store);
     varve_mutex_unlock(&store->queue_lock);
     while (garbage != NULL) {
         struct varve_generation *next = garbage->next;
@@ -558,10 +568,10 @@ static varve_status failed(varve_store *store, varve_status rc, varve_error *err
     }
     if (rc == VARVE_ENOSPC && !named && varve_reserve_release(store))
         return VARVE_OK; /* the next step begins anew, with more room */
-    store->flush_failures++;
-    const uint64_t pause =
-        store->flush_failures < 10 ? (uint64_t)10000 << store->flush_failures : 5000000;
     varve_mutex_lock(&store->queue_lock);
+    const uint64_t failures = ++store->stats.flush_failures;
+    const uint64_t pause = failures < 10 ? (uint64_t)10000 << failures : 5000000;
+    store->stats.flush_status = rc;
     store->flush_retry_us = (uint64_t)varve_store_boot_us(store) + pause;
     (void)varve_error_copy(&store->flush_error, err, rc);
     varve_cond_broadcast(&store->commit_done);
@@ -602,10 +612,8 @@ static varve_status run(varve_store *store, uint64_t budget_us, varve_error *err
             return rc < 0 ? varve_error_copy(err, &detail, rc) : VARVE_OK;
         }
     } while (store->flush != NULL && varve_store_boot_us(store) - begun < (int64_t)budget_us);
-    if (store->flush == NULL) {
-        store->flush_failures = 0;
+    if (store->flush == NULL)
         (void)varve_store_trim(store, NULL); /* no memory or no room: the next flush trims */
-    }
     return VARVE_OK;
 }
 

@@ -407,6 +407,12 @@ static varve_status check_room(const varve_store *store, const struct varve_wal_
                                   "the store's numbers are so large that none can follow them");
 }
 
+/* What the reader of the log got past by itself. Of one beside a writer nothing is known. */
+static void count_repairs(varve_store *store, const struct varve_wal_verdict *verdict)
+{
+    atomic_fetch_add(&store->repairs, (uint64_t)verdict->retries + verdict->damaged_seals);
+}
+
 static varve_status recover_log(varve_store *store, struct varve_wal_reader **reader,
                                 struct varve_wal_recovered *recovered, varve_error *err)
 {
@@ -417,6 +423,7 @@ static varve_status recover_log(varve_store *store, struct varve_wal_reader **re
     varve_status rc = open_reader(store, store->version, store->version->n_segments,
                                   VARVE_WAL_RECOVERY, false, reader, &verdict, err);
 
+    count_repairs(store, &verdict);
     if (rc == VARVE_OK)
         rc = check_room(store, &verdict, err);
     if (rc == VARVE_OK)
@@ -474,6 +481,7 @@ varve_status varve_recover_read_only(varve_store *store, bool live, varve_error 
         rc = open_reader(store, store->version, store->version->n_segments,
                          live ? VARVE_WAL_FOLLOW : VARVE_WAL_RECOVERY, salvage, &reader, &verdict,
                          err);
+    count_repairs(store, &verdict);
     if (rc == VARVE_OK && live)
         rc = varve_wal_reader_refresh(reader, NULL, 0, &commit_lsn, err);
     if (rc == VARVE_OK && !live)

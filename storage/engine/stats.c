@@ -129,6 +129,7 @@ void varve_get_stats(varve_store *store, varve_stats *ret_stats)
     varve_reserve_get_stats(store, &stats);
     varve_mutex_lock(&store->manifest_lock);
     stats.bytes_manifest = varve_manifest_bytes(store->manifest);
+    stats.repairs = store->repairs + varve_manifest_repairs(store->manifest);
     varve_mutex_unlock(&store->manifest_lock);
     const size_t size =
         ret_stats->struct_size < sizeof stats ? ret_stats->struct_size : sizeof stats;

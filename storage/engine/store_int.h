@@ -290,12 +290,12 @@ struct varve_store {
 
     /* Flush token */
     struct varve_flush *flush;
-    uint64_t flush_failures; /* in a row */
     bool replay_wanted;      /* log could go that no flush would let go. Queue lock */
     uint64_t flush_retry_us; /* boot clock. Queue lock */
     varve_error flush_error; /* of the last failed flush. Queue lock */
 
     struct varve_file_table files;
+    _Atomic(uint64_t) repairs; /* of files and log; the manifest counts its own */
     pthread_t threads[VARVE_THREADS_MAX];
     uint32_t n_threads;
 

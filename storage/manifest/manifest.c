@@ -975,6 +975,11 @@ uint64_t varve_manifest_bytes(const struct varve_manifest *manifest)
     return manifest->bytes;
 }
 
+uint64_t varve_manifest_repairs(const struct varve_manifest *manifest)
+{
+    return manifest->repairs;
+}
+
 uint64_t varve_manifest_file_bytes(const struct varve_manifest *manifest)
 {
     return (uint64_t)manifest->pages * VARVE_PAGE_SIZE;

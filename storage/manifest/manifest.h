@@ -122,6 +122,8 @@ varve_status varve_manifest_apply(struct varve_manifest *manifest, const struct 
 varve_status varve_manifest_switch(struct varve_manifest *manifest, varve_error *err);
 
 uint64_t varve_manifest_bytes(const struct varve_manifest *manifest); /* written since open */
+/* How often something that was damaged was read from its other copy, since open. */
+uint64_t varve_manifest_repairs(const struct varve_manifest *manifest);
 /* Size of the generation's file; about that of the next one. */
 uint64_t varve_manifest_file_bytes(const struct varve_manifest *manifest);
 uint64_t varve_manifest_generation(const struct varve_manifest *manifest);

@@ -14,6 +14,7 @@
 struct varve_sst {
     _Atomic(uint32_t) refs;
     _Atomic(uint64_t) repairs;
+    _Atomic(uint64_t) *repairs_total; /* NULL: nobody adds them up */
     struct varve_vfs *vfs;
     struct varve_heap *heap;
     struct varve_cache *cache;
@@ -33,6 +34,8 @@ struct varve_sst {
 /* Read bytes of the file, all of them; transient errors are tried again a few times. */
 varve_status varve_sst_read(struct varve_sst *sst, void *buffer, size_t size, uint64_t offset,
                             varve_error *err);
+/* Something damaged has been made good, or done without. */
+void varve_sst_note_repair(struct varve_sst *sst);
 bool varve_sst_is_sound(const struct varve_sst *sst, uint32_t kind,
                         const struct varve_page_ref *ref, const void *bytes);
 /* Read and check a block, from its second copy if need be. */

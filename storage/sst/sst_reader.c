@@ -63,6 +63,13 @@ bool varve_sst_is_sound(const struct varve_sst *sst, uint32_t kind,
            ref->checksum;
 }
 
+void varve_sst_note_repair(struct varve_sst *sst)
+{
+    atomic_fetch_add(&sst->repairs, 1);
+    if (sst->repairs_total != NULL)
+        atomic_fetch_add(sst->repairs_total, 1);
+}
+
 /* One copy of a block, which stands at `at`. */
 static varve_status read_copy(struct varve_sst *sst, uint32_t kind,
                               const struct varve_page_ref *ref, uint64_t at, void *buffer,
@@ -89,7 +96,7 @@ varve_status varve_sst_read_block(struct varve_sst *sst, uint32_t kind,
     const uint64_t mirror = varve_sst_mirror_of(&sst->sections, ref->offset, ref->size);
     if (mirror == 0 || read_copy(sst, kind, ref, mirror, buffer, NULL) < 0)
         return rc;
-    atomic_fetch_add(&sst->repairs, 1);
+    varve_sst_note_repair(sst);
     varve_error_clear(err);
     return VARVE_OK;
 }
@@ -379,7 +386,7 @@ static varve_status open_footer(struct varve_sst *sst, uint8_t *pages,
         return varve_sst_blame(sst, at, rc, err);
     rc = try_footer(sst, pages + VARVE_SST_PAGE, expect, err);
     if (rc == VARVE_OK) {
-        atomic_fetch_add(&sst->repairs, 1);
+        varve_sst_note_repair(sst);
         varve_error_clear(err);
     }
     return varve_sst_blame(sst, at, rc, err);
@@ -396,7 +403,7 @@ static void check_header(struct varve_sst *sst, uint8_t *page)
         header.incompatible != sst->footer.incompatible ||
         header.read_compatible != sst->footer.read_compatible ||
         header.compatible != sst->footer.compatible)
-        atomic_fetch_add(&sst->repairs, 1);
+        varve_sst_note_repair(sst);
 }
 
 static varve_status open_sections(struct varve_sst *sst, struct varve_buffer *bytes,
@@ -416,7 +423,7 @@ static varve_status open_sections(struct varve_sst *sst, struct varve_buffer *by
 
         if (again < 0)
             return rc;
-        atomic_fetch_add(&sst->repairs, 1);
+        varve_sst_note_repair(sst);
         varve_error_clear(err);
     }
     rc = varve_sst_sections_decode(varve_span_of(bytes->data, (size_t)ref.size),
@@ -546,6 +553,13 @@ uint64_t varve_sst_repairs(const struct varve_sst *sst)
     return atomic_load(&sst->repairs);
 }
 
+void varve_sst_count_repairs(struct varve_sst *sst, _Atomic(uint64_t) *total)
+{
+    assert(sst->repairs_total == NULL);
+    sst->repairs_total = total;
+    atomic_fetch_add(total, atomic_load(&sst->repairs));
+}
+
 size_t varve_sst_memory(const struct varve_sst *sst)
 {
     return sizeof *sst + sst->n_groups * sizeof *sst->groups +
@@ -608,7 +622,7 @@ int varve_sst_may_hold(struct varve_sst *sst, struct varve_span key, varve_error
     const int rc = ask_filter(sst, varve_key_hash(key), err);
     if (rc != VARVE_ECORRUPT)
         return rc;
-    atomic_fetch_add(&sst->repairs, 1);
+    varve_sst_note_repair(sst);
     varve_error_clear(err);
     return 1;
 }

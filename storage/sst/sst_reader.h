@@ -54,6 +54,9 @@ const struct varve_sst_properties *varve_sst_get_properties(const struct varve_s
 const char *varve_sst_name(const struct varve_sst *sst);
 /* Blocks that were read from their second copy, or filters done without, since open. */
 uint64_t varve_sst_repairs(const struct varve_sst *sst);
+/* Add those that there have been to `total`, and each one to come when it happens. `total` outlives the
+ * file. Once, before the file is shared. */
+void varve_sst_count_repairs(struct varve_sst *sst, _Atomic(uint64_t) *total);
 /* Bytes held from the heap outside the cache, without sources. */
 size_t varve_sst_memory(const struct varve_sst *sst);
 

@@ -1076,7 +1076,7 @@ static varve_status source_zone(struct varve_source *source, uint32_t stream, ui
         const varve_status rc = read_zones(s, slot, column, err);
 
         if (rc == VARVE_ECORRUPT) { /* the vectors say it too: do without */
-            atomic_fetch_add(&s->sst->repairs, 1);
+            varve_sst_note_repair(s->sst);
             varve_error_clear(err);
         } else if (rc < 0) {
             return rc;

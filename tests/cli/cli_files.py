@@ -23,6 +23,8 @@ class Whole(CliCase):
         self.assertEqual(table['name'], 'readings')
         self.assertEqual(table['file_rows'] + table['memtable_rows'], 4)
         self.assertIn(stats['io_backend'], ('io_uring', 'posix'))
+        self.assertEqual((stats['failed'], stats['flush_status'], stats['flush_failures']),
+                         (None, None, 0))
         self.assertRegex(text, rf'(?m)^  I/O +{stats["io_backend"]}$')
         self.run_varve('stats', 'nowhere', code=FAILED)
         self.run_varve('stats', code=USAGE)
@@ -270,13 +272,22 @@ class Inside(CliCase):
             self.assertEqual(err.count('DAMAGED DATA'), 1)
         self.assertNotIn('DAMAGED DATA', self.run_varve('scan', 'none', 'bars', code=FAILED).err)
 
+    def counter(self, name):
+        return json.loads(self.run_varve('stats', 's', '--json').out)[name]
+
     def test_a_damaged_manifest_copy_is_made_good(self):
         name = self.files('MANIFEST-*')[-1]
+        self.assertNotIn('repairs', self.run_varve('stats', 's').out)
+        self.assertEqual(self.counter('repairs'), 0)
         self.damage(name, 4096 + 17)
         result = self.run_varve('dump', 'manifest', name, code=CORRUPT)
         self.assertIn('snapshot', result.err)
         self.assertIn('snapshot, version', result.out)
         self.run_varve('scan', 's', 'bars', '--agg', 'count')
+        self.assertRegex(self.run_varve('stats', 's').out,
+                         '(?m)^  repairs +1, of damage that was made good: see varve verify$')
+        self.assertEqual(self.counter('repairs'), 1)
+        self.run_varve('verify', 's', code=CORRUPT)
 
     def test_any_byte_of_any_file_may_be_wrong(self):
         """Nothing crashes or hangs; what is printed with exit code 0 is what was stored."""

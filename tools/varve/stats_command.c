@@ -45,7 +45,7 @@ struct counter {
     uint64_t value;
 };
 
-#define COUNTERS_MAX 40
+#define COUNTERS_MAX 42
 
 static size_t list_counters(const varve_stats *s, struct counter *out)
 {
@@ -90,6 +90,8 @@ static size_t list_counters(const varve_stats *s, struct counter *out)
         {"reserve_bytes", s->reserve_bytes},
         {"reserve_wanted", s->reserve_wanted},
         {"reserve_spent", s->reserve_spent},
+        {"flush_failures", s->flush_failures},
+        {"repairs", s->repairs},
     };
     const size_t n = sizeof counters / sizeof counters[0];
 
@@ -189,6 +191,9 @@ static void print_store(varve_store *store, const varve_stats *s)
     print_bytes("memory", s->memory_used);
     print_bytes("memory limit", s->memory_limit);
     (void)printf("  %-22s %s\n", "I/O", backend_name(s->io_backend));
+    if (s->repairs != 0)
+        (void)printf("  %-22s %" PRIu64 ", of damage that was made good: see varve verify\n",
+                     "repairs", s->repairs);
     if (s->clock_suspect != 0)
         (void)printf("  %-22s the clock moved too far to be believed\n", "clock");
     for (uint32_t i = 0;; i++) {
@@ -220,6 +225,18 @@ static void json_text(yajl_gen json, const char *key, const char *text, size_t s
 {
     json_key(json, key);
     (void)yajl_gen_string(json, (const unsigned char *)text, size);
+}
+
+static void json_status(yajl_gen json, const char *key, varve_status status)
+{
+    const char *name = varve_status_name(status);
+
+    if (status != VARVE_OK) {
+        json_text(json, key, name, strlen(name));
+        return;
+    }
+    json_key(json, key);
+    (void)yajl_gen_null(json);
 }
 
 static void json_table(yajl_gen json, varve_store *store, const varve_table *table)
@@ -285,13 +302,8 @@ static int json_store(varve_store *store, const varve_stats *s)
     (void)yajl_gen_config(json, yajl_gen_print_callback, print_json, NULL);
     (void)yajl_gen_map_open(json);
     json_text(json, "io_backend", backend, strlen(backend));
-    json_key(json, "failed");
-    if (s->failed == 0) {
-        (void)yajl_gen_null(json);
-    } else {
-        const char *name = varve_status_name((varve_status)(int32_t)s->failed);
-        (void)yajl_gen_string(json, (const unsigned char *)name, strlen(name));
-    }
+    json_status(json, "failed", (varve_status)(int32_t)s->failed);
+    json_status(json, "flush_status", (varve_status)s->flush_status);
     for (size_t i = 0; i < n; i++)
         json_counter(json, counters[i].name, counters[i].value);
     json_key(json, "findings");

@@ -424,6 +424,7 @@ VARVE_API varve_status varve_commit(varve_store *store, varve_batch *batch, varv
  * Queue `batch` and return. With background threads that never waits for the disk; without them the
  * caller does a turn of work on the log, as varve_work() would. On success the batch belongs to the
  * store until its completion is reaped. EAGAIN: the queue or the memtables are full, nothing happened.
+ * Where the flush that would make room goes on failing, its error is returned instead.
  */
 VARVE_API varve_status varve_commit_start(varve_store *store, varve_batch *batch,
                                           varve_policy policy, uint64_t tag, varve_error *err);

@@ -388,6 +388,7 @@ static varve_status install(varve_store *store, struct varve_flush *flush, varve
 static void forget_failures_locked(varve_store *store) VARVE_REQUIRES(&store->queue_lock)
 {
     store->flush_error.status = VARVE_OK;
+    store->flush_retry_us = 0;
     store->stats.flush_failures = 0;
     store->stats.flush_status = VARVE_OK;
 }
@@ -569,6 +570,7 @@ static varve_status failed(varve_store *store, varve_status rc, varve_error *err
     if (rc == VARVE_ENOSPC && !named && varve_reserve_release(store))
         return VARVE_OK; /* the next step begins anew, with more room */
     varve_mutex_lock(&store->queue_lock);
+    store->n_failed++;
     const uint64_t failures = ++store->stats.flush_failures;
     const uint64_t pause = failures < 10 ? (uint64_t)10000 << failures : 5000000;
     store->stats.flush_status = rc;
@@ -634,12 +636,13 @@ varve_status varve_flush_step(varve_store *store, uint64_t budget_us, varve_erro
     return rc;
 }
 
-void varve_flush_hurry(varve_store *store)
+uint64_t varve_flush_hurry(varve_store *store)
 {
     varve_mutex_lock(&store->queue_lock);
-    store->flush_error.status = VARVE_OK;
+    const uint64_t failed = store->n_failed;
     store->flush_retry_us = 0;
     varve_mutex_unlock(&store->queue_lock);
+    return failed;
 }
 
 void varve_flush_abandon(varve_store *store)
@@ -694,11 +697,11 @@ varve_status varve_flush(varve_store *store, varve_error *err)
     rc = varve_store_failure(store, err);
     if (rc == VARVE_OK)
         rc = retire_all(store, &end, err);
-    varve_flush_hurry(store);
+    const uint64_t failed_before = varve_flush_hurry(store);
     while (rc == VARVE_OK && varve_flush_is_owed(store, end)) {
         const bool did = varve_background_step(store); /* commits on their way to it, too */
         varve_mutex_lock(&store->queue_lock);
-        if (store->flush_error.status < 0)
+        if (store->n_failed > failed_before && store->flush_error.status < 0)
             rc = varve_error_copy(err, &store->flush_error, VARVE_EIO);
         else if (!did) /* another thread is at it */
             (void)varve_cond_wait_for(&store->commit_done, &store->queue_lock, 1000);

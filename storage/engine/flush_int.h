@@ -13,9 +13,9 @@
  */
 varve_status varve_flush_step(varve_store *store, uint64_t budget_us, varve_error *err);
 
-/* Forget that a flush failed: the next step tries again at once, not after the pause that follows a
- * failure. Any thread. */
-void varve_flush_hurry(varve_store *store);
+/* The next step tries again at once, not after the pause that follows a failure. Returns how often a
+ * flush has failed so far: one more, and it has been tried in vain. Any thread. */
+uint64_t varve_flush_hurry(varve_store *store);
 
 /* Whether a memtable numbered below `end` has been retired and not yet become files. */
 bool varve_flush_is_owed(varve_store *store, uint64_t end);

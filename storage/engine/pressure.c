@@ -26,6 +26,7 @@
 #define FLUSH_BYTES ((uint64_t)5 << 19) /* a row group's columns while they grow, its key filter */
 #define PATIENCE_MAX_US (60u * 1000000u)
 #define REMOVE_PAUSES 5
+#define NOT_TRIED UINT64_MAX /* of failures of a flush */
 
 static uint64_t hard_limit(const varve_store *store)
 {
@@ -56,14 +57,15 @@ static bool is_worked_for(varve_store *store, uint64_t us)
     /* Asked before who is busy: a flush unlinks its memtables first and gives back their bytes before it
      * is idle again. So nothing owed, and then nobody busy, means that no more bytes will come. */
     const bool owed = varve_flush_is_owed(store, UINT64_MAX);
+    const uint64_t now = (uint64_t)varve_store_boot_us(store);
 
     varve_mutex_lock(&store->queue_lock);
     const bool busy = store->flush_taken || store->log_taken;
-    const bool failed = store->flush_error.status < 0;
+    const bool pausing = store->flush_retry_us > now; /* it has failed: nobody tries it again yet */
     if (busy)
         (void)varve_cond_wait_for(&store->commit_done, &store->queue_lock, us);
     varve_mutex_unlock(&store->queue_lock);
-    if (busy || failed || !owed)
+    if (busy || pausing || !owed)
         return busy;
     store->vfs->ops->pause(store->vfs, us);
     return true;
@@ -77,11 +79,10 @@ static void wait_for_relief(varve_store *store, uint64_t us)
 
     varve_mutex_lock(&store->queue_lock);
     const uint64_t relieved = store->n_relieved;
-    const varve_status failed = store->flush_error.status;
+    const uint64_t failed = store->n_failed;
     varve_cond_broadcast(&store->work);
-    for (int64_t left = (int64_t)us;
-         left > 0 && store->n_relieved == relieved && store->flush_error.status == failed &&
-         store->failure.status == VARVE_OK;
+    for (int64_t left = (int64_t)us; left > 0 && store->n_relieved == relieved &&
+                                     store->n_failed == failed && store->failure.status == VARVE_OK;
          left = end - varve_store_boot_us(store))
         if (!varve_cond_wait_for(&store->commit_done, &store->queue_lock, (uint64_t)left))
             break;
@@ -114,7 +115,7 @@ static void note_stall(varve_store *store, uint64_t us)
     varve_mutex_unlock(&store->queue_lock);
 }
 
-/* What the last flush failed with, if it has not been tried again since. */
+/* What the last flush failed with; OK: it did not fail. */
 static varve_status flush_failure(varve_store *store, varve_error *err)
 {
     varve_mutex_lock(&store->queue_lock);
@@ -126,19 +127,32 @@ static varve_status flush_failure(varve_store *store, varve_error *err)
 }
 
 /* Whether waiting cannot help: the store has failed, or only a flush could make room, and there is none
- * for its files, or it has been tried again in vain. Memory that it lacks may yet come free. */
-static varve_status hopeless(varve_store *store, uint64_t bytes, bool tried, varve_error *err)
+ * for its files, or it has failed again since its failures were `tried`. Memory that it lacks may yet
+ * come free. */
+static varve_status hopeless(varve_store *store, uint64_t bytes, uint64_t tried, varve_error *err)
 {
-    varve_error why = {0};
-    const varve_status rc = varve_store_failure(store, err);
+    varve_status rc = varve_store_failure(store, err);
 
     if (rc < 0 || bytes < hard_limit(store))
         return rc;
-    const varve_status failed = flush_failure(store, &why);
-    const bool lasts = tried && failed != VARVE_ENOMEM && failed != VARVE_ELIMIT;
-    if (failed == VARVE_OK || (failed != VARVE_ENOSPC && !lasts))
-        return VARVE_OK;
-    return varve_error_copy(err, &why, failed);
+    varve_mutex_lock(&store->queue_lock);
+    const varve_status why = store->flush_error.status;
+    const bool lasts = store->stats.flush_failures > 1 && store->n_failed > tried &&
+                       why != VARVE_ENOMEM && why != VARVE_ELIMIT;
+    if (why == VARVE_ENOSPC || lasts)
+        rc = varve_error_copy(err, &store->flush_error, why);
+    varve_mutex_unlock(&store->queue_lock);
+    return rc;
+}
+
+/* Once for each commit that waits: a flush that has failed is tried again at once. After many failures
+ * the next try by itself may be seconds away. */
+static bool try_again(varve_store *store, uint64_t *tried)
+{
+    if (*tried != NOT_TRIED || flush_failure(store, NULL) == VARVE_OK)
+        return false;
+    *tried = varve_flush_hurry(store);
+    return true;
 }
 
 varve_status varve_pressure_check(varve_store *store, varve_error *err)
@@ -147,7 +161,7 @@ varve_status varve_pressure_check(varve_store *store, varve_error *err)
 
     if (bytes < hard_limit(store))
         return VARVE_OK;
-    const varve_status rc = hopeless(store, bytes, false, err);
+    const varve_status rc = hopeless(store, bytes, 0, err);
     return rc < 0 ? rc
                   : varve_error_set(err, VARVE_EAGAIN, NULL, VARVE_NO_OFFSET,
                                     "the memtables are full; wait for a flush");
@@ -166,13 +180,13 @@ static varve_status no_room(varve_store *store, uint64_t bytes, varve_error *err
                            (unsigned long long)bytes);
 }
 
-/* Whether a flush has succeeded, or a dropped table has been freed, since that had happened `before`
- * times (END), or a flush has failed; OK: neither yet. */
-static varve_status relief_outcome(varve_store *store, uint64_t before)
+/* Whether a flush has succeeded, or a dropped table has been freed, since that had happened `mark`
+ * times (END), or a flush has failed since that had happened `tried` times; OK: neither yet. */
+static varve_status relief_outcome(varve_store *store, uint64_t mark, uint64_t tried)
 {
     varve_mutex_lock(&store->queue_lock);
-    const bool relieved = store->n_relieved > before;
-    const bool failed = store->flush_error.status < 0 || store->failure.status < 0;
+    const bool relieved = store->n_relieved > mark;
+    const bool failed = store->n_failed > tried || store->failure.status < 0;
     varve_mutex_unlock(&store->queue_lock);
     return relieved ? VARVE_END : failed ? VARVE_ELIMIT : VARVE_OK;
 }
@@ -193,10 +207,10 @@ static varve_status flush_for_relief(varve_store *store, uint64_t mark)
     varve_status rc;
 
     varve_log_take(store);
-    varve_flush_hurry(store);
+    const uint64_t tried = varve_flush_hurry(store);
     bool more = varve_generations_shed(store);
     varve_log_release(store);
-    while ((rc = relief_outcome(store, mark)) == VARVE_OK && more &&
+    while ((rc = relief_outcome(store, mark, tried)) == VARVE_OK && more &&
            waited < (int64_t)PATIENCE_MAX_US) {
         more = pause_us(store, DELAY_MAX_US);
         waited = varve_store_boot_us(store) - begun;
@@ -208,7 +222,7 @@ static varve_status flush_for_relief(varve_store *store, uint64_t mark)
 bool varve_pressure_relieve(varve_store *store, uint64_t *mark)
 {
     const bool relieved =
-        relief_outcome(store, *mark) == VARVE_END || flush_for_relief(store, *mark) == VARVE_END;
+        varve_pressure_mark(store) > *mark || flush_for_relief(store, *mark) == VARVE_END;
 
     *mark = varve_pressure_mark(store);
     return relieved;
@@ -253,26 +267,22 @@ varve_status varve_pressure_wait(varve_store *store, varve_error *err)
     if (us == 0)
         return VARVE_OK;
     const int64_t begun = varve_store_boot_us(store);
-    int64_t waited = 0;
-    bool more = true, tried = false;
+    const int64_t end = begun + (int64_t)PATIENCE_MAX_US;
+    uint64_t tried = NOT_TRIED;
     if (!store->threaded) /* so that what has failed is noticed to be over */
         (void)varve_background_step(store);
-    do {
-        bytes = debt(store);
-        const varve_status rc = hopeless(store, bytes, tried, err);
-        if (rc < 0)
-            return rc;
-        /* After many failures the next try by itself may be seconds away. */
-        if (bytes >= hard_limit(store) && !tried) {
-            varve_flush_hurry(store);
-            tried = true;
-        }
-        more = pause_us(store, us);
-        waited = varve_store_boot_us(store) - begun;
+    bytes = debt(store);
+    varve_status rc = hopeless(store, bytes, tried, err);
+    for (bool more = true; rc == VARVE_OK && more && varve_store_boot_us(store) < end;) {
+        /* Below the limit: it is what is applied meanwhile that would fill the memtables. */
+        more = pause_us(store, us) || bytes < hard_limit(store);
         bytes = debt(store);
         us = DELAY_MAX_US;
-        /* Not tried: only what was applied meanwhile has filled the memtables. */
-    } while ((more || !tried) && bytes >= hard_limit(store) && waited < (int64_t)PATIENCE_MAX_US);
-    note_stall(store, (uint64_t)waited);
-    return bytes >= hard_limit(store) ? no_room(store, bytes, err) : VARVE_OK;
+        if (bytes < hard_limit(store))
+            break;
+        rc = hopeless(store, bytes, tried, err);
+        more |= rc == VARVE_OK && try_again(store, &tried);
+    }
+    note_stall(store, (uint64_t)(varve_store_boot_us(store) - begun));
+    return rc == VARVE_OK && bytes >= hard_limit(store) ? no_room(store, bytes, err) : rc;
 }

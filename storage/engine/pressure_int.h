@@ -11,7 +11,8 @@
 /* How long a commit waits when memtables hold `bytes` and may hold `hard`: nothing up to three quarters
  * of that, then in proportion, and at the limit so long again and again until a flush has made room. */
 uint64_t varve_pressure_delay_us(uint64_t bytes, uint64_t hard);
-/* Wait as long as the memtables' debt asks for. ELIMIT if no flush can help; the store's failure. */
+/* Wait as long as the memtables' debt asks for. ELIMIT if no flush can help; what flushes fail with; the
+ * store's failure. */
 varve_status varve_pressure_wait(varve_store *store, varve_error *err);
 /* For a commit that must not block: EAGAIN where it would have to wait for a flush, or why waiting
  * cannot help. */

@@ -290,9 +290,10 @@ struct varve_store {
 
     /* Flush token */
     struct varve_flush *flush;
+    uint64_t n_failed;       /* how often a flush has failed. Queue lock */
     bool replay_wanted;      /* log could go that no flush would let go. Queue lock */
     uint64_t flush_retry_us; /* boot clock. Queue lock */
-    varve_error flush_error; /* of the last failed flush. Queue lock */
+    varve_error flush_error; /* of the last failure in a row; status OK: none. Queue lock */
 
     struct varve_file_table files;
     _Atomic(uint64_t) repairs; /* of files and log; the manifest counts its own */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "storage/base/alloc.h"
+#include "storage/engine/flush_int.h"
 #include "storage/engine/pressure_int.h"
 #include "storage/manifest/manifest.h"
 #include "storage/vfs/vfs.h"
@@ -117,8 +118,11 @@ END_TEST
 static struct {
     const struct varve_vfs_ops *real;
     struct varve_vfs_ops ops;
-    _Atomic(bool) waits, fails;
+    _Atomic(bool) waits;
+    _Atomic(int) failures; /* to come */
 } held;
+
+#define FOR_EVER 1000000
 
 static int held_open(struct varve_vfs *vfs, const char *name, uint32_t flags,
                      struct varve_file **ret_file)
@@ -128,7 +132,7 @@ static int held_open(struct varve_vfs *vfs, const char *name, uint32_t flags,
     if (varve_file_name_parse(name, &id) == VARVE_FILE_SST && (flags & VARVE_FILE_CREATE) != 0) {
         while (atomic_load(&held.waits))
             usleep(1000);
-        if (atomic_load(&held.fails))
+        if (atomic_fetch_sub(&held.failures, 1) > 0)
             return -EIO;
     }
     return held.real->open(vfs, name, flags, ret_file);
@@ -160,7 +164,7 @@ static void open_held(struct sim_store *s, struct scratch *scratch)
 static void close_held(struct sim_store *s, struct scratch *scratch)
 {
     atomic_store(&held.waits, false);
-    atomic_store(&held.fails, false);
+    atomic_store(&held.failures, 0);
     varve_close(s->store);
     s->vfs->ops = held.real;
     s->vfs->ops->destroy(s->vfs);
@@ -221,23 +225,130 @@ START_TEST(flush_that_fails_is_told_to_those_who_wait_for_it)
     struct scratch scratch;
     struct sim_store s;
     varve_status rc = VARVE_OK;
+    uint64_t before = 0;
     int n = 0;
 
     open_held(&s, &scratch);
-    atomic_store(&held.fails, true);
-    while (n < 1000 && (rc = sim_store_put(&s, "t", n % 7, (int64_t)n * ROWS, ROWS,
-                                           VARVE_POLICY_OS)) == VARVE_OK)
+    atomic_store(&held.failures, FOR_EVER);
+    while (n < 1000) {
+        before = sim_store_stats(&s).stall_us_total;
+        rc = sim_store_put(&s, "t", n % 7, (int64_t)n * ROWS, ROWS, VARVE_POLICY_OS);
+        if (rc < 0)
+            break;
         n++;
+    }
     ck_assert_msg(rc == VARVE_EIO, "%s: %s", varve_status_name(rc), s.err.message);
     ck_assert_uint_ge(sim_store_stats(&s).memtable_bytes, HARD);
+    ck_assert_uint_gt(sim_store_stats(&s).stall_us_total, before); /* it has waited, too */
     ck_assert_uint_lt(sim_store_stats(&s).stall_us_worst, 30000000);
-    atomic_store(&held.fails,
-                 false); /* the next one gets its flush without having to wait for it */
+    atomic_store(&held.failures, 0); /* the next one gets its flush without having to wait for it */
     ck_assert_int_eq(sim_store_put(&s, "t", n % 7, (int64_t)n * ROWS, ROWS, VARVE_POLICY_OS),
                      VARVE_OK);
     ck_assert_uint_ge(sim_store_stats(&s).flushes, 1);
     ck_assert_int_eq(sim_store_count(&s, "t"), (int64_t)(n + 1) * ROWS);
     close_held(&s, &scratch);
+}
+END_TEST
+
+static void *let_go_at_the_limit(void *argument)
+{
+    struct sim_store *s = argument;
+
+    while (sim_store_stats(s).memtable_bytes < HARD)
+        usleep(1000);
+    usleep(100000); /* a writer waits by now */
+    atomic_store(&held.waits, false);
+    return NULL;
+}
+
+/* A flush that is under way fails, for the first time, while a commit waits for it: it is tried again
+ * before the commit is refused. */
+START_TEST(flush_that_fails_once_refuses_nothing)
+{
+    struct scratch scratch;
+    struct sim_store s;
+    pthread_t thread;
+
+    open_held(&s, &scratch);
+    atomic_store(&held.waits, true);
+    atomic_store(&held.failures, 1);
+    ck_assert_int_eq(pthread_create(&thread, NULL, let_go_at_the_limit, &s), 0);
+    for (int n = 0; sim_store_stats(&s).flushes == 0; n++) {
+        ck_assert_int_lt(n, 1000);
+        const varve_status rc =
+            sim_store_put(&s, "t", n % 7, (int64_t)n * ROWS, ROWS, VARVE_POLICY_OS);
+        ck_assert_msg(rc == VARVE_OK, "%s: %s", varve_status_name(rc), s.err.message);
+    }
+    (void)pthread_join(thread, NULL);
+    ck_assert_int_lt(atomic_load(&held.failures), 1); /* it has failed */
+    close_held(&s, &scratch);
+}
+END_TEST
+
+/* ---- commits that do not wait ---- */
+
+static varve_status start(struct sim_store *s, int n)
+{
+    varve_batch *batch = sim_store_batch(s, "t", n % 7, (int64_t)n * ROWS, ROWS);
+    varve_completion done = {.status = VARVE_OK};
+    const varve_status rc = varve_commit_start(s->store, batch, VARVE_POLICY_OS, 0, &s->err);
+
+    while (rc == VARVE_OK && varve_commit_reap(s->store, &done, 1) == 0)
+        ;
+    varve_batch_free(batch);
+    return rc;
+}
+
+static int fail_files(void *ctx, struct varve_sim *sim, const struct varve_sim_event *event)
+{
+    uint64_t id;
+
+    (void)ctx;
+    (void)sim;
+    return event->phase == VARVE_SIM_BEFORE && event->op == VARVE_SIM_OPEN &&
+                   varve_file_name_parse(event->name, &id) == VARVE_FILE_SST
+               ? -EIO
+               : 0;
+}
+
+/* It is worth waiting for a flush that has failed once. One that goes on failing is told, whoever has
+ * asked for one more attempt, until it succeeds (0) or is not needed any more (1). */
+START_TEST(flush_that_goes_on_failing_is_told_to_those_who_cannot_wait)
+{
+    struct sim_store s;
+    varve_status rc = VARVE_OK;
+    int n = 0;
+
+    sim_store_create(&s, 93);
+    s.options.memtable_bytes = MEMTABLE;
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    ck_assert_int_eq(varve_sim_watch(s.sim, fail_files, NULL), 0);
+    while (n < 1000 && (rc = start(&s, n)) == VARVE_OK)
+        n++;
+    ck_assert_int_eq(rc, VARVE_EAGAIN);
+    (void)varve_work(s.store, 1000, NULL);
+    ck_assert_int_eq(start(&s, n), VARVE_EAGAIN);
+    for (int i = 0; i < 3; i++) {
+        varve_sim_clock_advance(s.sim, 10000000);
+        (void)varve_work(s.store, 1000, NULL);
+        ck_assert_int_eq(start(&s, n), VARVE_EIO);
+        varve_flush_hurry(s.store);
+        ck_assert_int_eq(start(&s, n), VARVE_EIO);
+    }
+    if (_i == 0) {
+        varve_sim_unwatch(s.sim, fail_files, NULL);
+    } else {
+        ck_assert_int_eq(varve_table_drop(s.store, "t", &s.err), VARVE_OK);
+        sim_store_table(&s, "t", "upsert");
+        sim_store_work(&s);
+        varve_sim_clock_advance(s.sim, 10000); /* what memtables hold is looked at now and then */
+    }
+    sim_store_work(&s);
+    ck_assert_int_eq(s.store->flush_error.status, VARVE_OK);
+    ck_assert_int_eq(start(&s, n++), VARVE_OK);
+    ck_assert_int_eq(sim_store_count(&s, "t"), (_i == 0 ? (int64_t)n : 1) * ROWS);
+    sim_store_destroy(&s);
 }
 END_TEST
 
@@ -248,6 +359,8 @@ static void add(TCase *cases)
     tcase_add_test(cases, writers_that_leave_time_for_flushes_never_wait);
     tcase_add_test(cases, one_writer_does_not_end_the_wait_of_another);
     tcase_add_test(cases, flush_that_fails_is_told_to_those_who_wait_for_it);
+    tcase_add_test(cases, flush_that_fails_once_refuses_nothing);
+    tcase_add_loop_test(cases, flush_that_goes_on_failing_is_told_to_those_who_cannot_wait, 0, 2);
 }
 
 int main(void)

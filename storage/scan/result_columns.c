@@ -163,13 +163,12 @@ static void set_valid(struct varve_result_column *column, uint32_t row, uint32_t
 static varve_status reserve_bytes(struct varve_result *result, struct varve_result_column *column,
                                   size_t used, size_t size, varve_error *err)
 {
-    const size_t need = padded(used + size + 1);
-
-    if (need <= column->bytes_capacity)
-        return VARVE_OK;
     if (size > UINT32_MAX - used) /* offsets have 32 bits */
         return varve_error_set(err, VARVE_ELIMIT, NULL, VARVE_NO_OFFSET,
                                "the texts of one batch of results have more than 4 GiB");
+    const size_t need = padded(used + size + 1);
+    if (need <= column->bytes_capacity)
+        return VARVE_OK;
     const bool first = column->bytes_capacity == 0 && need <= BYTES_FIRST;
     size_t capacity = first ? BYTES_FIRST : 4 * BYTES_FIRST;
     if (capacity < 2 * column->bytes_capacity)

@@ -103,7 +103,8 @@ varve_status varve_replay_point(varve_store *store, const struct varve_generatio
 
 /* Size of the first one after an open. */
 uint64_t varve_segment_first_bytes(const varve_store *store);
-/* Make one segment and keep it ready. Takes the manifest lock. */
+/* Make one segment and keep it ready. VARVE_END: there is one, or none could be made a moment ago.
+ * Takes the manifest lock. */
 varve_status varve_segment_prepare(varve_store *store, varve_error *err);
 /* Log token: have the writer go on in a segment that takes a record of `payload` bytes: the ready
  * one, or one made now. VARVE_END: not now; submit or reap first. */

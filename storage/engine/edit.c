@@ -239,6 +239,15 @@ varve_status varve_store_file_id(varve_store *store, uint64_t *ret_id, varve_err
     return varve_store_file_ids(store, 1, ret_id, err);
 }
 
+void varve_store_file_id_return(varve_store *store, uint64_t id)
+{
+    varve_mutex_lock(&store->manifest_lock);
+    /* Not the last one that is persisted: a new generation may have begun since it was given (E4). */
+    if (store->next_file_id == id + 1 && store->next_file_id < store->file_id_limit)
+        store->next_file_id = id;
+    varve_mutex_unlock(&store->manifest_lock);
+}
+
 void varve_store_note_sealed(varve_store *store, const struct varve_segment_entry *entry)
 {
     varve_mutex_lock(&store->queue_lock);

@@ -34,10 +34,12 @@ varve_status varve_store_edit_many_locked(varve_store *store, struct varve_edit 
 /* Start a new generation of the manifest, at an open: a doubtful tail is met only once. */
 varve_status varve_store_begin_generation(varve_store *store, varve_error *err);
 
-/* File numbers that were never given before, in this life of the store or another. */
+/* File numbers that no file of the store has had, in this life of it or another. */
 varve_status varve_store_file_id(varve_store *store, uint64_t *ret_id, varve_error *err);
 varve_status varve_store_file_ids(varve_store *store, uint64_t n, uint64_t *ret_first,
                                   varve_error *err);
+/* No file has the id, and none that had it was listed: give it again, unless another was given since. */
+void varve_store_file_id_return(varve_store *store, uint64_t id);
 
 /* Remember that a segment has been sealed, for the next edit. */
 void varve_store_note_sealed(varve_store *store, const struct varve_segment_entry *entry);

@@ -26,6 +26,8 @@
 #include "storage/scan/merge.h"
 #include "storage/sst/sst_writer.h"
 
+#define ADVANCE_RETRY_US 1000000u /* after log could not be let go without a flush */
+
 enum flush_state { FLUSH_POURING = 1, FLUSH_FINISHING, FLUSH_INSTALLING };
 
 struct flush_file {
@@ -437,45 +439,74 @@ static struct varve_table *dropped_table(varve_store *store)
     return found;
 }
 
-/* Whether a segment would go if replay began at `lsn`. */
+/* Whether a segment would go with an edit that has replay begin at `lsn` and says what has been sealed
+ * since the last one; with 0, as things are. */
 static bool would_trim(varve_store *store, uint64_t lsn)
 {
+    bool would = false;
+
     varve_mutex_lock(&store->view_lock);
     const struct varve_version *version = store->version;
-    const bool would = version->n_segments > 0 && version->segments[0].sealed &&
-                       version->segments[0].final_lsn <= lsn;
+    const uint64_t from = lsn > version->replay.lsn ? lsn : version->replay.lsn;
+    if (version->n_segments > 0) {
+        const struct varve_segment_entry *first = &version->segments[0];
+        would = first->sealed && first->final_lsn <= from;
+        varve_mutex_lock(&store->queue_lock);
+        for (uint32_t i = 0; i < store->n_sealed; i++)
+            would |= store->sealed[i].id == first->id && store->sealed[i].final_lsn <= lsn;
+        varve_mutex_unlock(&store->queue_lock);
+    }
     varve_mutex_unlock(&store->view_lock);
     return would;
 }
 
-/* Let go of the log that no memtable keeps any more, without a flush: whether some went. If that fails,
- * the next flush does it. */
-static bool advance_replay(varve_store *store)
+/* Have replay begin where the first memtable does, if segments go then. VARVE_END: none would. */
+static varve_status move_replay(varve_store *store)
 {
     struct varve_log_point point = {0};
     struct varve_edit edit;
+    varve_status rc = wait_for_log(store, NULL);
 
-    if (store->wal == NULL || wait_for_log(store, NULL) < 0)
-        return false;
+    if (rc < 0)
+        return rc;
     varve_log_take(store);
-    varve_status rc = varve_replay_point(store, NULL, &point, NULL);
+    rc = varve_replay_point(store, NULL, &point, NULL);
     if (rc == VARVE_OK)
         fill_replay(store, &point, &edit);
     varve_log_release(store);
-    const bool would = rc == VARVE_OK && would_trim(store, point.lsn);
-    if (would)
-        rc = varve_store_edit(store, &edit, NULL);
-    if (would && rc == VARVE_OK)
-        rc = varve_store_trim(store, NULL);
+    if (rc == VARVE_OK)
+        rc = would_trim(store, point.lsn) ? varve_store_edit(store, &edit, NULL) : VARVE_END;
     varve_log_point_free(&store->heap, &point);
-    return would && rc == VARVE_OK;
+    return rc;
+}
+
+/* Let go of the log that no memtable keeps any more, without a flush: whether some went. If that fails,
+ * the next flush does it, too. */
+static bool advance_replay(varve_store *store)
+{
+    if (store->wal == NULL)
+        return false;
+    varve_status rc = would_trim(store, 0) ? VARVE_OK : move_replay(store);
+    if (rc == VARVE_OK)
+        rc = varve_store_trim(store, NULL);
+    varve_mutex_lock(&store->queue_lock);
+    if (rc < 0)
+        store->replay_retry_us = (uint64_t)varve_store_boot_us(store) + ADVANCE_RETRY_US;
+    if (rc == VARVE_OK) {
+        store->n_relieved++;
+        varve_cond_broadcast(&store->commit_done);
+    }
+    varve_mutex_unlock(&store->queue_lock);
+    return rc == VARVE_OK;
 }
 
 /* Where there is nothing to flush. */
 static bool advance_if_wanted(varve_store *store)
 {
+    const uint64_t now = (uint64_t)varve_store_boot_us(store);
+
     varve_mutex_lock(&store->queue_lock);
-    const bool wanted = store->replay_wanted;
+    const bool wanted = store->replay_wanted && now >= store->replay_retry_us;
     store->replay_wanted = false;
     varve_mutex_unlock(&store->queue_lock);
     return wanted && advance_replay(store);
@@ -619,21 +650,41 @@ static varve_status run(varve_store *store, uint64_t budget_us, varve_error *err
     return VARVE_OK;
 }
 
-varve_status varve_flush_step(varve_store *store, uint64_t budget_us, varve_error *err)
+/* The flush token, if it is free and nothing has failed that is not to be tried again before `now`. */
+static bool try_take(varve_store *store, uint64_t now)
 {
-    const uint64_t now = (uint64_t)varve_store_boot_us(store);
-
     varve_mutex_lock(&store->queue_lock);
     const bool taken = !store->flush_taken && store->flush_retry_us <= now;
     store->flush_taken |= taken;
     varve_mutex_unlock(&store->queue_lock);
-    if (!taken)
-        return VARVE_END;
-    const varve_status rc = run(store, budget_us, err);
+    return taken;
+}
+
+static void release(varve_store *store)
+{
     varve_mutex_lock(&store->queue_lock);
     store->flush_taken = false;
     varve_mutex_unlock(&store->queue_lock);
+}
+
+varve_status varve_flush_step(varve_store *store, uint64_t budget_us, varve_error *err)
+{
+    if (!try_take(store, (uint64_t)varve_store_boot_us(store)))
+        return VARVE_END;
+    const varve_status rc = run(store, budget_us, err);
+    release(store);
     return rc;
+}
+
+varve_status varve_flush_advance(varve_store *store)
+{
+    if (varve_store_failure(store, NULL) < 0)
+        return VARVE_END;
+    if (!try_take(store, UINT64_MAX))
+        return VARVE_EAGAIN;
+    const bool did = advance_replay(store);
+    release(store);
+    return did ? VARVE_OK : VARVE_END;
 }
 
 uint64_t varve_flush_hurry(varve_store *store)

@@ -17,6 +17,10 @@ varve_status varve_flush_step(varve_store *store, uint64_t budget_us, varve_erro
  * flush has failed so far: one more, and it has been tried in vain. Any thread. */
 uint64_t varve_flush_hurry(varve_store *store);
 
+/* Let go of the log that no memtable keeps any more, without a flush. VARVE_OK: some went; VARVE_END:
+ * none could; VARVE_EAGAIN: another thread has the flush token. */
+varve_status varve_flush_advance(varve_store *store);
+
 /* Whether a memtable numbered below `end` has been retired and not yet become files. */
 bool varve_flush_is_owed(varve_store *store, uint64_t end);
 

@@ -12,7 +12,8 @@
  * commit may have what is left too.
  *
  * The disk: a blocking commit, or a new table, that finds no room for a log segment waits for a flush
- * as well, which lets segments go. Once the reserve is in use nothing waits (reserve.c, R1).
+ * as well, which lets segments go. Those that no memtable keeps go without one. Once the reserve is in
+ * use nothing waits (reserve.c, R1).
  */
 #include "storage/engine/background_int.h"
 #include "storage/engine/commit_int.h"
@@ -228,20 +229,46 @@ bool varve_pressure_relieve(varve_store *store, uint64_t *mark)
     return relieved;
 }
 
+/* Whether log that no memtable keeps any more has gone without a flush. */
+static bool let_log_go(varve_store *store, uint64_t *mark)
+{
+    const int64_t begun = varve_store_boot_us(store);
+    const int64_t end = begun + (int64_t)PATIENCE_MAX_US;
+    const uint64_t before = *mark;
+
+    while (varve_flush_advance(store) == VARVE_EAGAIN && varve_pressure_mark(store) == before &&
+           varve_store_boot_us(store) < end)
+        wait_for_relief(store, DELAY_MAX_US);
+    note_stall(store, (uint64_t)(varve_store_boot_us(store) - begun));
+    *mark = varve_pressure_mark(store);
+    return *mark > before;
+}
+
+/* Files that have left the store: another thread may be removing them, or a reader hold them. */
+static bool remove_files(varve_store *store)
+{
+    uint64_t removed = varve_obsolete_remove(store);
+
+    for (int i = 0; i < REMOVE_PAUSES && store->threaded && varve_obsolete_bytes(store) > 0; i++) {
+        (void)pause_us(store, DELAY_MAX_US);
+        removed += varve_obsolete_remove(store);
+    }
+    return removed > 0;
+}
+
 bool varve_pressure_make_room(varve_store *store, uint64_t *mark)
 {
     varve_log_take(store);
     const bool full = store->log_full; /* else it is the manifest that lacks room */
     varve_log_release(store);
-    if (!full || varve_reserve_check(store, NULL) < 0 || !varve_pressure_relieve(store, mark))
+    if (!full || varve_reserve_check(store, NULL) < 0)
+        return false;
+    if (remove_files(store)) /* of what others have let go */
+        return true;
+    if (!varve_pressure_relieve(store, mark) && !let_log_go(store, mark))
         return false;
     (void)varve_store_trim(store, NULL); /* the flush itself may not have come to it yet */
-    (void)varve_obsolete_remove(store);
-    for (int i = 0; i < REMOVE_PAUSES && store->threaded && varve_obsolete_bytes(store) > 0; i++) {
-        (void)pause_us(store,
-                       DELAY_MAX_US); /* another thread removes them, or a reader holds them */
-        (void)varve_obsolete_remove(store);
-    }
+    (void)remove_files(store);
     return true;
 }
 

@@ -17,13 +17,14 @@ varve_status varve_pressure_wait(varve_store *store, varve_error *err);
 /* For a commit that must not block: EAGAIN where it would have to wait for a flush, or why waiting
  * cannot help. */
 varve_status varve_pressure_check(varve_store *store, varve_error *err);
-/* How often flushes have given memory back so far; taken before a commit is tried. */
+/* How often memory, or log, has been given back so far; taken before a commit is tried. */
 uint64_t varve_pressure_mark(varve_store *store);
 /* A commit was refused because memory is at its limit: wait until a flush has given some back since
  * `*mark`, which moves on. False: none did, so that the refusal stands. */
 bool varve_pressure_relieve(varve_store *store, uint64_t *mark);
 /* A commit was refused because the disk has no room for a segment of the log: the same, and wait for the
- * segments that the flush lets go. False also when the reserve has been used. */
+ * segments that the flush, or an edit where nothing is to be flushed, lets go. False also when the
+ * reserve has been used. */
 bool varve_pressure_make_room(varve_store *store, uint64_t *mark);
 /* Whether memory is so near its limit that a flush may find none, the cache given up already. */
 bool varve_pressure_is_high(varve_store *store);

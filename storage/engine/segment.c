@@ -12,6 +12,7 @@
  * groups in flight go on; without a ready one it makes its own. Only one thread at a time makes a
  * segment (segment lock): one that is being made will be ready before one that is begun now.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "storage/engine/commit_int.h"
@@ -53,6 +54,17 @@ static uint64_t next_size(varve_store *store, uint64_t payload)
     return size;
 }
 
+/* No file has the id any more: the next one may. Else each attempt on a full disk would take an id, and
+ * the manifest, which persists them, room that there is not. */
+static void return_id(varve_store *store, uint64_t id)
+{
+    char name[VARVE_FILE_NAME_MAX];
+
+    varve_file_name_wal(id, name);
+    if (store->vfs->ops->unlink(store->vfs, name) == -ENOENT)
+        varve_store_file_id_return(store, id);
+}
+
 static varve_status make_segment(varve_store *store, uint64_t payload,
                                  struct varve_wal_segment **ret_segment, varve_error *err)
 {
@@ -64,14 +76,12 @@ static varve_status make_segment(varve_store *store, uint64_t payload,
     if (rc < 0)
         return rc;
     rc = varve_wal_segment_create(store->vfs, &store->heap, id, next_size(store, payload),
-                                  wants_direct(store), &segment, err);
-    if (rc < 0)
-        return rc;
-    do
+                                  wants_direct(store), &segment, &detail);
+    while (rc == VARVE_OK)
         rc = varve_wal_segment_step(segment, &detail);
-    while (rc == VARVE_OK);
     if (rc < 0) {
         varve_wal_segment_close(segment, true);
+        return_id(store, id);
         if (rc == VARVE_EIO_SYNC) /* of the directory: no file's name is durable from now on */
             varve_store_fail(store, &detail);
         return varve_error_copy(err, &detail, rc);
@@ -89,21 +99,24 @@ static varve_status make_segment(varve_store *store, uint64_t payload,
     return VARVE_OK;
 }
 
-static bool has_ready(varve_store *store)
+/* Whether one is to be made ahead of need now. */
+static bool is_wanted(varve_store *store)
 {
+    const uint64_t now = (uint64_t)varve_store_boot_us(store);
+
     varve_mutex_lock(&store->queue_lock);
-    const bool ready = store->ready_segment != NULL;
+    const bool wanted = store->ready_segment == NULL && now >= store->segment_retry_us;
     varve_mutex_unlock(&store->queue_lock);
-    return ready;
+    return wanted;
 }
 
 varve_status varve_segment_prepare(varve_store *store, varve_error *err)
 {
     struct varve_wal_segment *segment = NULL;
-    varve_status rc = VARVE_OK;
+    varve_status rc = VARVE_END;
 
     varve_mutex_lock(&store->segment_lock);
-    if (!has_ready(store))
+    if (is_wanted(store)) /* still: another thread may just have made one, or failed to */
         rc = make_segment(store, 0, &segment, err);
     varve_mutex_lock(&store->queue_lock);
     store->segment_wanted = false;

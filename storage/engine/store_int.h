@@ -277,7 +277,7 @@ struct varve_store {
     uint64_t waiting_bytes;     /* of those that take no more rows. Queue lock */
     uint32_t n_flushable;       /* memtables that wait for a flush. Queue lock */
     uint32_t n_dropped;         /* tables dropped whose memtables have not been freed. Queue lock */
-    uint64_t n_relieved;        /* how often memtables have been freed. Queue lock */
+    uint64_t n_relieved;        /* how often memtables, or log, have been let go. Queue lock */
 
     /* Queue lock: between the task that makes segments, the log token, and the next edit */
     struct varve_mutex segment_lock;         /* makes segments; taken before the manifest lock */
@@ -290,10 +290,11 @@ struct varve_store {
 
     /* Flush token */
     struct varve_flush *flush;
-    uint64_t n_failed;       /* how often a flush has failed. Queue lock */
-    bool replay_wanted;      /* log could go that no flush would let go. Queue lock */
-    uint64_t flush_retry_us; /* boot clock. Queue lock */
-    varve_error flush_error; /* of the last failure in a row; status OK: none. Queue lock */
+    uint64_t n_failed;        /* how often a flush has failed. Queue lock */
+    bool replay_wanted;       /* log could go that no flush would let go. Queue lock */
+    uint64_t replay_retry_us; /* boot clock. Queue lock */
+    uint64_t flush_retry_us;  /* boot clock. Queue lock */
+    varve_error flush_error;  /* of the last failure in a row; status OK: none. Queue lock */
 
     struct varve_file_table files;
     _Atomic(uint64_t) repairs; /* of files and log; the manifest counts its own */

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "storage/engine/commit_int.h"
+#include "storage/engine/edit_int.h"
 #include "storage/manifest/manifest.h"
 #include "tests/lib/fault.h"
 #include "tests/unit/engine/sim_store.h"
@@ -351,6 +353,146 @@ START_TEST(disk_that_is_full_from_any_operation_on_loses_and_fails_nothing)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ A log of repeated batches */
+
+static varve_batch *rows_from(struct sim_store *s, uint64_t first)
+{
+    varve_batch *batch = sim_store_batch(s, "t", 1, (int64_t)first, 10);
+
+    ck_assert_int_eq(varve_batch_set_origin(batch, 7, 1, first, first + 9, NULL), VARVE_OK);
+    return batch;
+}
+
+static varve_status put_from(struct sim_store *s, uint64_t first)
+{
+    return sim_store_commit(s, rows_from(s, first), VARVE_POLICY_DEFAULT);
+}
+
+/* The first rows once more, by a commit that waits for nothing. */
+static varve_status repeat(struct sim_store *s)
+{
+    varve_batch *batch = rows_from(s, 1);
+    varve_completion done = {.status = VARVE_OK};
+
+    ck_assert_int_eq(varve_commit_start(s->store, batch, VARVE_POLICY_DEFAULT, 0, &s->err),
+                     VARVE_OK);
+    while (varve_commit_reap(s->store, &done, 1) == 0)
+        (void)varve_commit_reap(s->store, NULL, 0);
+    varve_batch_free(batch);
+    return done.status;
+}
+
+static const struct repeats {
+    uint64_t room;
+    int refused;
+    bool reserve;
+} repeats[] = {
+    {300u << 10, 0, false}, {300u << 10, 3, false}, {300u << 10, 2000, false},
+    {70u << 10, 1, false},  {1, 1, false},          {300u << 10, 2000, true},
+    {1, 1, true},
+};
+
+/* Nothing is in memtables that a flush would let go with its log. A commit that can wait gets the room
+ * all the same, however often others have been refused. */
+START_TEST(full_log_of_repeated_batches_is_let_go)
+{
+    const struct repeats *const c = &repeats[_i];
+    struct sim_store s;
+    varve_status rc = VARVE_OK;
+
+    sim_store_create(&s, 94);
+    s.options.wal_segment_bytes = 64u << 10;
+    s.options.reserve_bytes = c->reserve ? 0 : UINT64_MAX;
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    ck_assert_int_eq(put_from(&s, 1), VARVE_OK);
+    ck_assert_int_eq(varve_flush(s.store, NULL), VARVE_OK);
+    sim_store_work(&s);
+    varve_sim_set_capacity(s.sim, varve_sim_used(s.sim) + c->room);
+    for (int i = 0; i < c->refused; i++) {
+        while (i == 0 && (rc = repeat(&s)) == VARVE_OK)
+            ;
+        ck_assert_int_eq(i == 0 ? rc : repeat(&s), VARVE_ENOSPC);
+    }
+    for (int i = 0; i < 100; i++)
+        ck_assert_msg(put_from(&s, 1) == VARVE_OK, "%d: %s", i, s.err.message);
+    ck_assert_int_eq(put_from(&s, 11), VARVE_OK);
+    ck_assert_uint_eq(sim_store_stats(&s).flushes, 1);
+    ck_assert_uint_eq(sim_store_stats(&s).reserve_spent, 0);
+    make_room(&s);
+    sim_store_kill(&s);
+    sim_store_open(&s);
+    ck_assert_int_eq(sim_store_count(&s, "t"), 20);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+static int count_generations(void *ctx, struct varve_sim *sim, const struct varve_sim_event *event)
+{
+    (void)sim;
+    *(int *)ctx += event->phase == VARVE_SIM_BEFORE && event->op == VARVE_SIM_OPEN &&
+                   strncmp(event->name, "MANIFEST", 8) == 0;
+    return 0;
+}
+
+/* Nor is there room for the edit that would let the log go: it is tried about once a second. */
+START_TEST(log_that_cannot_be_let_go_keeps_nobody_busy)
+{
+    struct sim_store s;
+    uint64_t id = 0;
+    int attempts = 0;
+
+    sim_store_create(&s, 95);
+    s.options.wal_segment_bytes = 64u << 10;
+    s.options.reserve_bytes = UINT64_MAX;
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    ck_assert_int_eq(put_from(&s, 1), VARVE_OK);
+    ck_assert_int_eq(varve_flush(s.store, NULL), VARVE_OK);
+    sim_store_work(&s);
+    varve_sim_set_capacity(s.sim, varve_sim_used(s.sim) + (300u << 10));
+    while (repeat(&s) == VARVE_OK)
+        ;
+    while (varve_store_file_ids(s.store, VARVE_FILE_ID_CHUNK, &id, &s.err) == VARVE_OK)
+        ;
+    ck_assert_int_eq(s.err.status, VARVE_ENOSPC);
+    ck_assert_int_eq(put_from(&s, 1), VARVE_ENOSPC);
+    ck_assert_int_eq(varve_sim_watch(s.sim, count_generations, &attempts), 0);
+    for (int i = 0; i < 200; i++) {
+        (void)varve_work(s.store, 1000, NULL);
+        varve_sim_clock_advance(s.sim, 10000);
+    }
+    ck_assert_int_ge(attempts, 1);
+    ck_assert_int_le(attempts, 3);
+    varve_sim_unwatch(s.sim, count_generations, &attempts);
+    make_room(&s);
+    sim_store_work(&s);
+    ck_assert_uint_eq(sim_store_stats(&s).flushes, 1);
+    ck_assert_int_eq(put_from(&s, 11), VARVE_OK);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+/* Two threads may have come to it; one attempt is enough. */
+START_TEST(segment_ahead_of_need_is_not_tried_twice_in_a_second)
+{
+    struct sim_store s;
+
+    sim_store_create(&s, 96);
+    sim_store_open(&s);
+    fill_up(&s);
+    ck_assert_int_eq(varve_segment_prepare(s.store, &s.err), VARVE_ENOSPC);
+    const uint64_t before = varve_sim_ops(s.sim);
+    ck_assert_int_eq(varve_segment_prepare(s.store, &s.err), VARVE_END);
+    ck_assert_uint_eq(varve_sim_ops(s.sim), before);
+    varve_sim_clock_advance(s.sim, 1000000);
+    ck_assert_int_eq(varve_segment_prepare(s.store, &s.err), VARVE_ENOSPC);
+    make_room(&s);
+    ck_assert_int_eq(varve_segment_prepare(s.store, &s.err), VARVE_OK);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------ Memory */
 
 /* Create or drop a table with the n-th allocation failing. False: there are fewer. */
@@ -415,6 +557,10 @@ static void add(TCase *cases)
     tcase_add_loop_test(cases, drop_that_the_manifest_has_no_room_for_is_owed, 0, N_ENDINGS);
     tcase_add_loop_test(cases, disk_that_is_full_from_any_operation_on_loses_and_fails_nothing, 0,
                         8);
+    tcase_add_loop_test(cases, full_log_of_repeated_batches_is_let_go, 0,
+                        sizeof repeats / sizeof repeats[0]);
+    tcase_add_test(cases, log_that_cannot_be_let_go_keeps_nobody_busy);
+    tcase_add_test(cases, segment_ahead_of_need_is_not_tried_twice_in_a_second);
     tcase_add_loop_test(cases, memory_that_is_short_at_a_creation_or_a_drop_fails_nothing, 0, 4);
 }
 

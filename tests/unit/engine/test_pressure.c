@@ -114,12 +114,13 @@ END_TEST
 
 /* ---- a store with threads, whose flushes are held up ---- */
 
-/* A real disk; a flush that wants to make a file waits, or fails. */
+/* A real disk; a flush that wants to make a file waits, or fails. There is room for some log segments. */
 static struct {
     const struct varve_vfs_ops *real;
     struct varve_vfs_ops ops;
     _Atomic(bool) waits;
     _Atomic(int) failures; /* to come */
+    _Atomic(int) segments, segments_made, segments_max;
 } held;
 
 #define FOR_EVER 1000000
@@ -135,10 +136,33 @@ static int held_open(struct varve_vfs *vfs, const char *name, uint32_t flags,
         if (atomic_fetch_sub(&held.failures, 1) > 0)
             return -EIO;
     }
-    return held.real->open(vfs, name, flags, ret_file);
+    const int rc = held.real->open(vfs, name, flags, ret_file);
+    if (rc < 0 || varve_file_name_parse(name, &id) != VARVE_FILE_WAL ||
+        (flags & VARVE_FILE_CREATE) == 0)
+        return rc;
+    atomic_fetch_add(&held.segments, 1);
+    atomic_fetch_add(&held.segments_made, 1);
+    return rc;
 }
 
-static void open_held(struct sim_store *s, struct scratch *scratch)
+static int held_allocate(struct varve_file *file, uint64_t size)
+{
+    return atomic_load(&held.segments) > atomic_load(&held.segments_max)
+               ? -ENOSPC
+               : held.real->allocate(file, size);
+}
+
+static int held_unlink(struct varve_vfs *vfs, const char *name)
+{
+    uint64_t id;
+    const int rc = held.real->unlink(vfs, name);
+
+    if (rc >= 0 && varve_file_name_parse(name, &id) == VARVE_FILE_WAL)
+        atomic_fetch_sub(&held.segments, 1);
+    return rc;
+}
+
+static void open_held(struct sim_store *s, struct scratch *scratch, uint32_t segment_bytes)
 {
     static struct varve_heap heap;
 
@@ -150,12 +174,16 @@ static void open_held(struct sim_store *s, struct scratch *scratch)
     held.real = s->vfs->ops;
     held.ops = *held.real;
     held.ops.open = held_open;
+    held.ops.allocate = held_allocate;
+    held.ops.unlink = held_unlink;
+    atomic_store(&held.segments_max, FOR_EVER);
     s->vfs->ops = &held.ops;
     varve_options_init(&s->options, sizeof s->options);
     s->options.flags = VARVE_OPEN_CREATE;
     s->options.vfs = s->vfs;
     s->options.background_threads = 1;
     s->options.memtable_bytes = MEMTABLE;
+    s->options.wal_segment_bytes = segment_bytes;
     const varve_status rc = varve_open(scratch->path, &s->options, &s->store, &s->err);
     ck_assert_msg(rc == VARVE_OK, "%s", s->err.message);
     sim_store_table(s, "t", "upsert");
@@ -197,7 +225,7 @@ START_TEST(one_writer_does_not_end_the_wait_of_another)
     struct sim_store s;
     pthread_t threads[2];
 
-    open_held(&s, &scratch);
+    open_held(&s, &scratch, 0);
     atomic_store(&held.waits, true);
     for (int i = 0; sim_store_stats(&s).memtable_bytes < (SOFT + HARD) / 2; i++) {
         ck_assert_int_lt(i, 5000);
@@ -228,7 +256,7 @@ START_TEST(flush_that_fails_is_told_to_those_who_wait_for_it)
     uint64_t before = 0;
     int n = 0;
 
-    open_held(&s, &scratch);
+    open_held(&s, &scratch, 0);
     atomic_store(&held.failures, FOR_EVER);
     while (n < 1000) {
         before = sim_store_stats(&s).stall_us_total;
@@ -269,7 +297,7 @@ START_TEST(flush_that_fails_once_refuses_nothing)
     struct sim_store s;
     pthread_t thread;
 
-    open_held(&s, &scratch);
+    open_held(&s, &scratch, 0);
     atomic_store(&held.waits, true);
     atomic_store(&held.failures, 1);
     ck_assert_int_eq(pthread_create(&thread, NULL, let_go_at_the_limit, &s), 0);
@@ -281,6 +309,28 @@ START_TEST(flush_that_fails_once_refuses_nothing)
     }
     (void)pthread_join(thread, NULL);
     ck_assert_int_lt(atomic_load(&held.failures), 1); /* it has failed */
+    close_held(&s, &scratch);
+}
+END_TEST
+
+/* The log is full of batches that were repeated: no flush would let any of it go. */
+START_TEST(full_log_that_no_memtable_keeps_refuses_nothing)
+{
+    struct scratch scratch;
+    struct sim_store s;
+
+    open_held(&s, &scratch, 64u << 10);
+    atomic_store(&held.segments_max, 4);
+    for (int n = 0; atomic_load(&held.segments_made) < 30; n++) {
+        varve_batch *batch = sim_store_batch(&s, "t", 1, 0, 10);
+        ck_assert_int_eq(varve_batch_set_origin(batch, 7, 1, 1, 10, NULL), VARVE_OK);
+        const varve_status rc = sim_store_commit(&s, batch, VARVE_POLICY_DEFAULT);
+        ck_assert_msg(rc == VARVE_OK, "%d: %s", n, s.err.message);
+        if (n == 0)
+            ck_assert_int_eq(varve_flush(s.store, NULL), VARVE_OK);
+    }
+    ck_assert_uint_eq(sim_store_stats(&s).flushes, 1);
+    ck_assert_uint_lt(sim_store_stats(&s).stall_us_worst, 30000000);
     close_held(&s, &scratch);
 }
 END_TEST
@@ -360,6 +410,7 @@ static void add(TCase *cases)
     tcase_add_test(cases, one_writer_does_not_end_the_wait_of_another);
     tcase_add_test(cases, flush_that_fails_is_told_to_those_who_wait_for_it);
     tcase_add_test(cases, flush_that_fails_once_refuses_nothing);
+    tcase_add_test(cases, full_log_that_no_memtable_keeps_refuses_nothing);
     tcase_add_loop_test(cases, flush_that_goes_on_failing_is_told_to_those_who_cannot_wait, 0, 2);
 }
 

@@ -324,13 +324,13 @@ VARVE_API void varve_close(varve_store *store);
 
 /* Create a table from CREATE TABLE text. EEXISTS if there is one of that name; ELIMIT after
  * 4,294,967,294 of them, or if its definition takes more than a quarter of wal_segment_bytes. Durable
- * on return. */
+ * on return; EIO_SYNC: in doubt, as varve_commit() says. */
 VARVE_API varve_status varve_table_create(varve_store *store, const char *text, varve_error *err);
 /* Find a table by name (case-insensitive). The handle is valid until varve_close(). */
 VARVE_API varve_status varve_table_open(varve_store *store, const char *name,
                                         varve_table **ret_table, varve_error *err);
-/* Remove a table and, when no view needs them any more, its files. Durable on return. Works on a
- * full disk, with the store's reserve. */
+/* Remove a table and, when no view needs them any more, its files. Durable on return; EIO_SYNC: in
+ * doubt, as varve_commit() says. Works on a full disk, with the store's reserve. */
 VARVE_API varve_status varve_table_drop(varve_store *store, const char *name, varve_error *err);
 /* The `position`-th table in order of name (case-insensitive), or NULL. */
 VARVE_API varve_table *varve_table_at(varve_store *store, uint32_t position);

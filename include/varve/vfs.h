@@ -116,7 +116,8 @@ struct varve_vfs_ops {
     int (*unlink)(struct varve_vfs *vfs, const char *name);
     int (*list)(struct varve_vfs *vfs, varve_vfs_list_fn fn, void *ctx); /* in no order */
     /* A failure is for good: every later call of this vfs fails too, by whichever thread, since none
-     * covers what that one should have covered (a system tells it only once). */
+     * covers what that one should have covered (a system tells it only once). A store that is to be opened
+     * for writing again then needs a new vfs. */
     int (*sync_dir)(struct varve_vfs *vfs);
 
     /* Asynchronous I/O. `submit` takes all of `ios` or fails and takes none (-EBUSY: more than

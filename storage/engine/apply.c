@@ -42,13 +42,20 @@ static void apply_data(varve_store *store, struct varve_pending *pending)
     varve_mutex_unlock(&store->queue_lock);
 }
 
+/* The statement is in the log: the next open sees to it, if the log is there. */
+static void fail_in_doubt(varve_store *store, struct varve_pending *pending, const varve_error *why)
+{
+    varve_store_fail(store, why);
+    pending->error = *why;
+    pending->error.status = VARVE_EIO_SYNC;
+}
+
 static void apply_schema(varve_store *store, struct varve_pending *pending)
 {
     varve_error detail = {0};
 
     if (varve_store_edit_table(store, pending->table, false, &detail) < 0) {
-        varve_store_fail(store, &detail); /* in the log: the next open sees to it */
-        pending->error = detail;
+        fail_in_doubt(store, pending, &detail);
         varve_table_discard(pending->table);
         return;
     }
@@ -60,8 +67,7 @@ static void apply_drop(varve_store *store, struct varve_pending *pending)
     varve_error detail = {0};
 
     if (varve_store_edit_table(store, pending->table, true, &detail) < 0) {
-        varve_store_fail(store, &detail);
-        pending->error = detail;
+        fail_in_doubt(store, pending, &detail);
         return;
     }
     varve_generation_stop(store, pending->table);

@@ -64,8 +64,9 @@ static bool task_log_timer(varve_store *store)
         store->last_append_us = 0;
     }
     varve_generations_check(store); /* age */
-    while ((varve_log_busy(store) || varve_wal_error(store->wal, NULL) < 0) &&
-           varve_store_failure(store, NULL) == VARVE_OK)
+    for (int i = 0; i < LOG_TURNS && varve_store_failure(store, NULL) == VARVE_OK &&
+                    (varve_log_busy(store) || varve_wal_error(store->wal, NULL) < 0);
+         i++)
         (void)varve_log_turn(store, true);
     varve_log_release(store);
     return did;

@@ -54,6 +54,7 @@ static void fail_list(varve_store *store, struct varve_pending_list *list, const
 void varve_log_fail_all(varve_store *store, const varve_error *why)
 {
     varve_store_fail(store, why);
+    varve_wal_drop(store->wal); /* a sync would wait for the page that it writes again */
     while (store->n_groups > 0) {
         struct varve_commit_group *group = &store->groups[store->group_first];
         fail_list(store, &group->commits, why);

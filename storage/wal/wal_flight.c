@@ -154,6 +154,13 @@ varve_status varve_wal_submit(struct varve_wal_writer *w, uint64_t *ret_ticket)
     return VARVE_OK;
 }
 
+void varve_wal_drop(struct varve_wal_writer *w)
+{
+    if (w->open != NULL)
+        varve_wal_group_release(w, w->open);
+    w->open = NULL;
+}
+
 /* ------------------------------------------------------------------------------------- Syncs */
 
 /* The oldest segment that is not durable to its end as written: there is one. */

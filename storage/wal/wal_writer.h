@@ -148,6 +148,9 @@ uint64_t varve_wal_group_bytes(const struct varve_wal_writer *writer);
  * otherwise: when the writer fails, here or earlier, varve_wal_reap() reports the group as failed.
  */
 varve_status varve_wal_submit(struct varve_wal_writer *writer, uint64_t *ret_ticket);
+/* Forget the open group, if there is one. Only when nothing will be appended any more: positions and
+ * chain have moved over its records. */
+void varve_wal_drop(struct varve_wal_writer *writer);
 
 /*
  * Take note of what has finished, waiting up to `timeout_us` for something if `wait` and anything is

@@ -4,12 +4,14 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "storage/base/rng.h"
 #include "storage/engine/commit_int.h"
 #include "storage/engine/edit_int.h"
 #include "storage/engine/flush_int.h"
-#include "storage/manifest/manifest.h"
+#include "storage/manifest/manifest_int.h"
 #include "tests/unit/engine/sim_store.h"
 
 #define ROWS 400
@@ -201,6 +203,95 @@ START_TEST(failed_store_has_no_work_left_at_its_log)
 }
 END_TEST
 
+/* Fails the store, as another thread may, when a group of the log grows beyond the pages that it has, for
+ * which there is no memory then. */
+struct short_of_memory {
+    struct varve_allocator allocator;
+    varve_store *store;
+    bool armed;
+};
+
+static void *allocate_short(void *ctx, size_t size, size_t align)
+{
+    const varve_error why = {.status = VARVE_EIO_SYNC, .message = "the manifest has failed"};
+    struct short_of_memory *const memory = ctx;
+
+    if (memory->armed && align == 4096 && size > (256u << 10)) {
+        memory->armed = false;
+        varve_store_fail(memory->store, &why);
+        return NULL;
+    }
+    return aligned_alloc(align < 16 ? 16 : align, (size + 4095) / 4096 * 4096);
+}
+
+static void release_short(void *ctx, void *memory, size_t size, size_t align)
+{
+    (void)ctx;
+    (void)size;
+    (void)align;
+    free(memory);
+}
+
+/* A group that writes a page again, of a soft commit, and is left open: nothing waits for it. */
+START_TEST(group_that_is_not_finished_holds_up_no_sync)
+{
+    struct short_of_memory memory = {
+        .allocator = {.alloc = allocate_short, .free = release_short, .ctx = &memory}};
+    static char noise[40000];
+    varve_completion done[2];
+    varve_value row[3] = {
+        {.type = VARVE_INT, .as.i64 = 1}, {.type = VARVE_TIMESTAMP}, {.type = VARVE_BLOB}};
+    varve_table *table = NULL;
+    varve_batch *large = NULL;
+    struct sim_store s;
+    struct varve_rng rng;
+
+    sim_store_create(&s, 42);
+    s.options.allocator = &memory.allocator;
+    s.options.wal_segment_bytes = 4u << 20; /* the large batch fits behind the others */
+    sim_store_open(&s);
+    memory.store = s.store;
+    sim_store_table(&s, "t", "keep");
+    ck_assert_int_eq(
+        varve_table_create(
+            s.store, "CREATE TABLE b (k int, ts timestamp, v blob, PRIMARY KEY ((k), ts))", &s.err),
+        VARVE_OK);
+    ck_assert_int_eq(varve_table_open(s.store, "b", &table, NULL), VARVE_OK);
+    ck_assert_int_eq(sim_store_put(&s, "t", 1, 0, 1, VARVE_POLICY_OS), VARVE_OK);
+    varve_rng_seed(&rng, 42);
+    ck_assert_int_eq(varve_batch_new(s.store, &large, NULL), VARVE_OK);
+    for (int i = 0; i < 10; i++) {
+        for (size_t k = 0; k < sizeof noise; k++)
+            noise[k] = (char)varve_rng_next(&rng);
+        row[1].as.i64 = i;
+        row[1].unit = varve_schema_column(varve_table_schema(table), 1)->unit;
+        row[2].as.bytes.data = noise;
+        row[2].as.bytes.size = sizeof noise;
+        ck_assert_int_eq(varve_batch_put_row(large, table, row, 3, NULL, NULL), VARVE_OK);
+    }
+    varve_log_take(s.store);
+    ck_assert_int_eq(
+        varve_commit_start(s.store, sim_store_batch(&s, "t", 1, 1, 1), VARVE_POLICY_OS, 0, NULL),
+        VARVE_OK);
+    ck_assert_int_eq(varve_commit_start(s.store, large, VARVE_POLICY_OS, 1, NULL), VARVE_OK);
+    memory.armed = true;
+    (void)varve_log_turn(s.store, false);
+    varve_log_release(s.store);
+    ck_assert(!memory.armed);
+    ck_assert_int_eq(varve_work(s.store, 1000, NULL), VARVE_EIO_SYNC); /* and comes back */
+    ck_assert_uint_eq(varve_commit_reap(s.store, done, 2), 2);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(done[i].status, VARVE_EIO_SYNC);
+        varve_batch_free(done[i].batch);
+    }
+    ck_assert(sim_store_cut(&s, 0));
+    s.options.allocator = NULL;
+    sim_store_open(&s);
+    ck_assert_int_ge(sim_store_count(&s, "t"), 1); /* it was synced */
+    sim_store_destroy(&s);
+}
+END_TEST
+
 /* --------------------------------------------------------------------- The directory, the manifest */
 
 /* A sync of the directory that fails takes with it the names of all files that were new, whoever asked for
@@ -279,6 +370,29 @@ START_TEST(commits_behind_a_failed_manifest_make_no_segments)
 }
 END_TEST
 
+/* A table is made (0) or dropped: its record is durable, and the manifest's next generation fails. */
+START_TEST(statement_in_doubt_is_told_so)
+{
+    char name[VARVE_FILE_NAME_MAX];
+    struct sim_store s;
+
+    open_with_table(&s, 43);
+    struct varve_manifest *const manifest = s.store->manifest;
+    manifest->next_page = manifest->pages; /* as after many edits */
+    varve_file_name_manifest(varve_manifest_generation(manifest) + 1, name);
+    strcat(name, ".tmp");
+    fail_next(&s, VARVE_SIM_SYNC, 1, EIO, name);
+    const varve_status rc =
+        _i == 0 ? sim_store_try_table(&s, "u", "keep") : varve_table_drop(s.store, "t", &s.err);
+    ck_assert_uint_eq(varve_sim_fault_hits(s.sim), 1);
+    ck_assert_int_eq(rc, VARVE_EIO_SYNC);
+    sim_store_kill(&s);
+    sim_store_open(&s);
+    ck_assert_int_eq(sim_store_has_table(&s, _i == 0 ? "u" : "t"), _i == 0);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 /* The manifest has failed, the log has not: `interval` is kept, by work (0) and by the end (1). */
 START_TEST(failed_store_keeps_what_interval_promised)
 {
@@ -318,6 +432,8 @@ static void add(TCase *cases)
     tcase_add_test(cases, failed_store_has_no_work_left_at_its_log);
     tcase_add_loop_test(cases, directory_that_cannot_be_synced_fails_the_store, 0, 4);
     tcase_add_test(cases, commits_behind_a_failed_manifest_make_no_segments);
+    tcase_add_test(cases, group_that_is_not_finished_holds_up_no_sync);
+    tcase_add_loop_test(cases, statement_in_doubt_is_told_so, 0, 2);
     tcase_add_loop_test(cases, failed_store_keeps_what_interval_promised, 0, 2);
 }
 

@@ -11,6 +11,7 @@
  *   E4  A file made after a switch to a new generation of the manifest has an id that the generation
  *       before has not given away (stray.c says what for).
  */
+#include <errno.h>
 #include <string.h>
 
 #include "storage/engine/edit_int.h"
@@ -55,7 +56,7 @@ static void publish(varve_store *store, struct varve_generation *flushed,
 /* A new generation has begun: the ids that the one before has persisted are left to it (E4). */
 static void leave_ids(varve_store *store) VARVE_REQUIRES(&store->manifest_lock)
 {
-    store->next_file_id = store->file_id_limit;
+    store->next_file_id = store->file_id_floor = store->file_id_limit;
 }
 
 static varve_status apply_edit(varve_store *store, const struct varve_edit *edit, varve_error *err)
@@ -239,11 +240,19 @@ varve_status varve_store_file_id(varve_store *store, uint64_t *ret_id, varve_err
     return varve_store_file_ids(store, 1, ret_id, err);
 }
 
-void varve_store_file_id_return(varve_store *store, uint64_t id)
+void varve_store_file_discard(varve_store *store, enum varve_file_kind kind, uint64_t id)
 {
+    char name[VARVE_FILE_NAME_MAX];
+
+    if (kind == VARVE_FILE_WAL)
+        varve_file_name_wal(id, name);
+    else
+        varve_file_name_sst(id, name);
+    const int rc = store->vfs->ops->unlink(store->vfs, name);
+    if (rc < 0 && rc != -ENOENT)
+        return; /* it keeps its id; the next open collects it */
     varve_mutex_lock(&store->manifest_lock);
-    /* Not the last one that is persisted: a new generation may have begun since it was given (E4). */
-    if (store->next_file_id == id + 1 && store->next_file_id < store->file_id_limit)
+    if (store->next_file_id == id + 1 && id >= store->file_id_floor)
         store->next_file_id = id;
     varve_mutex_unlock(&store->manifest_lock);
 }

@@ -38,8 +38,10 @@ varve_status varve_store_begin_generation(varve_store *store, varve_error *err);
 varve_status varve_store_file_id(varve_store *store, uint64_t *ret_id, varve_error *err);
 varve_status varve_store_file_ids(varve_store *store, uint64_t n, uint64_t *ret_first,
                                   varve_error *err);
-/* No file has the id, and none that had it was listed: give it again, unless another was given since. */
-void varve_store_file_id_return(varve_store *store, uint64_t id);
+/* Remove the file that was to have the id, and that no manifest names, if it is there. Its id is given
+ * again, unless a later one is in use: else each attempt on a full disk would take some, and the manifest,
+ * which persists them, room that there is not. Of several files the newest first. */
+void varve_store_file_discard(varve_store *store, enum varve_file_kind kind, uint64_t id);
 
 /* Remember that a segment has been sealed, for the next edit. */
 void varve_store_note_sealed(varve_store *store, const struct varve_segment_entry *entry);

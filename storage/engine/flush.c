@@ -131,19 +131,12 @@ static varve_status flush_begin(varve_store *store, struct varve_generation *gen
 
 /* ------------------------------------------------------------------------------------ Pouring */
 
-static varve_status file_open(varve_store *store, struct varve_flush *flush, bool outlier,
-                              struct varve_window window, varve_error *err)
+static varve_status writer_open(varve_store *store, const struct varve_flush *flush,
+                                struct flush_file *file, varve_error *err)
 {
-    struct flush_file *file = &flush->files[flush->n_files];
     char name[VARVE_FILE_NAME_MAX];
     struct varve_sst_writer_options options = {.schema = flush->generation->table->schema,
                                                .row_group_rows = store->options.row_group_rows};
-
-    assert(flush->n_files < VARVE_FLUSH_WINDOWS);
-    memset(file, 0, sizeof *file);
-    varve_status rc = varve_store_file_id(store, &file->entry.id, err);
-    if (rc < 0)
-        return rc;
     const int random = store->vfs->ops->random(store->vfs, options.given.uuid, 16);
     if (random < 0)
         return varve_error_os(err, random, NULL, VARVE_NO_OFFSET, "get random bytes for a file");
@@ -151,18 +144,30 @@ static varve_status file_open(varve_store *store, struct varve_flush *flush, boo
     options.row_group_bytes = store->options.memory_limit / 64;
     if (options.row_group_bytes > ((uint64_t)32 << 20))
         options.row_group_bytes = (uint64_t)32 << 20;
-    options.given.window_start = outlier ? INT64_MIN : window.start;
-    options.given.window_end = outlier ? INT64_MAX : window.end;
+    options.given.window_start = file->outlier ? INT64_MIN : file->window.start;
+    options.given.window_end = file->outlier ? INT64_MAX : file->window.end;
     options.given.lsn_first = varve_memtable_first_lsn(flush->generation->memtable);
     options.given.lsn_end = varve_memtable_end_lsn(flush->generation->memtable);
     varve_file_name_sst(file->entry.id, name);
-    rc = varve_sst_writer_open(store->vfs, name, &options, &store->heap, &file->writer, err);
+    return varve_sst_writer_open(store->vfs, name, &options, &store->heap, &file->writer, err);
+}
+
+static varve_status file_open(varve_store *store, struct varve_flush *flush, bool outlier,
+                              struct varve_window window, varve_error *err)
+{
+    struct flush_file *file = &flush->files[flush->n_files];
+
+    assert(flush->n_files < VARVE_FLUSH_WINDOWS);
+    *file = (struct flush_file){.window = window, .outlier = outlier};
+    varve_status rc = varve_store_file_id(store, &file->entry.id, err);
     if (rc < 0)
         return rc;
-    file->window = window;
-    file->outlier = outlier;
-    flush->n_files++;
-    return VARVE_OK;
+    rc = writer_open(store, flush, file, err);
+    if (rc < 0)
+        varve_store_file_discard(store, VARVE_FILE_SST, file->entry.id);
+    else
+        flush->n_files++;
+    return rc;
 }
 
 static varve_status file_for(varve_store *store, struct varve_flush *flush, int64_t time,
@@ -576,14 +581,15 @@ static varve_status step_once(varve_store *store, varve_error *err)
 static void give_up(varve_store *store)
 {
     struct varve_flush *flush = store->flush;
-    char name[VARVE_FILE_NAME_MAX];
+    uint64_t ids[VARVE_FLUSH_WINDOWS];
+    const uint32_t n = flush->n_files;
 
-    for (uint32_t i = 0; i < flush->n_finished; i++) {
-        varve_file_name_sst(flush->files[i].entry.id, name);
-        (void)store->vfs->ops->unlink(store->vfs, name);
-    }
+    for (uint32_t i = 0; i < n; i++)
+        ids[i] = flush->files[i].entry.id;
     flush_free(store, flush);
     store->flush = NULL;
+    for (uint32_t i = n; i-- > 0;)
+        varve_store_file_discard(store, VARVE_FILE_SST, ids[i]);
 }
 
 /* OK: there is more room now, and it is worth trying again. */

@@ -84,6 +84,7 @@ varve_status varve_recover_load(varve_store *store, varve_error *err)
     store->commit_lsn = replay->lsn;
     store->next_table_id = store->version->next_table_id;
     store->next_file_id = store->file_id_limit = store->version->next_file_id;
+    store->file_id_floor = store->file_id_limit;
     return rc;
 }
 

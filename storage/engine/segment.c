@@ -12,7 +12,6 @@
  * groups in flight go on; without a ready one it makes its own. Only one thread at a time makes a
  * segment (segment lock): one that is being made will be ready before one that is begun now.
  */
-#include <errno.h>
 #include <string.h>
 
 #include "storage/engine/commit_int.h"
@@ -54,15 +53,13 @@ static uint64_t next_size(varve_store *store, uint64_t payload)
     return size;
 }
 
-/* No file has the id any more: the next one may. Else each attempt on a full disk would take an id, and
- * the manifest, which persists them, room that there is not. */
-static void return_id(varve_store *store, uint64_t id)
+/* One that nothing names. */
+static void discard(varve_store *store, struct varve_wal_segment *segment)
 {
-    char name[VARVE_FILE_NAME_MAX];
+    const uint64_t id = varve_wal_segment_id(segment);
 
-    varve_file_name_wal(id, name);
-    if (store->vfs->ops->unlink(store->vfs, name) == -ENOENT)
-        varve_store_file_id_return(store, id);
+    varve_wal_segment_close(segment, true);
+    varve_store_file_discard(store, VARVE_FILE_WAL, id);
 }
 
 static varve_status make_segment(varve_store *store, uint64_t payload,
@@ -80,10 +77,10 @@ static varve_status make_segment(varve_store *store, uint64_t payload,
     while (rc == VARVE_OK)
         rc = varve_wal_segment_step(segment, &detail);
     if (rc < 0) {
-        varve_wal_segment_close(segment, true);
-        return_id(store, id);
         if (rc == VARVE_EIO_SYNC) /* of the directory: no file's name is durable from now on */
             varve_store_fail(store, &detail);
+        varve_wal_segment_close(segment, true);
+        varve_store_file_discard(store, VARVE_FILE_WAL, id);
         return varve_error_copy(err, &detail, rc);
     }
     varve_mutex_lock(&store->queue_lock);
@@ -142,7 +139,7 @@ static varve_status take_segment(varve_store *store, uint64_t payload,
     store->ready_segment = NULL;
     varve_mutex_unlock(&store->queue_lock);
     if (segment != NULL && varve_wal_payload_limit(varve_wal_segment_size(segment)) < payload) {
-        varve_wal_segment_close(segment, true);
+        discard(store, segment);
         segment = NULL;
     }
     if (segment == NULL)
@@ -161,7 +158,8 @@ static void give_back(varve_store *store, struct varve_wal_segment *segment)
         segment = NULL;
     }
     varve_mutex_unlock(&store->queue_lock);
-    varve_wal_segment_close(segment, true); /* another one was made meanwhile */
+    if (segment != NULL) /* another one was made meanwhile */
+        discard(store, segment);
 }
 
 /* With the evidence of what is durable now, since what is being written there says it only later. */
@@ -189,8 +187,8 @@ varve_status varve_segment_provide(varve_store *store, uint64_t payload, varve_e
     if (rc < 0)
         return rc;
     const int prepared = varve_wal_prepare_next(store->wal, segment, &base_lsn, err);
-    if (prepared < 0) { /* nothing names it */
-        varve_wal_segment_close(segment, true);
+    if (prepared < 0) {
+        discard(store, segment);
         return (varve_status)prepared;
     }
     if (prepared > 0) {

@@ -207,6 +207,7 @@ struct varve_store {
     struct varve_manifest *manifest; /* manifest lock */
     uint64_t next_file_id;           /* manifest lock; ids below file_id_limit are persisted */
     uint64_t file_id_limit;
+    uint64_t file_id_floor; /* manifest lock; what is below was given under an earlier generation */
     /* Its creation (its drop, if it is dropped) is in the log and applied, but the manifest has had
      * neither memory nor room for it yet. Manifest lock; NULL: nothing is owed. */
     struct varve_table *owed;

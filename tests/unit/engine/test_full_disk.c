@@ -551,8 +551,87 @@ START_TEST(memory_that_is_short_at_a_creation_or_a_drop_fails_nothing)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------------- Ids of files */
+
+/* However often a flush finds no room for its files, it takes no ids: else the manifest would need more
+ * and more, and room for that. */
+START_TEST(flush_that_is_refused_takes_no_ids)
+{
+    struct sim_store s;
+    uint64_t next = 0;
+
+    sim_store_create(&s, 96);
+    s.options.reserve_bytes = UINT64_MAX;
+    s.options.window_seconds = 3600;
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    for (int64_t i = 0; i < 5; i++) /* each a file of its own */
+        ck_assert_int_eq(sim_store_put(&s, "t", 1, i * 7200000, ROWS, VARVE_POLICY_DEFAULT),
+                         VARVE_OK);
+    for (uint64_t slack = 1; slack < (40u << 10); slack += 5000) { /* it gets so far */
+        const uint64_t used = varve_sim_used(s.sim);
+        varve_sim_set_capacity(s.sim, used + slack);
+        for (int i = 0; i < 10; i++) {
+            ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_ENOSPC);
+            if (next == 0)
+                next = s.store->next_file_id;
+            ck_assert_uint_eq(s.store->next_file_id, next);
+            ck_assert_uint_eq(files(&s), 0);
+            ck_assert_uint_eq(varve_sim_used(s.sim), used);
+        }
+    }
+    make_room(&s);
+    ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_OK);
+    ck_assert_uint_eq(files(&s), 5);
+    ck_assert_uint_eq(s.store->next_file_id, next + 5);
+    sim_store_kill(&s);
+    sim_store_open(&s);
+    ck_assert_int_eq(sim_store_count(&s, "t"), 5 * ROWS);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+static uint64_t take_id(struct sim_store *s)
+{
+    uint64_t id = 0;
+
+    ck_assert_int_eq(varve_store_file_id(s->store, &id, &s->err), VARVE_OK);
+    return id;
+}
+
+/* Two who take ids and give them back, in whatever order; and a generation of the manifest that begins
+ * meanwhile: no id is given twice, nor one that the generation before has given away. */
+START_TEST(ids_are_given_back_to_their_generation)
+{
+    struct sim_store s;
+
+    sim_store_create(&s, 97);
+    sim_store_open(&s);
+    uint64_t a = take_id(&s), b = take_id(&s);
+    ck_assert_uint_eq(b, a + 1);
+    varve_store_file_discard(s.store, VARVE_FILE_SST, b);
+    varve_store_file_discard(s.store, VARVE_FILE_WAL, a);
+    ck_assert_uint_eq(take_id(&s), a);
+    b = take_id(&s);
+    varve_store_file_discard(s.store, VARVE_FILE_SST, a); /* b is in use */
+    ck_assert_uint_eq(take_id(&s), b + 1);
+    do
+        b = take_id(&s);
+    while (b + 1 < s.store->file_id_limit);
+    ck_assert_int_eq(varve_store_begin_generation(s.store, &s.err), VARVE_OK);
+    const uint64_t c = take_id(&s);
+    ck_assert_uint_eq(c, b + 1);
+    varve_store_file_discard(s.store, VARVE_FILE_WAL, c);
+    varve_store_file_discard(s.store, VARVE_FILE_SST, b);
+    ck_assert_uint_eq(take_id(&s), c);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
+    tcase_add_test(cases, flush_that_is_refused_takes_no_ids);
+    tcase_add_test(cases, ids_are_given_back_to_their_generation);
     tcase_add_loop_test(cases, creation_that_the_manifest_has_no_room_for_is_owed, 0, N_ENDINGS);
     tcase_add_loop_test(cases, drop_that_the_manifest_has_no_room_for_is_owed, 0, N_ENDINGS);
     tcase_add_loop_test(cases, disk_that_is_full_from_any_operation_on_loses_and_fails_nothing, 0,

@@ -200,17 +200,17 @@ varve_status varve_commit(varve_store *store, varve_batch *batch, varve_policy p
             *ret_lsn = varve_durable_lsn(store);
         return VARVE_OK;
     }
-    uint64_t mark = varve_pressure_mark(store);
+    struct varve_patience patience = varve_pressure_begin(store);
     pending.waits = true;
     for (bool again = true; again;) {
-        rc = varve_pressure_wait(store, err);
+        rc = varve_pressure_wait(store, &patience, err);
         if (rc < 0)
             return rc;
         rc = varve_pending_run(store, &pending);
         again = pending.waits && (rc == VARVE_ELIMIT || rc == VARVE_ENOSPC);
         if (again) { /* without relief it is the last attempt */
-            pending.waits = rc == VARVE_ELIMIT ? varve_pressure_relieve(store, &mark)
-                                               : varve_pressure_make_room(store, &mark);
+            pending.waits = rc == VARVE_ELIMIT ? varve_pressure_relieve(store, &patience)
+                                               : varve_pressure_make_room(store, &patience);
             pending.error = (varve_error){.status = VARVE_OK, .row = UINT64_MAX};
         }
     }

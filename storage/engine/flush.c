@@ -517,6 +517,20 @@ static bool advance_if_wanted(varve_store *store)
     return wanted && advance_replay(store);
 }
 
+/* Room for a flush that has found none, and that costs no reserve. */
+static bool let_log_go(varve_store *store)
+{
+    const uint64_t now = (uint64_t)varve_store_boot_us(store);
+
+    varve_mutex_lock(&store->queue_lock);
+    const bool due = now >= store->replay_retry_us;
+    varve_mutex_unlock(&store->queue_lock);
+    if (!due || !advance_replay(store))
+        return false;
+    (void)varve_obsolete_remove(store);
+    return true;
+}
+
 /* Free the memtables of a table that has been dropped; views have references of their own. */
 static void release_dropped(varve_store *store, struct varve_table *table)
 {
@@ -604,14 +618,15 @@ static varve_status failed(varve_store *store, varve_status rc, varve_error *err
     } else if (store->flush != NULL) {
         give_up(store);
     }
-    if (rc == VARVE_ENOSPC && !named && varve_reserve_release(store))
+    if (rc == VARVE_ENOSPC && !named && (let_log_go(store) || varve_reserve_release(store)))
         return VARVE_OK; /* the next step begins anew, with more room */
     varve_mutex_lock(&store->queue_lock);
-    store->n_failed++;
+    store->flush_failed = store->flush_attempts;
     const uint64_t failures = ++store->stats.flush_failures;
     const uint64_t pause = failures < 10 ? (uint64_t)10000 << failures : 5000000;
+    const bool hurried = store->flush_hurried >= store->flush_attempts;
     store->stats.flush_status = rc;
-    store->flush_retry_us = (uint64_t)varve_store_boot_us(store) + pause;
+    store->flush_retry_us = hurried ? 0 : (uint64_t)varve_store_boot_us(store) + pause;
     (void)varve_error_copy(&store->flush_error, err, rc);
     varve_cond_broadcast(&store->commit_done);
     varve_mutex_unlock(&store->queue_lock);
@@ -633,6 +648,9 @@ static varve_status run(varve_store *store, uint64_t budget_us, varve_error *err
         if (generation == NULL)
             return advance_if_wanted(store) ? VARVE_OK : VARVE_END;
         varve_error detail = {0};
+        varve_mutex_lock(&store->queue_lock);
+        store->flush_attempts++;
+        varve_mutex_unlock(&store->queue_lock);
         varve_status rc = flush_begin(store, generation, &detail);
         if (rc < 0) {
             rc = failed(store, rc, &detail);
@@ -696,10 +714,11 @@ varve_status varve_flush_advance(varve_store *store)
 uint64_t varve_flush_hurry(varve_store *store)
 {
     varve_mutex_lock(&store->queue_lock);
-    const uint64_t failed = store->n_failed;
+    const uint64_t attempts = store->flush_attempts;
+    store->flush_hurried = attempts;
     store->flush_retry_us = 0;
     varve_mutex_unlock(&store->queue_lock);
-    return failed;
+    return attempts;
 }
 
 void varve_flush_abandon(varve_store *store)
@@ -754,11 +773,11 @@ varve_status varve_flush(varve_store *store, varve_error *err)
     rc = varve_store_failure(store, err);
     if (rc == VARVE_OK)
         rc = retire_all(store, &end, err);
-    const uint64_t failed_before = varve_flush_hurry(store);
+    const uint64_t before = varve_flush_hurry(store);
     while (rc == VARVE_OK && varve_flush_is_owed(store, end)) {
         const bool did = varve_background_step(store); /* commits on their way to it, too */
         varve_mutex_lock(&store->queue_lock);
-        if (store->n_failed > failed_before && store->flush_error.status < 0)
+        if (store->flush_failed > before && store->flush_error.status < 0)
             rc = varve_error_copy(err, &store->flush_error, VARVE_EIO);
         else if (!did) /* another thread is at it */
             (void)varve_cond_wait_for(&store->commit_done, &store->queue_lock, 1000);

@@ -13,8 +13,8 @@
  */
 varve_status varve_flush_step(varve_store *store, uint64_t budget_us, varve_error *err);
 
-/* The next step tries again at once, not after the pause that follows a failure. Returns how often a
- * flush has failed so far: one more, and it has been tried in vain. Any thread. */
+/* The next attempt begins at once, not after the pause that follows a failure, also if the one under way
+ * fails. Returns how many have begun: when a later one has failed, it has been tried in vain. Any thread. */
 uint64_t varve_flush_hurry(varve_store *store);
 
 /* Let go of the log that no memtable keeps any more, without a flush. VARVE_OK: some went; VARVE_END:

@@ -25,9 +25,9 @@
 
 #define DELAY_MAX_US VARVE_PRESSURE_DELAY_MAX_US
 #define FLUSH_BYTES ((uint64_t)5 << 19) /* a row group's columns while they grow, its key filter */
-#define PATIENCE_MAX_US (60u * 1000000u)
+#define PATIENCE_MAX_US (60 * 1000000)  /* of one call, in all */
 #define REMOVE_PAUSES 5
-#define NOT_TRIED UINT64_MAX /* of failures of a flush */
+#define NOT_TRIED UINT64_MAX /* of attempts at a flush */
 
 static uint64_t hard_limit(const varve_store *store)
 {
@@ -80,10 +80,11 @@ static void wait_for_relief(varve_store *store, uint64_t us)
 
     varve_mutex_lock(&store->queue_lock);
     const uint64_t relieved = store->n_relieved;
-    const uint64_t failed = store->n_failed;
+    const uint64_t failed = store->flush_failed;
     varve_cond_broadcast(&store->work);
-    for (int64_t left = (int64_t)us; left > 0 && store->n_relieved == relieved &&
-                                     store->n_failed == failed && store->failure.status == VARVE_OK;
+    for (int64_t left = (int64_t)us;
+         left > 0 && store->n_relieved == relieved && store->flush_failed == failed &&
+         store->failure.status == VARVE_OK;
          left = end - varve_store_boot_us(store))
         if (!varve_cond_wait_for(&store->commit_done, &store->queue_lock, (uint64_t)left))
             break;
@@ -128,7 +129,7 @@ static varve_status flush_failure(varve_store *store, varve_error *err)
 }
 
 /* Whether waiting cannot help: the store has failed, or only a flush could make room, and there is none
- * for its files, or it has failed again since its failures were `tried`. Memory that it lacks may yet
+ * for its files, or it has failed again, in an attempt after `tried`. Memory that it lacks may yet
  * come free. */
 static varve_status hopeless(varve_store *store, uint64_t bytes, uint64_t tried, varve_error *err)
 {
@@ -138,7 +139,7 @@ static varve_status hopeless(varve_store *store, uint64_t bytes, uint64_t tried,
         return rc;
     varve_mutex_lock(&store->queue_lock);
     const varve_status why = store->flush_error.status;
-    const bool lasts = store->stats.flush_failures > 1 && store->n_failed > tried &&
+    const bool lasts = store->stats.flush_failures > 1 && store->flush_failed > tried &&
                        why != VARVE_ENOMEM && why != VARVE_ELIMIT;
     if (why == VARVE_ENOSPC || lasts)
         rc = varve_error_copy(err, &store->flush_error, why);
@@ -182,93 +183,106 @@ static varve_status no_room(varve_store *store, uint64_t bytes, varve_error *err
 }
 
 /* Whether a flush has succeeded, or a dropped table has been freed, since that had happened `mark`
- * times (END), or a flush has failed since that had happened `tried` times; OK: neither yet. */
+ * times (END), or an attempt after `tried` has failed; OK: neither yet. */
 static varve_status relief_outcome(varve_store *store, uint64_t mark, uint64_t tried)
 {
     varve_mutex_lock(&store->queue_lock);
     const bool relieved = store->n_relieved > mark;
-    const bool failed = store->n_failed > tried || store->failure.status < 0;
+    const bool failed = store->flush_failed > tried || store->failure.status < 0;
     varve_mutex_unlock(&store->queue_lock);
     return relieved ? VARVE_END : failed ? VARVE_ELIMIT : VARVE_OK;
 }
 
-uint64_t varve_pressure_mark(varve_store *store)
+static uint64_t times_relieved(varve_store *store)
 {
     varve_mutex_lock(&store->queue_lock);
-    const uint64_t mark = store->n_relieved;
+    const uint64_t n = store->n_relieved;
     varve_mutex_unlock(&store->queue_lock);
-    return mark;
+    return n;
+}
+
+struct varve_patience varve_pressure_begin(varve_store *store)
+{
+    return (struct varve_patience){.mark = times_relieved(store),
+                                   .end_us = varve_store_boot_us(store) + PATIENCE_MAX_US};
+}
+
+static bool is_over(varve_store *store, const struct varve_patience *patience)
+{
+    return varve_store_boot_us(store) >= patience->end_us;
 }
 
 /* Flush the largest memtable, if no other waits to be flushed, and wait for the outcome. */
-static varve_status flush_for_relief(varve_store *store, uint64_t mark)
+static varve_status flush_for_relief(varve_store *store, const struct varve_patience *patience)
 {
     const int64_t begun = varve_store_boot_us(store);
-    int64_t waited = 0;
     varve_status rc;
 
     varve_log_take(store);
     const uint64_t tried = varve_flush_hurry(store);
     bool more = varve_generations_shed(store);
     varve_log_release(store);
-    while ((rc = relief_outcome(store, mark, tried)) == VARVE_OK && more &&
-           waited < (int64_t)PATIENCE_MAX_US) {
+    while ((rc = relief_outcome(store, patience->mark, tried)) == VARVE_OK && more &&
+           !is_over(store, patience))
         more = pause_us(store, DELAY_MAX_US);
-        waited = varve_store_boot_us(store) - begun;
-    }
-    note_stall(store, (uint64_t)waited);
+    note_stall(store, (uint64_t)(varve_store_boot_us(store) - begun));
     return rc;
 }
 
-bool varve_pressure_relieve(varve_store *store, uint64_t *mark)
+bool varve_pressure_relieve(varve_store *store, struct varve_patience *patience)
 {
+    if (is_over(store, patience))
+        return false;
     const bool relieved =
-        varve_pressure_mark(store) > *mark || flush_for_relief(store, *mark) == VARVE_END;
+        times_relieved(store) > patience->mark || flush_for_relief(store, patience) == VARVE_END;
 
-    *mark = varve_pressure_mark(store);
+    patience->mark = times_relieved(store);
     return relieved;
 }
 
 /* Whether log that no memtable keeps any more has gone without a flush. */
-static bool let_log_go(varve_store *store, uint64_t *mark)
+static bool let_log_go(varve_store *store, struct varve_patience *patience)
 {
     const int64_t begun = varve_store_boot_us(store);
-    const int64_t end = begun + (int64_t)PATIENCE_MAX_US;
-    const uint64_t before = *mark;
+    const uint64_t before = patience->mark;
 
-    while (varve_flush_advance(store) == VARVE_EAGAIN && varve_pressure_mark(store) == before &&
-           varve_store_boot_us(store) < end)
+    while (varve_flush_advance(store) == VARVE_EAGAIN && times_relieved(store) == before &&
+           !is_over(store, patience))
         wait_for_relief(store, DELAY_MAX_US);
     note_stall(store, (uint64_t)(varve_store_boot_us(store) - begun));
-    *mark = varve_pressure_mark(store);
-    return *mark > before;
+    patience->mark = times_relieved(store);
+    return patience->mark > before;
 }
 
-/* Files that have left the store: another thread may be removing them, or a reader hold them. */
-static bool remove_files(varve_store *store)
+/* Whether files that have left the store are gone. Another thread may be removing them, or a reader hold
+ * them. */
+static bool let_files_go(varve_store *store)
 {
+    const uint64_t before = varve_obsolete_bytes(store);
     uint64_t removed = varve_obsolete_remove(store);
 
     for (int i = 0; i < REMOVE_PAUSES && store->threaded && varve_obsolete_bytes(store) > 0; i++) {
         (void)pause_us(store, DELAY_MAX_US);
         removed += varve_obsolete_remove(store);
     }
-    return removed > 0;
+    return removed > 0 || varve_obsolete_bytes(store) < before;
 }
 
-bool varve_pressure_make_room(varve_store *store, uint64_t *mark)
+bool varve_pressure_make_room(varve_store *store, struct varve_patience *patience)
 {
+    if (is_over(store, patience))
+        return false;
     varve_log_take(store);
     const bool full = store->log_full; /* else it is the manifest that lacks room */
     varve_log_release(store);
     if (!full || varve_reserve_check(store, NULL) < 0)
         return false;
-    if (remove_files(store)) /* of what others have let go */
+    if (let_files_go(store)) /* of what others have let go */
         return true;
-    if (!varve_pressure_relieve(store, mark) && !let_log_go(store, mark))
+    if (!varve_pressure_relieve(store, patience) && !let_log_go(store, patience))
         return false;
     (void)varve_store_trim(store, NULL); /* the flush itself may not have come to it yet */
-    (void)remove_files(store);
+    (void)let_files_go(store);
     return true;
 }
 
@@ -282,7 +296,8 @@ bool varve_pressure_is_high(varve_store *store)
     return used > mark && varve_cache_shrink(store->cache, used - mark) < used - mark;
 }
 
-varve_status varve_pressure_wait(varve_store *store, varve_error *err)
+varve_status varve_pressure_wait(varve_store *store, const struct varve_patience *patience,
+                                 varve_error *err)
 {
     uint64_t bytes = debt(store);
     uint64_t us = varve_pressure_delay_us(bytes, hard_limit(store));
@@ -294,13 +309,12 @@ varve_status varve_pressure_wait(varve_store *store, varve_error *err)
     if (us == 0)
         return VARVE_OK;
     const int64_t begun = varve_store_boot_us(store);
-    const int64_t end = begun + (int64_t)PATIENCE_MAX_US;
     uint64_t tried = NOT_TRIED;
     if (!store->threaded) /* so that what has failed is noticed to be over */
         (void)varve_background_step(store);
     bytes = debt(store);
     varve_status rc = hopeless(store, bytes, tried, err);
-    for (bool more = true; rc == VARVE_OK && more && varve_store_boot_us(store) < end;) {
+    for (bool more = true; rc == VARVE_OK && more && !is_over(store, patience);) {
         /* Below the limit: it is what is applied meanwhile that would fill the memtables. */
         more = pause_us(store, us) || bytes < hard_limit(store);
         bytes = debt(store);

@@ -291,7 +291,10 @@ struct varve_store {
 
     /* Flush token */
     struct varve_flush *flush;
-    uint64_t n_failed;        /* how often a flush has failed. Queue lock */
+    /* Attempts at a flush are counted from 1. Queue lock */
+    uint64_t flush_attempts;  /* how many have begun */
+    uint64_t flush_failed;    /* the last one that failed; 0: none */
+    uint64_t flush_hurried;   /* after this one, the next is to come without a pause */
     bool replay_wanted;       /* log could go that no flush would let go. Queue lock */
     uint64_t replay_retry_us; /* boot clock. Queue lock */
     uint64_t flush_retry_us;  /* boot clock. Queue lock */

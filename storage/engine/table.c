@@ -225,13 +225,16 @@ static varve_status ddl_check(varve_store *store, const char *text, varve_error 
 static varve_status ddl_run(varve_store *store, struct varve_pending *pending, varve_error *err)
 {
     pending->policy = VARVE_POLICY_DURABLE_GROUP;
-    pending->error = (varve_error){.status = VARVE_OK, .row = UINT64_MAX};
     varve_buffer_init(&pending->payload, &store->heap);
-    uint64_t mark = varve_pressure_mark(store);
-    varve_status rc = varve_pending_run(store, pending);
-    while (rc == VARVE_ENOSPC && varve_pressure_make_room(store, &mark)) {
+    struct varve_patience patience = varve_pressure_begin(store);
+    varve_status rc = VARVE_OK;
+    bool waits = true;
+    for (bool again = true; again;) {
         pending->error = (varve_error){.status = VARVE_OK, .row = UINT64_MAX};
         rc = varve_pending_run(store, pending);
+        again = waits && rc == VARVE_ENOSPC;
+        if (again) /* without relief it is the last attempt */
+            waits = varve_pressure_make_room(store, &patience);
     }
     if (rc < 0)
         rc = varve_error_copy(err, &pending->error, rc);

@@ -427,6 +427,44 @@ START_TEST(full_log_of_repeated_batches_is_let_go)
 }
 END_TEST
 
+static int watch_reserve(void *ctx, struct varve_sim *sim, const struct varve_sim_event *event)
+{
+    (void)sim;
+    *(int *)ctx += event->op == VARVE_SIM_TRUNCATE && strcmp(event->name, "RESERVE") == 0;
+    return 0;
+}
+
+/* There is a flush to do, too, and no room for its files but that log. */
+START_TEST(flush_without_room_lets_go_of_the_log_that_nobody_keeps)
+{
+    struct sim_store s;
+    int cuts = 0;
+
+    sim_store_create(&s, 98);
+    s.options.wal_segment_bytes = 64u << 10;
+    s.options.reserve_bytes = _i == 1 ? 0 : UINT64_MAX;
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    ck_assert_int_eq(put_from(&s, 1), VARVE_OK);
+    ck_assert_int_eq(varve_flush(s.store, NULL), VARVE_OK);
+    sim_store_work(&s);
+    while (sim_store_stats(&s).wal_segments < 10)
+        ck_assert_int_eq(repeat(&s), VARVE_OK);
+    ck_assert_int_eq(put_from(&s, 11), VARVE_OK);
+    fill_up(&s);
+    ck_assert_int_eq(varve_sim_watch(s.sim, watch_reserve, &cuts), 0);
+    ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_OK);
+    ck_assert_uint_eq(sim_store_stats(&s).wal_segments, 1);
+    ck_assert_uint_eq(sim_store_stats(&s).flushes, 2);
+    ck_assert_int_eq(cuts, 0);
+    varve_sim_unwatch(s.sim, watch_reserve, &cuts);
+    sim_store_kill(&s);
+    sim_store_open(&s);
+    ck_assert_int_eq(sim_store_count(&s, "t"), 20);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 static int count_generations(void *ctx, struct varve_sim *sim, const struct varve_sim_event *event)
 {
     (void)sim;
@@ -551,6 +589,88 @@ START_TEST(memory_that_is_short_at_a_creation_or_a_drop_fails_nothing)
 }
 END_TEST
 
+/* ----------------------------------------------------------------------- Room that others make */
+
+/* Another thread: it makes room when a flush has found none, too; or it lets memory or log go whose room is
+ * taken again at once, and five seconds pass with each attempt. */
+struct other_thread {
+    struct sim_store *s;
+    int attempts, flushes; /* that found no room */
+    bool makes_room;
+};
+
+static int act_for_another(void *ctx, struct varve_sim *sim, const struct varve_sim_event *event)
+{
+    struct other_thread *const other = ctx;
+    uint64_t id;
+
+    if (event->phase != VARVE_SIM_AFTER || event->result != -ENOSPC)
+        return 0;
+    const bool is_log = varve_file_name_parse(event->name, &id) == VARVE_FILE_WAL;
+    other->attempts += is_log;
+    other->flushes += !is_log;
+    if (other->makes_room && !is_log)
+        varve_sim_set_capacity(sim, 0);
+    if (!other->makes_room && is_log && other->attempts < 100) {
+        varve_sim_clock_advance(sim, 5000000);
+        other->s->store->n_relieved++;
+    }
+    return 0;
+}
+
+static void fill_log(struct sim_store *s, uint64_t seed)
+{
+    sim_store_create(s, seed);
+    s->options.wal_segment_bytes = 64u << 10;
+    s->options.reserve_bytes = UINT64_MAX;
+    sim_store_open(s);
+    sim_store_table(s, "t", "upsert");
+    ck_assert_int_eq(varve_flush(s->store, NULL), VARVE_OK);
+    fill_up(s);
+}
+
+/* A commit (0), a table (1). */
+static varve_status demand(struct sim_store *s, int kind)
+{
+    return kind == 0 ? sim_store_put(s, "t", 1, 0, ROWS, VARVE_POLICY_DEFAULT)
+                     : sim_store_try_table(s, "u", "upsert");
+}
+
+START_TEST(room_that_another_thread_makes_is_used)
+{
+    struct sim_store s;
+    struct other_thread other = {.s = &s, .makes_room = true};
+
+    fill_log(&s, 99);
+    while (sim_store_put(&s, "t", 1, 0, 1, VARVE_POLICY_OS) == VARVE_OK)
+        ;
+    ck_assert_int_eq(varve_sim_watch(s.sim, act_for_another, &other), 0);
+    ck_assert_int_eq(demand(&s, _i), VARVE_OK);
+    ck_assert_int_eq(other.attempts, 1);
+    ck_assert_int_eq(other.flushes, 1);
+    varve_sim_unwatch(s.sim, act_for_another, &other);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+/* A minute is what one call waits in all. */
+START_TEST(room_that_others_take_is_not_waited_for_without_end)
+{
+    struct sim_store s;
+    struct other_thread other = {.s = &s};
+
+    fill_log(&s, 100);
+    while (sim_store_put(&s, "t", 1, 0, 1, VARVE_POLICY_OS) == VARVE_OK)
+        ;
+    ck_assert_int_eq(varve_sim_watch(s.sim, act_for_another, &other), 0);
+    ck_assert_int_eq(demand(&s, _i), VARVE_ENOSPC);
+    ck_assert_int_ge(other.attempts, 10);
+    ck_assert_int_le(other.attempts, 14);
+    varve_sim_unwatch(s.sim, act_for_another, &other);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------- Ids of files */
 
 /* However often a flush finds no room for its files, it takes no ids: else the manifest would need more
@@ -630,6 +750,9 @@ END_TEST
 
 static void add(TCase *cases)
 {
+    tcase_add_loop_test(cases, flush_without_room_lets_go_of_the_log_that_nobody_keeps, 0, 2);
+    tcase_add_loop_test(cases, room_that_another_thread_makes_is_used, 0, 2);
+    tcase_add_loop_test(cases, room_that_others_take_is_not_waited_for_without_end, 0, 2);
     tcase_add_test(cases, flush_that_is_refused_takes_no_ids);
     tcase_add_test(cases, ids_are_given_back_to_their_generation);
     tcase_add_loop_test(cases, creation_that_the_manifest_has_no_room_for_is_owed, 0, N_ENDINGS);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "storage/base/alloc.h"
+#include "storage/engine/commit_int.h"
 #include "storage/engine/flush_int.h"
 #include "storage/engine/pressure_int.h"
 #include "storage/manifest/manifest.h"
@@ -402,6 +403,61 @@ START_TEST(flush_that_goes_on_failing_is_told_to_those_who_cannot_wait)
 }
 END_TEST
 
+static int fail_writes(void *ctx, struct varve_sim *sim, const struct varve_sim_event *event)
+{
+    int *const left = ctx;
+    uint64_t id;
+
+    (void)sim;
+    if (*left == 0 || event->phase != VARVE_SIM_BEFORE || event->op != VARVE_SIM_WRITE ||
+        varve_file_name_parse(event->name, &id) != VARVE_FILE_SST)
+        return 0;
+    (*left)--;
+    return -EIO;
+}
+
+/* A flush has begun when somebody asks for one, varve_flush() (bit 0) or a commit without memory. It is the
+ * next one's failure (bit 1) that they are told. */
+START_TEST(flush_that_began_before_is_not_whom_others_wait_for)
+{
+    struct sim_store s;
+    const bool fails = (_i & 2) != 0;
+    int failures = 0;
+
+    sim_store_create(&s, 94);
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    ck_assert_int_eq(sim_store_put(&s, "t", 1, 0, ROWS, VARVE_POLICY_OS), VARVE_OK);
+    varve_log_take(s.store);
+    ck_assert_int_eq(varve_generation_rotate(s.store, sim_store_handle(&s, "t"), NULL), VARVE_OK);
+    varve_log_release(s.store);
+    for (int i = 0; i < 3; i++) { /* so that the pause before the next attempt is long */
+        failures = 1;
+        ck_assert_int_eq(varve_sim_watch(s.sim, fail_writes, &failures), 0);
+        varve_sim_clock_advance(s.sim, 10000000);
+        while (failures > 0)
+            (void)varve_flush_step(s.store, 0, NULL);
+        varve_sim_unwatch(s.sim, fail_writes, &failures);
+    }
+    varve_sim_clock_advance(s.sim, 10000000);
+    ck_assert_int_eq(varve_flush_step(s.store, 0, NULL), VARVE_OK);
+    ck_assert_ptr_nonnull(s.store->flush);
+    failures = fails ? 100 : 1;
+    ck_assert_int_eq(varve_sim_watch(s.sim, fail_writes, &failures), 0);
+    if ((_i & 1) != 0) {
+        ck_assert_int_eq(varve_flush(s.store, &s.err), fails ? VARVE_EIO : VARVE_OK);
+    } else {
+        struct varve_patience patience = varve_pressure_begin(s.store);
+        ck_assert_int_eq(varve_pressure_relieve(s.store, &patience), !fails);
+    }
+    ck_assert_int_eq(failures, fails ? 98 : 0);
+    ck_assert_uint_eq(sim_store_stats(&s).flushes, !fails);
+    ck_assert_uint_eq(sim_store_stats(&s).flush_failures, fails ? 5 : 0);
+    varve_sim_unwatch(s.sim, fail_writes, &failures);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
     tcase_add_test(cases, the_delay_grows_from_nothing_to_two_milliseconds);
@@ -412,6 +468,7 @@ static void add(TCase *cases)
     tcase_add_test(cases, flush_that_fails_once_refuses_nothing);
     tcase_add_test(cases, full_log_that_no_memtable_keeps_refuses_nothing);
     tcase_add_loop_test(cases, flush_that_goes_on_failing_is_told_to_those_who_cannot_wait, 0, 2);
+    tcase_add_loop_test(cases, flush_that_began_before_is_not_whom_others_wait_for, 0, 4);
 }
 
 int main(void)

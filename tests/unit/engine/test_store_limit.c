@@ -184,11 +184,11 @@ START_TEST(dropped_table_gives_its_memory_back_without_a_flush)
     ck_assert_int_eq(sim_store_put(&s, "t", 1, 0, 20000, VARVE_POLICY_DEFAULT), VARVE_OK);
     const uint64_t used = sim_store_stats(&s).memory_used;
     ck_assert_int_eq(varve_table_drop(s.store, "t", &s.err), VARVE_OK);
-    uint64_t mark = varve_pressure_mark(s.store);
-    ck_assert(varve_pressure_relieve(s.store, &mark));
+    struct varve_patience patience = varve_pressure_begin(s.store);
+    ck_assert(varve_pressure_relieve(s.store, &patience));
     ck_assert_uint_lt(sim_store_stats(&s).memory_used, used);
     ck_assert_uint_eq(sim_store_stats(&s).flushes, 0);
-    ck_assert(!varve_pressure_relieve(s.store, &mark)); /* there is nothing else */
+    ck_assert(!varve_pressure_relieve(s.store, &patience)); /* there is nothing else */
     sim_store_destroy(&s);
 }
 END_TEST

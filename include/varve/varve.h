@@ -414,6 +414,7 @@ VARVE_API uint64_t varve_origin_last(varve_store *store, uint32_t origin);
  * readable and have met `policy`. The batch is cleared on success and kept as it is on failure.
  * `ret_lsn` (may be NULL): log position after the record. EEXISTS sets err->row. ENOSPC: the disk
  * is full, or the reserve has been used and is not back; later commits succeed once there is room.
+ * Where a flush may make room, for memory or on the disk, it waits for that: at most a minute in all.
  * EIO_SYNC: the commit is in doubt; it is there after the next open, or it is not. With every other
  * error it is not.
  */

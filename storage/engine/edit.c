@@ -3,7 +3,7 @@
  *
  * Invariants
  *   E1  At most one edit of a table's creation or drop is owed: its record is durable in the log and
- *       applied, but there was neither memory nor room for the edit.
+ *       applied, but the edit lacked memory, room or a file descriptor.
  *   E2  Any other edit writes what is owed first, and fails if that does. So the replay position,
  *       which is part of an edit, never passes the record of an owed one: neither a crash nor the
  *       trimming of the log loses it.
@@ -90,7 +90,7 @@ static varve_status write_edit(varve_store *store, struct varve_edit *edit,
     if (rc < 0) {
         for (uint32_t i = own; i < edit->n_put_segments; i++)
             varve_store_note_sealed(store, &segments[i]);
-        if (rc != VARVE_EINVAL && rc != VARVE_ENOMEM && rc != VARVE_ENOSPC)
+        if (varve_manifest_is_failed(store->manifest))
             varve_store_fail(store, &detail);
         return varve_error_copy(err, &detail, rc);
     }
@@ -143,7 +143,7 @@ varve_status varve_store_edit_table(varve_store *store, struct varve_table *tabl
     varve_mutex_lock(&store->manifest_lock); /* until then a flush may add files to it */
     assert(store->owed == NULL);
     varve_status rc = write_table(store, table, drop, err);
-    if (rc == VARVE_ENOSPC || rc == VARVE_ENOMEM) {
+    if (rc < 0 && rc != VARVE_EINVAL && !varve_manifest_is_failed(store->manifest)) {
         store->owed = table;
         varve_mutex_lock(&store->view_lock);
         table->dropped = drop;

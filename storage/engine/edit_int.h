@@ -9,8 +9,7 @@
 /*
  * Apply `edit` (at most 8 segments) and make the new version current. `flushed` (may be NULL) is its
  * table's oldest memtable, which the edit's files replace: it leaves the table in the same moment
- * and is the caller's to free. ENOMEM, ENOSPC and EINVAL change nothing; everything else makes the
- * store FAILED. `edit->put_segments` is NULL afterwards.
+ * and is the caller's to free. A failure changes nothing, unless it makes the store FAILED. `edit->put_segments` is NULL afterwards.
  */
 varve_status varve_store_edit_locked(varve_store *store, struct varve_edit *edit,
                                      struct varve_generation *flushed, varve_error *err)
@@ -19,12 +18,12 @@ varve_status varve_store_edit(varve_store *store, struct varve_edit *edit, varve
 
 /*
  * Put a new table (or, `drop`, its end) into the manifest, after its record is durable in the log.
- * When there is neither memory nor room for the edit it is owed, and that is OK: every edit writes
+ * When the edit lacks memory, room or a file descriptor it is owed, and that is OK: every edit writes
  * what is owed first. Nothing may be owed before. A drop sets table->dropped. Log token.
  */
 varve_status varve_store_edit_table(varve_store *store, struct varve_table *table, bool drop,
                                     varve_error *err);
-/* Write what is owed. ENOMEM, ENOSPC: it still is. */
+/* Write what is owed. An error: it still is. */
 varve_status varve_store_settle(varve_store *store, varve_error *err);
 
 /* The same for any number of segments, while the store is being opened: a failure fails the open. */

@@ -198,7 +198,7 @@ varve_status varve_segment_provide(varve_store *store, uint64_t payload, varve_e
     rc = list_segment(store, segment, base_lsn, err);
     if (rc == VARVE_OK)
         varve_wal_use_next(store->wal, segment);
-    else if (rc == VARVE_ENOSPC || rc == VARVE_ENOMEM || rc == VARVE_EINVAL)
+    else if (varve_store_failure(store, NULL) == VARVE_OK)
         give_back(store, segment); /* the manifest does not name it */
     else
         varve_wal_segment_close(segment, false); /* nobody knows: the file stays */

@@ -39,11 +39,11 @@ static varve_status locate(varve_status rc, const char *name, uint32_t page_no, 
     return rc;
 }
 
-/* The first error that leaves the directory in doubt is the last word (N2). */
+/* The first error that leaves the disk in doubt is the last word (N2). */
 static varve_status fail(struct varve_manifest *manifest, varve_status rc,
                          const varve_error *detail, varve_error *err)
 {
-    if (rc != VARVE_EINVAL && rc != VARVE_ENOMEM && rc != VARVE_ENOSPC) {
+    if (manifest->in_doubt) {
         manifest->failure = *detail;
         manifest->failure.status = rc;
     }
@@ -156,11 +156,13 @@ static varve_status write_temporary(struct varve_manifest *manifest, const struc
     }
     varve_free(manifest->heap, chunk, (size_t)CHUNK_PAGES * VARVE_PAGE_SIZE);
     if (rc < 0) {
-        if (file != NULL) {
+        const varve_status status = varve_error_os(err, rc, name, VARVE_NO_OFFSET, what);
+        if (file != NULL) { /* a disk that fails like that is not written to again */
+            manifest->in_doubt = status != VARVE_ENOSPC && status != VARVE_ENOMEM;
             ops->close(file);
             (void)ops->unlink(manifest->vfs, name);
         }
-        return varve_error_os(err, rc, name, VARVE_NO_OFFSET, what);
+        return status;
     }
     manifest->bytes += (uint64_t)image->header.file_pages * VARVE_PAGE_SIZE;
     *ret_file = file;
@@ -178,11 +180,14 @@ static varve_status put_in_place(struct varve_manifest *manifest, const char *te
         const varve_status status = varve_error_os(err, rc, name, VARVE_NO_OFFSET, "rename to");
         if (status == VARVE_ENOSPC || status == VARVE_ENOMEM)
             (void)ops->unlink(manifest->vfs, temporary);
+        else
+            manifest->in_doubt = true;
         return status;
     }
     rc = ops->sync_dir(manifest->vfs);
     if (rc >= 0)
         return VARVE_OK;
+    manifest->in_doubt = true;
     /* Which generation the next open finds is unknown: write to neither, whatever the reason. */
     return varve_error_sync_dir(err, rc, name);
 }
@@ -894,6 +899,7 @@ static varve_status write_edit(struct varve_manifest *manifest, struct varve_buf
     if (rc < 0) { /* what of it is on the disk is unknown, whatever the reason */
         name_of(manifest->generation, false, name);
         (void)varve_error_os(err, rc, name, offset, what);
+        manifest->in_doubt = true;
         err->status = VARVE_EIO_SYNC;
         return VARVE_EIO_SYNC;
     }
@@ -968,6 +974,11 @@ varve_status varve_manifest_apply(struct varve_manifest *manifest, const struct 
     rc = apply(manifest, edit, &bytes, &detail);
     varve_buffer_free(&bytes);
     return rc < 0 ? fail(manifest, rc, &detail, err) : VARVE_OK;
+}
+
+bool varve_manifest_is_failed(const struct varve_manifest *manifest)
+{
+    return manifest->failure.status < 0;
 }
 
 uint64_t varve_manifest_bytes(const struct varve_manifest *manifest)

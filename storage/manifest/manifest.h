@@ -13,7 +13,8 @@
  *   N1  Whatever the crash, the directory holds one generation that opens and names only files that
  *       are durable with their directory entries.
  *   N2  After a failed edit nothing more is written: the first error is returned for ever. An edit
- *       that is refused, or lacks memory or room, has changed nothing and is no such failure.
+ *       that is refused, or lacks memory or room or a file descriptor, has changed nothing and is
+ *       no such failure.
  *   N3  A .tmp generation is ignored and collected. One that has its name was whole and durable
  *       before: if its seals are damaged now the open is refused, since an older generation would
  *       pass off an older state as the newest.
@@ -111,15 +112,17 @@ varve_status varve_manifest_verify(struct varve_vfs *vfs, struct varve_heap *hea
 /* The current version, with a reference for the caller. */
 struct varve_version *varve_manifest_version(const struct varve_manifest *manifest);
 
-/* Write, sync, then publish. On failure nothing has changed and the manifest is failed (N2), except
- * EINVAL (the edit contradicts the state), ENOMEM and ENOSPC before anything that counts was
- * written. Switches to a new generation by itself when the edits outgrow the snapshot (at least
+/* Write, sync, then publish. On failure nothing has changed in memory, and nothing on the disk either
+ * unless the manifest is failed (N2). EINVAL: the edit contradicts the state. Switches to a new generation by itself when the edits outgrow the snapshot (at least
  * 256 KiB). */
 varve_status varve_manifest_apply(struct varve_manifest *manifest, const struct varve_edit *edit,
                                   varve_error *err);
 
 /* Start a new generation now, so that a doubtful tail is met only once. Failures as above. */
 varve_status varve_manifest_switch(struct varve_manifest *manifest, varve_error *err);
+
+/* Whether nothing is written any more, since what is on the disk is unknown (N2). */
+bool varve_manifest_is_failed(const struct varve_manifest *manifest);
 
 uint64_t varve_manifest_bytes(const struct varve_manifest *manifest); /* written since open */
 /* How often something that was damaged was read from its other copy, since open. */

@@ -393,6 +393,48 @@ START_TEST(statement_in_doubt_is_told_so)
 }
 END_TEST
 
+/* The next generation of the manifest cannot even be made, for want of a file descriptor: nothing has
+ * happened to the one that there is. A table (0), a drop, a flush, a segment of the log. */
+START_TEST(manifest_that_finds_no_descriptor_fails_nothing)
+{
+    char name[VARVE_FILE_NAME_MAX];
+    struct sim_store s;
+    int n = 1;
+
+    open_with_table(&s, 44);
+    sim_store_table(&s, "d", "keep");
+    ck_assert_int_eq(sim_store_put(&s, "t", 0, 0, ROWS, VARVE_POLICY_DURABLE_GROUP), VARVE_OK);
+    struct varve_manifest *const manifest = s.store->manifest;
+    manifest->next_page = manifest->pages; /* as after many edits */
+    varve_file_name_manifest(varve_manifest_generation(manifest) + 1, name);
+    strcat(name, ".tmp");
+    fail_next(&s, VARVE_SIM_OPEN, 1, EMFILE, name);
+    if (_i == 0)
+        ck_assert_int_eq(sim_store_try_table(&s, "u", "keep"), VARVE_OK); /* owed */
+    else if (_i == 1)
+        ck_assert_int_eq(varve_table_drop(s.store, "d", &s.err), VARVE_OK);
+    else if (_i == 2)
+        ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_EIO);
+    for (; _i == 3 && varve_sim_fault_hits(s.sim) == 0; n++) {
+        const varve_status rc = sim_store_put(&s, "t", n, 0, ROWS, VARVE_POLICY_DURABLE_GROUP);
+        ck_assert_int_eq(rc, varve_sim_fault_hits(s.sim) == 0 ? VARVE_OK : VARVE_EIO);
+        n -= rc < 0;
+    }
+    ck_assert_uint_eq(varve_sim_fault_hits(s.sim), 1);
+    if (_i > 1)
+        ck_assert_int_eq(s.err.os_code, EMFILE);
+    ck_assert_int_eq(status_of(&s), VARVE_OK);
+    ck_assert_int_eq(sim_store_put(&s, "t", n++, 0, ROWS, VARVE_POLICY_DURABLE_GROUP), VARVE_OK);
+    ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_OK);
+    sim_store_kill(&s);
+    sim_store_open(&s);
+    ck_assert_int_eq(sim_store_count(&s, "t"), (int64_t)n * ROWS);
+    ck_assert_int_eq(sim_store_has_table(&s, "u"), _i == 0);
+    ck_assert_int_eq(sim_store_has_table(&s, "d"), _i != 1);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 /* The manifest has failed, the log has not: `interval` is kept, by work (0) and by the end (1). */
 START_TEST(failed_store_keeps_what_interval_promised)
 {
@@ -434,6 +476,7 @@ static void add(TCase *cases)
     tcase_add_test(cases, commits_behind_a_failed_manifest_make_no_segments);
     tcase_add_test(cases, group_that_is_not_finished_holds_up_no_sync);
     tcase_add_loop_test(cases, statement_in_doubt_is_told_so, 0, 2);
+    tcase_add_loop_test(cases, manifest_that_finds_no_descriptor_fails_nothing, 0, 4);
     tcase_add_loop_test(cases, failed_store_keeps_what_interval_promised, 0, 2);
 }
 

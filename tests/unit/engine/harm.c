@@ -54,30 +54,6 @@ bool harm_names(const struct harm *harm, const char *file, uint64_t offset)
     return false;
 }
 
-struct newest {
-    enum varve_file_kind kind;
-    char *name;
-};
-
-static int find_newest(void *ctx, const char *name)
-{
-    struct newest *newest = ctx;
-    uint64_t id;
-
-    if (varve_file_name_parse(name, &id) == newest->kind && strcmp(name, newest->name) > 0)
-        memcpy(newest->name, name, strlen(name) + 1);
-    return 0;
-}
-
-void harm_newest(struct sim_store *s, enum varve_file_kind kind, char *ret_name)
-{
-    struct newest newest = {.kind = kind, .name = ret_name};
-
-    ret_name[0] = '\0';
-    ck_assert_int_eq(varve_sim_list(s->sim, find_newest, &newest), 0);
-    ck_assert(ret_name[0] != '\0');
-}
-
 bool harm_exists(struct sim_store *s, const char *name)
 {
     return varve_sim_size(s->sim, name) >= 0;

@@ -5,7 +5,6 @@
 #ifndef VARVE_TESTS_ENGINE_HARM_H
 #define VARVE_TESTS_ENGINE_HARM_H
 
-#include "storage/manifest/manifest.h"
 #include "tests/unit/engine/sim_store.h"
 
 #define HARM_MAX 64
@@ -23,8 +22,6 @@ void harm_findings(struct sim_store *s, struct harm *ret);
 varve_status harm_verify(struct sim_store *s, struct harm *ret);
 bool harm_names(const struct harm *harm, const char *file, uint64_t offset);
 
-/* The newest file of a kind: its name. */
-void harm_newest(struct sim_store *s, enum varve_file_kind kind, char *ret_name);
 bool harm_exists(struct sim_store *s, const char *name);
 /* Pages with a byte that is not zero: how many, counted to the last one. */
 uint32_t harm_pages(struct sim_store *s, const char *name);

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "storage/manifest/manifest.h"
 #include "tests/lib/run_share.h"
 
 void sim_store_create(struct sim_store *s, uint64_t seed)
@@ -91,6 +90,52 @@ bool sim_store_cut(struct sim_store *s, uint64_t index)
     s->sim = image;
     ck_assert_int_eq(varve_sim_attach(s->sim, &s->vfs), 0);
     return true;
+}
+
+struct of_kind {
+    enum varve_file_kind kind;
+    uint32_t n;
+};
+
+static int count_kind(void *ctx, const char *name)
+{
+    struct of_kind *of = ctx;
+    uint64_t id;
+
+    of->n += varve_file_name_parse(name, &id) == of->kind;
+    return 0;
+}
+
+uint32_t sim_store_files(struct sim_store *s, enum varve_file_kind kind)
+{
+    struct of_kind of = {.kind = kind};
+
+    ck_assert_int_eq(varve_sim_list(s->sim, count_kind, &of), 0);
+    return of.n;
+}
+
+struct newest {
+    enum varve_file_kind kind;
+    char *name;
+};
+
+static int find_newest(void *ctx, const char *name)
+{
+    struct newest *newest = ctx;
+    uint64_t id;
+
+    if (varve_file_name_parse(name, &id) == newest->kind && strcmp(name, newest->name) > 0)
+        memcpy(newest->name, name, strlen(name) + 1);
+    return 0;
+}
+
+void sim_store_newest(struct sim_store *s, enum varve_file_kind kind, char *ret_name)
+{
+    struct newest newest = {.kind = kind, .name = ret_name};
+
+    ret_name[0] = '\0';
+    ck_assert_int_eq(varve_sim_list(s->sim, find_newest, &newest), 0);
+    ck_assert(ret_name[0] != '\0');
 }
 
 varve_status sim_store_try_table(struct sim_store *s, const char *name, const char *duplicates)

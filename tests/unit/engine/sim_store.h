@@ -13,6 +13,7 @@
 #include <varve/varve.h>
 
 #include "storage/base/alloc.h"
+#include "storage/manifest/manifest.h"
 #include "storage/vfs/vfs_sim.h"
 #include "tests/lib/ordering_rules.h"
 
@@ -36,6 +37,9 @@ void sim_store_open(struct sim_store *s); /* creates it the first time */
 void sim_store_remove(struct sim_store *s, const char *file);
 varve_status sim_store_try_open(struct sim_store *s);
 void sim_store_close(struct sim_store *s);
+/* Files of a kind on the disk; the name of the newest one, which there must be. */
+uint32_t sim_store_files(struct sim_store *s, enum varve_file_kind kind);
+void sim_store_newest(struct sim_store *s, enum varve_file_kind kind, char *ret_name);
 /* kill -9 and a new process. */
 void sim_store_kill(struct sim_store *s);
 /* The power goes now; what the disk is left with is drawn by `index` and becomes the new one. False:

@@ -105,7 +105,7 @@ static void make_file(struct sim_store *s, uint64_t seed, char *ret_name)
     ck_assert_int_eq(varve_flush(s->store, &s->err), VARVE_OK);
     sim_store_work(s);
     ck_assert_uint_eq(sim_store_stats(s).pinned_bytes, 0);
-    harm_newest(s, VARVE_FILE_SST, ret_name);
+    sim_store_newest(s, VARVE_FILE_SST, ret_name);
 }
 
 START_TEST(a_dropped_file_that_could_not_be_removed_is_tried_again)
@@ -319,7 +319,7 @@ START_TEST(damage_of_the_manifest_is_counted)
 
     make_copies(&s, 15, file);
     sim_store_kill(&s);
-    harm_newest(&s, VARVE_FILE_MANIFEST, name);
+    sim_store_newest(&s, VARVE_FILE_MANIFEST, name);
     for (uint64_t page = 0; page < 2; page++) { /* its header, and the first copy of what it says */
         harm_flip(&s, name, page, 17);
         ck_assert_uint_eq(repairs_of(&s, VARVE_OPEN_READ_ONLY), 1);

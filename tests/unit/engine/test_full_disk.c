@@ -12,7 +12,6 @@
 
 #include "storage/engine/commit_int.h"
 #include "storage/engine/edit_int.h"
-#include "storage/manifest/manifest.h"
 #include "tests/lib/fault.h"
 #include "tests/unit/engine/sim_store.h"
 
@@ -41,21 +40,14 @@ static int watch(void *ctx, struct varve_sim *sim, const struct varve_sim_event 
     return 0;
 }
 
-static int newest(void *ctx, const char *name)
-{
-    uint64_t id = 0, *highest = ctx;
-
-    if (varve_file_name_parse(name, &id) == VARVE_FILE_MANIFEST && id > *highest)
-        *highest = id;
-    return 0;
-}
-
 static uint64_t generation(struct sim_store *s)
 {
-    uint64_t highest = 0;
+    char name[VARVE_FILE_NAME_MAX];
+    uint64_t id = 0;
 
-    ck_assert_int_eq(varve_sim_list(s->sim, newest, &highest), 0);
-    return highest;
+    sim_store_newest(s, VARVE_FILE_MANIFEST, name);
+    (void)varve_file_name_parse(name, &id);
+    return id;
 }
 
 /* Whether the store on the disk names a table in its manifest. */
@@ -191,22 +183,6 @@ START_TEST(creation_that_the_manifest_has_no_room_for_is_owed)
 }
 END_TEST
 
-static int count_files(void *ctx, const char *name)
-{
-    uint64_t id;
-
-    *(uint32_t *)ctx += varve_file_name_parse(name, &id) == VARVE_FILE_SST;
-    return 0;
-}
-
-static uint32_t files(struct sim_store *s)
-{
-    uint32_t n = 0;
-
-    ck_assert_int_eq(varve_sim_list(s->sim, count_files, &n), 0);
-    return n;
-}
-
 START_TEST(drop_that_the_manifest_has_no_room_for_is_owed)
 {
     struct sim_store s;
@@ -234,10 +210,10 @@ START_TEST(drop_that_the_manifest_has_no_room_for_is_owed)
     ck_assert_uint_eq(sim_store_stats(&s).failed, 0);
     varve_snapshot_release(snapshot);
     sim_store_work(&s);
-    ck_assert_uint_eq(files(&s), 2); /* the manifest names them */
+    ck_assert_uint_eq(sim_store_files(&s, VARVE_FILE_SST), 2); /* the manifest names them */
     end_with(&s, (enum ending)_i);
     ck_assert(!is_listed(&s, "d") && !sim_store_has_table(&s, "d"));
-    ck_assert_uint_eq(files(&s), _i == FLUSHES ? 2 : 1);
+    ck_assert_uint_eq(sim_store_files(&s, VARVE_FILE_SST), _i == FLUSHES ? 2 : 1);
     ck_assert_int_eq(sim_store_count(&s, "t"), 3 * ROWS);
     sim_store_table(&s, "d", "upsert");
     ck_assert_int_eq(sim_store_count(&s, "d"), 0);
@@ -573,7 +549,7 @@ static bool run_without_memory(long n, bool drop, enum fault_mode mode)
     ck_assert(is_listed(&s, drop ? "t" : "c") == !drop);
     sim_store_kill(&s);
     sim_store_open(&s); /* collects files that there was no memory to note */
-    ck_assert_uint_eq(files(&s), drop ? 0 : 2);
+    ck_assert_uint_eq(sim_store_files(&s, VARVE_FILE_SST), drop ? 0 : 2);
     ck_assert(sim_store_has_table(&s, "t") == !drop);
     ck_assert(drop || sim_store_count(&s, "c") == ROWS);
     sim_store_destroy(&s);
@@ -696,13 +672,13 @@ START_TEST(flush_that_is_refused_takes_no_ids)
             if (next == 0)
                 next = s.store->next_file_id;
             ck_assert_uint_eq(s.store->next_file_id, next);
-            ck_assert_uint_eq(files(&s), 0);
+            ck_assert_uint_eq(sim_store_files(&s, VARVE_FILE_SST), 0);
             ck_assert_uint_eq(varve_sim_used(s.sim), used);
         }
     }
     make_room(&s);
     ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_OK);
-    ck_assert_uint_eq(files(&s), 5);
+    ck_assert_uint_eq(sim_store_files(&s, VARVE_FILE_SST), 5);
     ck_assert_uint_eq(s.store->next_file_id, next + 5);
     sim_store_kill(&s);
     sim_store_open(&s);

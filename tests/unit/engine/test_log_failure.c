@@ -33,35 +33,9 @@ static void fail_next(struct sim_store *s, uint32_t classes, uint64_t nth, int e
     ck_assert_int_ge(varve_sim_fault_add(s->sim, &fault), 0);
 }
 
-static void manifest_name(struct sim_store *s, char *name)
-{
-    struct varve_manifest *manifest = NULL;
-
-    ck_assert_int_eq(varve_manifest_open(s->vfs, &s->heap, true, &manifest, NULL), VARVE_OK);
-    varve_file_name_manifest(varve_manifest_generation(manifest), name);
-    varve_manifest_close(manifest);
-}
-
 static varve_status status_of(struct sim_store *s)
 {
     return (varve_status)(int)sim_store_stats(s).failed;
-}
-
-static int count_kind(void *ctx, const char *name)
-{
-    uint32_t *const counts = ctx;
-    uint64_t id;
-
-    counts[varve_file_name_parse(name, &id)]++;
-    return 0;
-}
-
-static uint32_t files_of(struct sim_store *s, enum varve_file_kind kind)
-{
-    uint32_t counts[16] = {0};
-
-    ck_assert_int_eq(varve_sim_list(s->sim, count_kind, counts), 0);
-    return counts[kind];
 }
 
 /* -------------------------------------------------------------------------------------- The log */
@@ -310,9 +284,9 @@ START_TEST(directory_that_cannot_be_synced_fails_the_store)
         varve_log_take(s.store);
         ck_assert_int_eq(varve_generation_rotate(s.store, table, NULL), VARVE_OK);
         varve_log_release(s.store);
-        for (int i = 0; i < 1000 && files_of(&s, VARVE_FILE_SST) == 0; i++)
+        for (int i = 0; i < 1000 && sim_store_files(&s, VARVE_FILE_SST) == 0; i++)
             ck_assert_int_eq(varve_flush_step(s.store, 0, &s.err), VARVE_OK);
-        ck_assert_uint_eq(files_of(&s, VARVE_FILE_SST), 1);
+        ck_assert_uint_eq(sim_store_files(&s, VARVE_FILE_SST), 1);
         fail_next(&s, VARVE_SIM_SYNC_DIR, 1, error, "");
         if ((_i & 1) == 0)
             ck_assert_int_eq(varve_segment_prepare(s.store, NULL), VARVE_EIO_SYNC);
@@ -345,14 +319,14 @@ START_TEST(commits_behind_a_failed_manifest_make_no_segments)
     open_with_table(&s, 40);
     sim_store_close(&s);
     sim_store_open(&s);
-    const uint32_t before = files_of(&s, VARVE_FILE_WAL);
+    const uint32_t before = sim_store_files(&s, VARVE_FILE_WAL);
     varve_log_take(s.store); /* so that all come at once */
     for (int i = 0; i < COMMITS; i++)
         ck_assert_int_eq(varve_commit_start(s.store, sim_store_batch(&s, "t", i, 0, 5),
                                             VARVE_POLICY_DURABLE_GROUP, (uint64_t)i, &s.err),
                          VARVE_OK);
     varve_log_release(s.store);
-    manifest_name(&s, name);
+    sim_store_newest(&s, VARVE_FILE_MANIFEST, name);
     fail_next(&s, VARVE_SIM_SYNC, 2, EIO, name); /* the first is for ids of files */
     for (int i = 0; i < 1000 && n < COMMITS; i++) {
         (void)varve_work(s.store, 1000, NULL);
@@ -365,7 +339,8 @@ START_TEST(commits_behind_a_failed_manifest_make_no_segments)
         ck_assert_int_eq(done[i].status, VARVE_EIO_SYNC);
         varve_batch_free(done[i].batch);
     }
-    ck_assert_uint_le(files_of(&s, VARVE_FILE_WAL), before + 2); /* one of them ahead of need */
+    ck_assert_uint_le(sim_store_files(&s, VARVE_FILE_WAL),
+                      before + 2); /* one of them ahead of need */
     sim_store_destroy(&s);
 }
 END_TEST
@@ -446,7 +421,7 @@ START_TEST(failed_store_keeps_what_interval_promised)
         open_with_table(&s, 41);
         sim_store_work(&s);
         ck_assert_int_eq(sim_store_put(&s, "t", 1, 0, 5, VARVE_POLICY_INTERVAL), VARVE_OK);
-        manifest_name(&s, name);
+        sim_store_newest(&s, VARVE_FILE_MANIFEST, name);
         fail_next(&s, VARVE_SIM_SYNC, 1, EIO, name);
         s.store->next_file_id = s.store->file_id_limit; /* as after 64 files */
         ck_assert_int_eq(varve_store_file_id(s.store, &id, NULL), VARVE_EIO_SYNC);

@@ -5,27 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "storage/manifest/manifest.h"
 #include "storage/wal/wal_format.h"
 #include "tests/unit/engine/sim_store.h"
 
 #define ROWS 400
-
-static int count_logs(void *ctx, const char *name)
-{
-    uint64_t id;
-
-    *(uint32_t *)ctx += varve_file_name_parse(name, &id) == VARVE_FILE_WAL;
-    return 0;
-}
-
-static uint32_t log_files(struct sim_store *s)
-{
-    uint32_t n = 0;
-
-    ck_assert_int_eq(varve_sim_list(s->sim, count_logs, &n), 0);
-    return n;
-}
 
 /* Each listed segment begins with its header, which says the base that is listed. */
 static void check_listed(struct sim_store *s, const struct varve_version *version)
@@ -78,7 +61,7 @@ START_TEST(a_segment_is_listed_when_it_is_put_to_use)
     ck_assert_uint_gt(switched, 0);
     sim_store_close(&s); /* what was kept ready is gone, and what is there is listed */
     version = sim_store_listed(&s);
-    ck_assert_uint_eq(log_files(&s), version->n_segments);
+    ck_assert_uint_eq(sim_store_files(&s, VARVE_FILE_WAL), version->n_segments);
     for (uint32_t i = 0; i < version->n_segments; i++)
         ck_assert(version->segments[i].sealed);
     varve_version_unref(version);
@@ -171,7 +154,7 @@ START_TEST(flush_lets_go_of_all_segments_behind_it)
     ck_assert_int_eq(varve_flush(s.store, NULL), VARVE_OK);
     ck_assert_uint_le(sim_store_stats(&s).wal_segments, 2);
     sim_store_work(&s);
-    ck_assert_uint_le(log_files(&s), 3);
+    ck_assert_uint_le(sim_store_files(&s, VARVE_FILE_WAL), 3);
     sim_store_destroy(&s);
 }
 END_TEST
@@ -215,12 +198,12 @@ START_TEST(segment_ahead_of_need_leaves_a_full_disk_alone)
     ck_assert_uint_ge(effort.asked, 1);
     ck_assert_uint_le(effort.asked, 2);
     ck_assert_uint_lt(effort.written, 512u << 10);
-    ck_assert_uint_eq(log_files(&s), 1);
+    ck_assert_uint_eq(sim_store_files(&s, VARVE_FILE_WAL), 1);
     varve_sim_set_capacity(s.sim, 0);
     varve_sim_clock_advance(s.sim, 2000000);
     ck_assert_int_eq(sim_store_put(&s, "t", 1, 50, 1, VARVE_POLICY_DEFAULT), VARVE_OK);
     sim_store_work(&s);
-    ck_assert_uint_eq(log_files(&s), 2);
+    ck_assert_uint_eq(sim_store_files(&s, VARVE_FILE_WAL), 2);
     ck_assert_int_eq(sim_store_count(&s, "t"), 51);
     sim_store_destroy(&s);
 }

@@ -66,7 +66,7 @@ START_TEST(each_page_of_the_manifest_is_looked_at)
 
     make(&s, 72);
     sim_store_kill(&s);
-    harm_newest(&s, VARVE_FILE_MANIFEST, name);
+    sim_store_newest(&s, VARVE_FILE_MANIFEST, name);
     const uint32_t pages = harm_pages(&s, name);
     ck_assert_uint_ge(pages, 9); /* with edits */
     for (uint32_t page = 0; page < pages; page++) {
@@ -90,7 +90,7 @@ START_TEST(all_damaged_pages_of_the_manifest_are_told)
 
     make(&s, 73);
     sim_store_close(&s);
-    harm_newest(&s, VARVE_FILE_MANIFEST, name);
+    sim_store_newest(&s, VARVE_FILE_MANIFEST, name);
     for (uint32_t page = 0; page < 3; page++) /* header, snapshot, seal: the second copies stay */
         for (uint64_t byte = 0; byte < 4096; byte += 100)
             harm_flip(&s, name, page, byte);
@@ -172,8 +172,8 @@ START_TEST(damage_in_the_log_hides_no_other)
     struct varve_version *const version = sim_store_listed(&s);
     varve_file_name_wal(version->segments[0].id, log);
     varve_version_unref(version);
-    harm_newest(&s, VARVE_FILE_SST, table);
-    harm_newest(&s, VARVE_FILE_MANIFEST, manifest);
+    sim_store_newest(&s, VARVE_FILE_SST, table);
+    sim_store_newest(&s, VARVE_FILE_MANIFEST, manifest);
     harm_flip(&s, log, 2, 100);
     harm_flip(&s, log, 5, 200);
     harm_flip(&s, table, 0, 300);
@@ -216,9 +216,9 @@ START_TEST(what_cannot_be_read_is_told_and_hides_no_other)
     char log[VARVE_FILE_NAME_MAX], first[VARVE_FILE_NAME_MAX], second[VARVE_FILE_NAME_MAX];
 
     make(&s, 78);
-    harm_newest(&s, VARVE_FILE_SST, first);
+    sim_store_newest(&s, VARVE_FILE_SST, first);
     ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_OK);
-    harm_newest(&s, VARVE_FILE_SST, second);
+    sim_store_newest(&s, VARVE_FILE_SST, second);
     ck_assert_str_ne(first, second);
     for (int k = 60; k < 90; k++)
         ck_assert_int_eq(sim_store_put(&s, "t", k, 0, ROWS, VARVE_POLICY_DURABLE_EACH), VARVE_OK);
@@ -262,8 +262,8 @@ START_TEST(a_manifest_that_cannot_be_read_hides_no_other)
     char manifest[VARVE_FILE_NAME_MAX], table[VARVE_FILE_NAME_MAX];
 
     make(&s, 79);
-    harm_newest(&s, VARVE_FILE_MANIFEST, manifest);
-    harm_newest(&s, VARVE_FILE_SST, table);
+    sim_store_newest(&s, VARVE_FILE_MANIFEST, manifest);
+    sim_store_newest(&s, VARVE_FILE_SST, table);
     harm_flip(&s, table, 0, 300);
     harm_unread_add(&unread, manifest, 1);
     if (_i == 1)
@@ -296,7 +296,7 @@ START_TEST(a_file_that_could_not_be_looked_at_fails_the_call)
 
     make(&s, 80);
     sim_store_kill(&s);
-    harm_newest(&s, VARVE_FILE_SST, fault.name);
+    sim_store_newest(&s, VARVE_FILE_SST, fault.name);
     s.options.flags = VARVE_OPEN_READ_ONLY;
     sim_store_open(&s);
     ck_assert_int_eq(varve_sim_fault_add(s.sim, &fault), 0);
@@ -316,7 +316,7 @@ START_TEST(what_nothing_believes_is_not_looked_at)
 
     make(&s, 77);
     sim_store_close(&s);
-    harm_newest(&s, VARVE_FILE_MANIFEST, newest);
+    sim_store_newest(&s, VARVE_FILE_MANIFEST, newest);
     ck_assert_int_eq(varve_file_name_parse(newest, &generation), VARVE_FILE_MANIFEST);
     varve_file_name_manifest(generation - 1, older);
     ck_assert(harm_exists(&s, older));

@@ -3,13 +3,13 @@
  *
  * Invariants
  *   E1  At most one edit of a table's creation or drop is owed: its record is durable in the log and
- *       applied, but the edit lacked memory, room or a file descriptor.
+ *       applied, but the edit failed, for want of memory or room say, and left nothing in doubt.
  *   E2  Any other edit writes what is owed first, and fails if that does. So the replay position,
  *       which is part of an edit, never passes the record of an owed one: neither a crash nor the
  *       trimming of the log loses it.
  *   E3  An edit that finds no room releases the reserve (reserve.c) before it is given up or owed.
- *   E4  A file made after a switch to a new generation of the manifest has an id that the generation
- *       before has not given away (stray.c says what for).
+ *   E4  A file that gets its id after a switch to a new generation of the manifest has one that the
+ *       generation before has not given away (stray.c says what for).
  */
 #include <errno.h>
 #include <string.h>

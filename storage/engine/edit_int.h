@@ -18,8 +18,8 @@ varve_status varve_store_edit(varve_store *store, struct varve_edit *edit, varve
 
 /*
  * Put a new table (or, `drop`, its end) into the manifest, after its record is durable in the log.
- * When the edit lacks memory, room or a file descriptor it is owed, and that is OK: every edit writes
- * what is owed first. Nothing may be owed before. A drop sets table->dropped. Log token.
+ * When the edit fails and leaves nothing in doubt it is owed, and that is OK: every edit writes what is
+ * owed first. Nothing may be owed before. A drop sets table->dropped. Log token.
  */
 varve_status varve_store_edit_table(varve_store *store, struct varve_table *table, bool drop,
                                     varve_error *err);

@@ -517,7 +517,7 @@ static bool advance_if_wanted(varve_store *store)
     return wanted && advance_replay(store);
 }
 
-/* Room for a flush that has found none, and that costs no reserve. */
+/* Room for a flush that has found none. It costs no reserve, unless the manifest needs some for the edit. */
 static bool let_log_go(varve_store *store)
 {
     const uint64_t now = (uint64_t)varve_store_boot_us(store);

@@ -28,7 +28,8 @@ varve_status varve_pressure_wait(varve_store *store, const struct varve_patience
  * cannot help. */
 varve_status varve_pressure_check(varve_store *store, varve_error *err);
 /* A commit was refused because memory is at its limit: wait until a flush has given some back since it
- * looked last. False: none did in time. Others may have made room meanwhile: one last attempt is due. */
+ * looked last. False: none will, or not in time. Others may have made room meanwhile: one last attempt is
+ * due. */
 bool varve_pressure_relieve(varve_store *store, struct varve_patience *patience);
 /* It was refused because the disk has no room for a segment of the log: the same, and wait for the
  * segments that the flush, or an edit where nothing is to be flushed, lets go. False also when the

@@ -53,9 +53,11 @@ static uint64_t next_size(varve_store *store, uint64_t payload)
     return size;
 }
 
-/* One that nothing names. */
+/* One that nothing names, or NULL. */
 static void discard(varve_store *store, struct varve_wal_segment *segment)
 {
+    if (segment == NULL)
+        return;
     const uint64_t id = varve_wal_segment_id(segment);
 
     varve_wal_segment_close(segment, true);
@@ -107,6 +109,19 @@ static bool is_wanted(varve_store *store)
     return wanted;
 }
 
+/* Keep it for the next record that needs one. One that is kept already stays: what was made later can give
+ * back its id. */
+static void keep(varve_store *store, struct varve_wal_segment *segment)
+{
+    varve_mutex_lock(&store->queue_lock);
+    if (store->ready_segment == NULL) {
+        store->ready_segment = segment;
+        segment = NULL;
+    }
+    varve_mutex_unlock(&store->queue_lock);
+    discard(store, segment);
+}
+
 varve_status varve_segment_prepare(varve_store *store, varve_error *err)
 {
     struct varve_wal_segment *segment = NULL;
@@ -119,9 +134,8 @@ varve_status varve_segment_prepare(varve_store *store, varve_error *err)
     store->segment_wanted = false;
     if (rc < 0)
         store->segment_retry_us = (uint64_t)varve_store_boot_us(store) + RETRY_US;
-    if (segment != NULL)
-        store->ready_segment = segment;
     varve_mutex_unlock(&store->queue_lock);
+    keep(store, segment);
     varve_mutex_unlock(&store->segment_lock);
     return rc;
 }
@@ -147,19 +161,6 @@ static varve_status take_segment(varve_store *store, uint64_t payload,
     varve_mutex_unlock(&store->segment_lock);
     *ret_segment = segment;
     return rc;
-}
-
-/* It was not put to use: keep it for the next attempt. */
-static void give_back(varve_store *store, struct varve_wal_segment *segment)
-{
-    varve_mutex_lock(&store->queue_lock);
-    if (store->ready_segment == NULL) {
-        store->ready_segment = segment;
-        segment = NULL;
-    }
-    varve_mutex_unlock(&store->queue_lock);
-    if (segment != NULL) /* another one was made meanwhile */
-        discard(store, segment);
 }
 
 /* With the evidence of what is durable now, since what is being written there says it only later. */
@@ -192,14 +193,14 @@ varve_status varve_segment_provide(varve_store *store, uint64_t payload, varve_e
         return (varve_status)prepared;
     }
     if (prepared > 0) {
-        give_back(store, segment);
+        keep(store, segment);
         return VARVE_END;
     }
     rc = list_segment(store, segment, base_lsn, err);
     if (rc == VARVE_OK)
         varve_wal_use_next(store->wal, segment);
     else if (varve_store_failure(store, NULL) == VARVE_OK)
-        give_back(store, segment); /* the manifest does not name it */
+        keep(store, segment); /* the manifest does not name it */
     else
         varve_wal_segment_close(segment, false); /* nobody knows: the file stays */
     return rc;

@@ -208,8 +208,8 @@ struct varve_store {
     uint64_t next_file_id;           /* manifest lock; ids below file_id_limit are persisted */
     uint64_t file_id_limit;
     uint64_t file_id_floor; /* manifest lock; what is below was given under an earlier generation */
-    /* Its creation (its drop, if it is dropped) is in the log and applied, but the manifest has had
-     * neither memory nor room for it yet. Manifest lock; NULL: nothing is owed. */
+    /* Its creation (its drop, if it is dropped) is in the log and applied, but its edit of the manifest
+     * has failed so far, and left nothing in doubt. Manifest lock; NULL: nothing is owed. */
     struct varve_table *owed;
     uint64_t pinned_version; /* read-only: what READERS holds */
 

@@ -6,7 +6,8 @@
  * whose id it has not given away yet was made under a newer manifest, which is missing here (a copy
  * or a restore that is not whole): the store has commits that this manifest knows nothing of, and going
  * on would give their files' ids and positions a second time. Every generation of the manifest gives its
- * files ids of its own (edit.c), so that this is seen whichever generation is missing.
+ * files ids of its own (edit.c), so that this is seen whichever generation is missing, once a file was made
+ * under it.
  *
  * Threads. None: the store is being opened.
  */

@@ -1,5 +1,6 @@
 /*
- * file_name.c - the names of a store's files: a kind and a number that is never reused.
+ * file_name.c - the names of a store's files: a kind and a number, never used again once a manifest
+ * has named it.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -19,7 +19,7 @@
 
 /* A log segment that the store vouches for. */
 struct varve_segment_entry {
-    uint64_t id; /* file name; never reused */
+    uint64_t id; /* file name; never of another one */
     uint8_t uuid[16];
     uint64_t base_lsn; /* of its first record; fixed before it is listed */
     uint64_t size;     /* bytes of the file */
@@ -39,7 +39,7 @@ struct varve_kept_segment {
 /* An SSTable. Everything but its name comes from whoever wrote it, and stands in the manifest in
  * the tagged encoding of sst_properties.h. */
 struct varve_file_entry {
-    uint64_t id;                            /* "%016x.sst"; never reused */
+    uint64_t id;                            /* "%016x.sst"; never of another one */
     struct varve_sst_properties properties; /* keys owned by the version's heap */
     uint64_t quarantined;   /* ranges that scrubbing found damaged; 0: none are recorded yet */
     _Atomic(uint32_t) refs; /* of the versions that share it; unused elsewhere */

@@ -677,6 +677,16 @@ START_TEST(flush_that_is_refused_takes_no_ids)
         }
     }
     make_room(&s);
+    ck_assert_int_eq(varve_segment_prepare(s.store, NULL), VARVE_OK);
+    next = s.store->next_file_id;
+    for (uint64_t n = 1; n <= 5; n++) { /* nor does one that cannot make its n-th file */
+        struct varve_sim_fault fault = {
+            .classes = VARVE_SIM_OPEN, .nth = n, .times = 1, .error = EMFILE};
+        ck_assert_int_ge(varve_sim_fault_add(s.sim, &fault), 0);
+        ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_EIO);
+        varve_sim_fault_clear(s.sim);
+        ck_assert_uint_eq(s.store->next_file_id, next);
+    }
     ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_OK);
     ck_assert_uint_eq(sim_store_files(&s, VARVE_FILE_SST), 5);
     ck_assert_uint_eq(s.store->next_file_id, next + 5);
@@ -711,6 +721,11 @@ START_TEST(ids_are_given_back_to_their_generation)
     b = take_id(&s);
     varve_store_file_discard(s.store, VARVE_FILE_SST, a); /* b is in use */
     ck_assert_uint_eq(take_id(&s), b + 1);
+    struct varve_sim_fault fault = {
+        .classes = VARVE_SIM_UNLINK, .nth = 1, .times = 1, .error = EIO};
+    ck_assert_int_ge(varve_sim_fault_add(s.sim, &fault), 0);
+    varve_store_file_discard(s.store, VARVE_FILE_SST, b + 1); /* it may be there still */
+    ck_assert_uint_eq(take_id(&s), b + 2);
     do
         b = take_id(&s);
     while (b + 1 < s.store->file_id_limit);

@@ -398,6 +398,8 @@ START_TEST(manifest_that_finds_no_descriptor_fails_nothing)
     ck_assert_uint_eq(varve_sim_fault_hits(s.sim), 1);
     if (_i > 1)
         ck_assert_int_eq(s.err.os_code, EMFILE);
+    if (_i == 3) /* kept for the next attempt */
+        ck_assert_ptr_nonnull(s.store->ready_segment);
     ck_assert_int_eq(status_of(&s), VARVE_OK);
     ck_assert_int_eq(sim_store_put(&s, "t", n++, 0, ROWS, VARVE_POLICY_DURABLE_GROUP), VARVE_OK);
     ck_assert_int_eq(varve_flush(s.store, &s.err), VARVE_OK);

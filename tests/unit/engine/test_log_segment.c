@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "storage/base/rng.h"
+#include "storage/engine/commit_int.h"
 #include "storage/wal/wal_format.h"
+#include "storage/wal/wal_writer.h"
 #include "tests/unit/engine/sim_store.h"
 
 #define ROWS 400
@@ -209,12 +212,114 @@ START_TEST(segment_ahead_of_need_leaves_a_full_disk_alone)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------- Segments made ahead */
+
+static void open_with_segment(struct sim_store *s, uint64_t seed)
+{
+    sim_store_create(s, seed);
+    s->options.wal_segment_bytes = 16u << 20;
+    sim_store_open(s);
+    sim_store_table(s, "t", "upsert");
+    sim_store_close(s);
+    sim_store_open(s); /* the next record needs a segment */
+    sim_store_work(s); /* the reserve */
+    ck_assert_ptr_null(s->store->ready_segment);
+    s->store->segment_bytes = 64u << 10;
+    ck_assert_int_eq(varve_segment_prepare(s->store, NULL), VARVE_OK);
+    ck_assert_ptr_nonnull(s->store->ready_segment);
+}
+
+/* Another thread, while one makes a segment, gives back one that it could not put to use. */
+static int give_back(void *ctx, struct varve_sim *sim, const struct varve_sim_event *event)
+{
+    struct varve_wal_segment **const segment = ctx;
+    struct sim_store *const s = (struct sim_store *)(void *)segment[1];
+
+    (void)sim;
+    if (event->phase == VARVE_SIM_BEFORE && event->op == VARVE_SIM_ALLOCATE && segment[0] != NULL) {
+        s->store->ready_segment = segment[0];
+        segment[0] = NULL;
+    }
+    return 0;
+}
+
+START_TEST(a_segment_that_is_given_back_beside_a_new_one_is_not_lost)
+{
+    struct sim_store s;
+
+    open_with_segment(&s, 29);
+    struct varve_wal_segment *const ready = s.store->ready_segment;
+    struct varve_wal_segment *other[] = {ready, (struct varve_wal_segment *)(void *)&s};
+    const uint32_t files = sim_store_files(&s, VARVE_FILE_WAL);
+    const uint64_t next = s.store->next_file_id;
+    s.store->ready_segment = NULL;
+    ck_assert_int_eq(varve_sim_watch(s.sim, give_back, other), 0);
+    ck_assert_int_eq(varve_segment_prepare(s.store, NULL), VARVE_OK);
+    varve_sim_unwatch(s.sim, give_back, other);
+    ck_assert_ptr_null(other[0]);
+    ck_assert_ptr_eq(s.store->ready_segment, ready);
+    ck_assert_uint_eq(sim_store_files(&s, VARVE_FILE_WAL), files);
+    ck_assert_uint_eq(s.store->next_file_id, next);
+    sim_store_destroy(&s);
+}
+END_TEST
+
+/* 4,000 rows that nothing makes smaller. */
+static varve_batch *large_batch(struct sim_store *s)
+{
+    varve_table *const table = sim_store_handle(s, "t");
+    varve_value row[3] = {
+        {.type = VARVE_INT, .as.i64 = 1}, {.type = VARVE_TIMESTAMP}, {.type = VARVE_BIGINT}};
+    varve_batch *batch = NULL;
+    struct varve_rng rng;
+
+    varve_rng_seed(&rng, 30);
+    row[1].unit = varve_schema_column(varve_table_schema(table), 1)->unit;
+    ck_assert_int_eq(varve_batch_new(s->store, &batch, NULL), VARVE_OK);
+    for (int i = 0; i < 4000; i++) {
+        row[1].as.i64 = (int64_t)(varve_rng_next(&rng) >> 20);
+        row[2].as.i64 = (int64_t)varve_rng_next(&rng);
+        ck_assert_int_eq(varve_batch_put_row(batch, table, row, 3, NULL, NULL), VARVE_OK);
+    }
+    return batch;
+}
+
+/* A record that needs a larger segment (0), a header that cannot be written: the one that was kept is gone,
+ * and its id is the next one's. */
+START_TEST(a_segment_that_is_not_put_to_use_gives_back_its_id)
+{
+    char name[VARVE_FILE_NAME_MAX];
+    struct sim_store s;
+
+    open_with_segment(&s, 30);
+    const uint64_t id = varve_wal_segment_id(s.store->ready_segment);
+    const uint64_t size = varve_wal_segment_size(s.store->ready_segment);
+    varve_file_name_wal(id, name);
+    struct varve_sim_fault fault = {
+        .classes = VARVE_SIM_WRITE, .nth = 1, .times = 1, .error = ENOSPC};
+    memcpy(fault.name, name, sizeof name);
+    if (_i == 1)
+        ck_assert_int_ge(varve_sim_fault_add(s.sim, &fault), 0);
+    varve_batch *const batch = _i == 0 ? large_batch(&s) : sim_store_batch(&s, "t", 1, 0, ROWS);
+    ck_assert_int_eq(sim_store_commit(&s, batch, VARVE_POLICY_DURABLE_GROUP), VARVE_OK);
+    ck_assert_uint_eq(varve_sim_fault_hits(s.sim), (unsigned)_i);
+    struct varve_version *const version = sim_store_listed(&s);
+    const struct varve_segment_entry *const last = &version->segments[version->n_segments - 1];
+    ck_assert_uint_eq(last->id, id);
+    ck_assert_uint_gt(last->size, _i == 0 ? size : 0);
+    varve_version_unref(version);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
     tcase_add_test(cases, a_segment_is_listed_when_it_is_put_to_use);
     tcase_add_test(cases, a_current_segment_that_looks_unused_is_refused);
     tcase_add_test(cases, a_switch_survives_every_failing_operation);
     tcase_add_test(cases, flush_lets_go_of_all_segments_behind_it);
+    tcase_add_test(cases, a_segment_that_is_given_back_beside_a_new_one_is_not_lost);
+    tcase_add_loop_test(cases, a_segment_that_is_not_put_to_use_gives_back_its_id, 0, 2);
     tcase_add_test(cases, segment_ahead_of_need_leaves_a_full_disk_alone);
 }
 

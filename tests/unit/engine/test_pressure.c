@@ -458,6 +458,39 @@ START_TEST(flush_that_began_before_is_not_whom_others_wait_for)
 }
 END_TEST
 
+/* The minute of a call is over: memory that others have given back, or a flush might, is not waited for. */
+START_TEST(patience_that_has_ended_waits_for_nothing)
+{
+    struct sim_store s;
+    int n = 0;
+
+    sim_store_create(&s, 95);
+    s.options.memtable_bytes = MEMTABLE;
+    sim_store_open(&s);
+    sim_store_table(&s, "t", "upsert");
+    struct varve_patience patience = varve_pressure_begin(s.store);
+    s.store->n_relieved++;
+    varve_sim_clock_advance(s.sim, 59000000);
+    ck_assert(varve_pressure_relieve(s.store, &patience));
+    s.store->n_relieved++;
+    varve_sim_clock_advance(s.sim, 1000000);
+    ck_assert(!varve_pressure_relieve(s.store, &patience));
+    ck_assert(!varve_pressure_make_room(s.store, &patience));
+    ck_assert_int_eq(varve_sim_watch(s.sim, fail_files, NULL), 0);
+    while (n < 1000 && start(&s, n) == VARVE_OK)
+        n++;
+    const uint64_t before = s.store->flush_attempts;
+    ck_assert_int_lt(varve_pressure_wait(s.store, &patience, &s.err), 0);
+    ck_assert_uint_le(s.store->flush_attempts,
+                      before + 1); /* it looks once, and tries nothing again */
+    patience = varve_pressure_begin(s.store);
+    ck_assert_int_lt(varve_pressure_wait(s.store, &patience, &s.err), 0);
+    ck_assert_uint_ge(s.store->flush_attempts, before + 2);
+    varve_sim_unwatch(s.sim, fail_files, NULL);
+    sim_store_destroy(&s);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
     tcase_add_test(cases, the_delay_grows_from_nothing_to_two_milliseconds);
@@ -468,6 +501,7 @@ static void add(TCase *cases)
     tcase_add_test(cases, flush_that_fails_once_refuses_nothing);
     tcase_add_test(cases, full_log_that_no_memtable_keeps_refuses_nothing);
     tcase_add_loop_test(cases, flush_that_goes_on_failing_is_told_to_those_who_cannot_wait, 0, 2);
+    tcase_add_test(cases, patience_that_has_ended_waits_for_nothing);
     tcase_add_loop_test(cases, flush_that_began_before_is_not_whom_others_wait_for, 0, 4);
 }
 

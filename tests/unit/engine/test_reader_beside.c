@@ -86,7 +86,7 @@ START_TEST(a_batch_of_two_tables_is_seen_whole_when_half_of_it_is_in_a_file)
     ck_assert_int_eq(count_beside(&s, "a"), count_beside(&s, "b") == ROWS ? 0 : many);
     while (sim_store_stats(&s).flushes == 0)
         ck_assert_int_eq(varve_work(s.store, 1, NULL), VARVE_OK);
-    varve_table_stats in_files;
+    varve_table_stats in_files = {.struct_size = sizeof in_files};
     varve_table_get_stats(s.store, sim_store_handle(&s, "b"), &in_files);
     ck_assert_uint_eq(in_files.files, 0); /* or this test shows nothing */
     struct sim_store reader = reader_open(&s);

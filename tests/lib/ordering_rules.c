@@ -212,7 +212,9 @@ static bool is_log_durable(struct ordering *o, struct varve_sim *image,
         const struct varve_segment_entry *segment = &version->segments[s];
         const bool is_last =
             s + 1 == version->n_segments || version->segments[s + 1].base_lsn >= lsn;
-        const uint64_t end = is_last ? lsn : version->segments[s + 1].base_lsn;
+        /* Behind a seal that is listed recovery may have left a gap. */
+        const uint64_t next = is_last ? lsn : version->segments[s + 1].base_lsn;
+        const uint64_t end = !is_last && segment->sealed ? segment->final_lsn : next;
         if (!is_last && (o->durable == 0 || end <= o->durable))
             continue;
         reached = walk_segment(o, image, segment, end);

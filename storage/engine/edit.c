@@ -244,10 +244,7 @@ void varve_store_file_discard(varve_store *store, enum varve_file_kind kind, uin
 {
     char name[VARVE_FILE_NAME_MAX];
 
-    if (kind == VARVE_FILE_WAL)
-        varve_file_name_wal(id, name);
-    else
-        varve_file_name_sst(id, name);
+    varve_file_name_of(kind, id, name);
     const int rc = store->vfs->ops->unlink(store->vfs, name);
     if (rc < 0 && rc != -ENOENT)
         return; /* it keeps its id; the next open collects it */

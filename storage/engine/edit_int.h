@@ -9,7 +9,8 @@
 /*
  * Apply `edit` (at most 8 segments) and make the new version current. `flushed` (may be NULL) is its
  * table's oldest memtable, which the edit's files replace: it leaves the table in the same moment
- * and is the caller's to free. A failure changes nothing, unless it makes the store FAILED. `edit->put_segments` is NULL afterwards.
+ * and is the caller's to free. A failure changes nothing, unless it makes the store FAILED.
+ * `edit->put_segments` is NULL afterwards.
  */
 varve_status varve_store_edit_locked(varve_store *store, struct varve_edit *edit,
                                      struct varve_generation *flushed, varve_error *err)

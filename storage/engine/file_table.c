@@ -198,16 +198,6 @@ static bool readers_pin_below(varve_store *store, uint64_t version)
     return rc != 0; /* an error counts as "pinned": a file too long is better than one too short */
 }
 
-static void name_of(const struct varve_obsolete *obsolete, char *name)
-{
-    if (obsolete->kind == VARVE_FILE_WAL)
-        varve_file_name_wal(obsolete->id, name);
-    else if (obsolete->kind == VARVE_FILE_MANIFEST)
-        varve_file_name_manifest(obsolete->id, name);
-    else
-        varve_file_name_sst(obsolete->id, name);
-}
-
 static uint64_t remove_obsolete(varve_store *store)
 {
     struct varve_file_table *files = &store->files;
@@ -231,7 +221,7 @@ static uint64_t remove_obsolete(varve_store *store)
             continue;
         }
         char name[VARVE_FILE_NAME_MAX];
-        name_of(&item, name);
+        varve_file_name_of(item.kind, item.id, name);
         const int gone = store->vfs->ops->unlink(store->vfs, name);
         if (gone < 0 && gone != -ENOENT) { /* it is tried again with the next look */
             i++;

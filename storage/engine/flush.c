@@ -505,27 +505,30 @@ static bool advance_replay(varve_store *store)
     return rc == VARVE_OK;
 }
 
-/* Where there is nothing to flush. */
-static bool advance_if_wanted(varve_store *store)
-{
-    const uint64_t now = (uint64_t)varve_store_boot_us(store);
-
-    varve_mutex_lock(&store->queue_lock);
-    const bool wanted = store->replay_wanted && now >= store->replay_retry_us;
-    store->replay_wanted = false;
-    varve_mutex_unlock(&store->queue_lock);
-    return wanted && advance_replay(store);
-}
-
-/* Room for a flush that has found none. It costs no reserve, unless the manifest needs some for the edit. */
-static bool let_log_go(varve_store *store)
+static bool advance_if_due(varve_store *store)
 {
     const uint64_t now = (uint64_t)varve_store_boot_us(store);
 
     varve_mutex_lock(&store->queue_lock);
     const bool due = now >= store->replay_retry_us;
     varve_mutex_unlock(&store->queue_lock);
-    if (!due || !advance_replay(store))
+    return due && advance_replay(store);
+}
+
+/* Where there is nothing to flush. */
+static bool advance_if_wanted(varve_store *store)
+{
+    varve_mutex_lock(&store->queue_lock);
+    const bool wanted = store->replay_wanted;
+    store->replay_wanted = false;
+    varve_mutex_unlock(&store->queue_lock);
+    return wanted && advance_if_due(store);
+}
+
+/* Room for a flush that has found none. It costs no reserve, unless the manifest needs some for the edit. */
+static bool find_room(varve_store *store)
+{
+    if (!advance_if_due(store))
         return false;
     (void)varve_obsolete_remove(store);
     return true;
@@ -618,7 +621,7 @@ static varve_status failed(varve_store *store, varve_status rc, varve_error *err
     } else if (store->flush != NULL) {
         give_up(store);
     }
-    if (rc == VARVE_ENOSPC && !named && (let_log_go(store) || varve_reserve_release(store)))
+    if (rc == VARVE_ENOSPC && !named && (find_room(store) || varve_reserve_release(store)))
         return VARVE_OK; /* the next step begins anew, with more room */
     varve_mutex_lock(&store->queue_lock);
     store->flush_failed = store->flush_attempts;

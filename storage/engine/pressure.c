@@ -302,8 +302,8 @@ varve_status varve_pressure_wait(varve_store *store, const struct varve_patience
     uint64_t bytes = debt(store);
     uint64_t us = varve_pressure_delay_us(bytes, hard_limit(store));
 
-    for (bool did = true; did && !store->threaded && !is_over(store, patience) &&
-                          varve_reserve_check(store, NULL) < 0;) {
+    for (bool did = true; did && !store->threaded && varve_reserve_check(store, NULL) < 0 &&
+                          !is_over(store, patience);) {
         varve_reserve_hurry(store); /* there may be room for it by now, or after a flush */
         did = varve_background_step(store);
     }

@@ -60,7 +60,7 @@ static void discard(varve_store *store, struct varve_wal_segment *segment)
         return;
     const uint64_t id = varve_wal_segment_id(segment);
 
-    varve_wal_segment_close(segment, true);
+    varve_wal_segment_close(segment, false);
     varve_store_file_discard(store, VARVE_FILE_WAL, id);
 }
 
@@ -81,7 +81,7 @@ static varve_status make_segment(varve_store *store, uint64_t payload,
     if (rc < 0) {
         if (rc == VARVE_EIO_SYNC) /* of the directory: no file's name is durable from now on */
             varve_store_fail(store, &detail);
-        varve_wal_segment_close(segment, true);
+        varve_wal_segment_close(segment, false);
         varve_store_file_discard(store, VARVE_FILE_WAL, id);
         return varve_error_copy(err, &detail, rc);
     }

@@ -23,6 +23,16 @@ void varve_file_name_manifest(uint64_t generation, char *out)
     (void)snprintf(out, VARVE_FILE_NAME_MAX, "MANIFEST-%016" PRIx64, generation);
 }
 
+void varve_file_name_of(enum varve_file_kind kind, uint64_t id, char *out)
+{
+    if (kind == VARVE_FILE_WAL)
+        varve_file_name_wal(id, out);
+    else if (kind == VARVE_FILE_MANIFEST)
+        varve_file_name_manifest(id, out);
+    else
+        varve_file_name_sst(id, out);
+}
+
 /* Sixteen lower-case hexadecimal digits. */
 static bool parse_number(const char *text, uint64_t *ret)
 {

@@ -39,15 +39,11 @@ static varve_status locate(varve_status rc, const char *name, uint32_t page_no, 
     return rc;
 }
 
-/* The first error that leaves the disk in doubt is the last word (N2). */
-static varve_status fail(struct varve_manifest *manifest, varve_status rc,
-                         const varve_error *detail, varve_error *err)
+/* What is on the disk is unknown from now on: this error is the last word (N2). `err` is not NULL. */
+static varve_status leave_in_doubt(struct varve_manifest *manifest, const varve_error *err)
 {
-    if (manifest->in_doubt) {
-        manifest->failure = *detail;
-        manifest->failure.status = rc;
-    }
-    return varve_error_copy(err, detail, rc);
+    manifest->failure = *err;
+    return err->status;
 }
 
 /* -------------------------------------------------------------------------- Writing a generation */
@@ -132,7 +128,12 @@ static int64_t write_image(struct varve_file *file, const struct varve_vfs_ops *
     return 0;
 }
 
-/* Write and sync the file under its temporary name. */
+static bool is_shortage(varve_status status)
+{
+    return status == VARVE_ENOSPC || status == VARVE_ENOMEM;
+}
+
+/* Write and sync the file under its temporary name. `err` is not NULL. */
 static varve_status write_temporary(struct varve_manifest *manifest, const struct image *image,
                                     const char *name, struct varve_file **ret_file,
                                     varve_error *err)
@@ -157,19 +158,20 @@ static varve_status write_temporary(struct varve_manifest *manifest, const struc
     varve_free(manifest->heap, chunk, (size_t)CHUNK_PAGES * VARVE_PAGE_SIZE);
     if (rc < 0) {
         const varve_status status = varve_error_os(err, rc, name, VARVE_NO_OFFSET, what);
-        if (file != NULL) { /* a disk that fails like that is not written to again */
-            manifest->in_doubt = status != VARVE_ENOSPC && status != VARVE_ENOMEM;
-            ops->close(file);
-            (void)ops->unlink(manifest->vfs, name);
-        }
-        return status;
+        if (file == NULL)
+            return status;
+        ops->close(file);
+        (void)ops->unlink(manifest->vfs, name);
+        /* A disk that fails otherwise is not written to again. */
+        return is_shortage(status) ? status : leave_in_doubt(manifest, err);
     }
     manifest->bytes += (uint64_t)image->header.file_pages * VARVE_PAGE_SIZE;
     *ret_file = file;
     return VARVE_OK;
 }
 
-/* Give the finished file its name. ENOSPC: it still has the old one, and nothing has changed. */
+/* Give the finished file its name. ENOSPC: it still has the old one, and nothing has changed. `err` is not
+ * NULL. */
 static varve_status put_in_place(struct varve_manifest *manifest, const char *temporary,
                                  const char *name, varve_error *err)
 {
@@ -178,18 +180,17 @@ static varve_status put_in_place(struct varve_manifest *manifest, const char *te
 
     if (rc < 0) {
         const varve_status status = varve_error_os(err, rc, name, VARVE_NO_OFFSET, "rename to");
-        if (status == VARVE_ENOSPC || status == VARVE_ENOMEM)
-            (void)ops->unlink(manifest->vfs, temporary);
-        else
-            manifest->in_doubt = true;
+        if (!is_shortage(status))
+            return leave_in_doubt(manifest, err);
+        (void)ops->unlink(manifest->vfs, temporary);
         return status;
     }
     rc = ops->sync_dir(manifest->vfs);
     if (rc >= 0)
         return VARVE_OK;
-    manifest->in_doubt = true;
     /* Which generation the next open finds is unknown: write to neither, whatever the reason. */
-    return varve_error_sync_dir(err, rc, name);
+    (void)varve_error_sync_dir(err, rc, name);
+    return leave_in_doubt(manifest, err);
 }
 
 /* `err` is not NULL. */
@@ -288,7 +289,7 @@ varve_status varve_manifest_switch(struct varve_manifest *manifest, varve_error 
         return rc;
     rc = write_generation(manifest, manifest->generation + 1, &detail);
     if (rc < 0)
-        return fail(manifest, rc, &detail, err);
+        return varve_error_copy(err, &detail, rc);
     collect(manifest);
     return VARVE_OK;
 }
@@ -899,9 +900,8 @@ static varve_status write_edit(struct varve_manifest *manifest, struct varve_buf
     if (rc < 0) { /* what of it is on the disk is unknown, whatever the reason */
         name_of(manifest->generation, false, name);
         (void)varve_error_os(err, rc, name, offset, what);
-        manifest->in_doubt = true;
         err->status = VARVE_EIO_SYNC;
-        return VARVE_EIO_SYNC;
+        return leave_in_doubt(manifest, err);
     }
     manifest->bytes += size;
     manifest->next_page += 2 * m;
@@ -973,7 +973,7 @@ varve_status varve_manifest_apply(struct varve_manifest *manifest, const struct 
     varve_buffer_init(&bytes, manifest->heap);
     rc = apply(manifest, edit, &bytes, &detail);
     varve_buffer_free(&bytes);
-    return rc < 0 ? fail(manifest, rc, &detail, err) : VARVE_OK;
+    return rc < 0 ? varve_error_copy(err, &detail, rc) : VARVE_OK;
 }
 
 bool varve_manifest_is_failed(const struct varve_manifest *manifest)

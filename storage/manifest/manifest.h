@@ -113,8 +113,8 @@ varve_status varve_manifest_verify(struct varve_vfs *vfs, struct varve_heap *hea
 struct varve_version *varve_manifest_version(const struct varve_manifest *manifest);
 
 /* Write, sync, then publish. On failure nothing has changed in memory, and nothing on the disk either
- * unless the manifest is failed (N2). EINVAL: the edit contradicts the state. Switches to a new generation by itself when the edits outgrow the snapshot (at least
- * 256 KiB). */
+ * unless the manifest is failed (N2). EINVAL: the edit contradicts the state. Switches to a new
+ * generation by itself when the edits outgrow the snapshot (at least 256 KiB). */
 varve_status varve_manifest_apply(struct varve_manifest *manifest, const struct varve_edit *edit,
                                   varve_error *err);
 
@@ -147,5 +147,7 @@ enum varve_file_kind {
     VARVE_FILE_READERS
 };
 enum varve_file_kind varve_file_name_parse(const char *name, uint64_t *ret_id);
+/* The name of an SSTable, a log segment or a generation of the manifest. */
+void varve_file_name_of(enum varve_file_kind kind, uint64_t id, char *out);
 
 #endif

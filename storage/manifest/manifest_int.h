@@ -25,8 +25,7 @@ struct varve_manifest {
         int64_t os; /* its negative errno; 0: there was none */
     } unread;
     uint64_t seen_generation, seen_number; /* what the last refresh reported */
-    bool in_doubt;                         /* what is on the disk is unknown since a failure, */
-    varve_error failure;                   /* which is this one (N2) */
+    varve_error failure;                   /* since which what is on the disk is unknown (N2) */
 };
 
 static inline uint32_t varve_manifest_pages_of(uint64_t size)

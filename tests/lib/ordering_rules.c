@@ -100,10 +100,7 @@ static void check_named(struct ordering *o, struct varve_sim *sim, uint64_t id, 
 
     if (!note_named(o, id))
         return;
-    if (is_segment)
-        varve_file_name_wal(id, name);
-    else
-        varve_file_name_sst(id, name);
+    varve_file_name_of(is_segment ? VARVE_FILE_WAL : VARVE_FILE_SST, id, name);
     /* By the time that one in many looks at it, a segment may have been written to. */
     if (varve_sim_is_entry_durable(sim, name) &&
         (is_segment && o->one_in > 1 ? varve_sim_is_range_durable(sim, name, 0, VARVE_PAGE_SIZE)

@@ -230,15 +230,20 @@ static void open_with_segment(struct sim_store *s, uint64_t seed)
 }
 
 /* Another thread, while one makes a segment, gives back one that it could not put to use. */
+struct borrowed {
+    varve_store *store;
+    struct varve_wal_segment *segment;
+};
+
 static int give_back(void *ctx, struct varve_sim *sim, const struct varve_sim_event *event)
 {
-    struct varve_wal_segment **const segment = ctx;
-    struct sim_store *const s = (struct sim_store *)(void *)segment[1];
+    struct borrowed *const borrowed = ctx;
 
     (void)sim;
-    if (event->phase == VARVE_SIM_BEFORE && event->op == VARVE_SIM_ALLOCATE && segment[0] != NULL) {
-        s->store->ready_segment = segment[0];
-        segment[0] = NULL;
+    if (event->phase == VARVE_SIM_BEFORE && event->op == VARVE_SIM_ALLOCATE &&
+        borrowed->segment != NULL) {
+        borrowed->store->ready_segment = borrowed->segment;
+        borrowed->segment = NULL;
     }
     return 0;
 }
@@ -249,14 +254,14 @@ START_TEST(a_segment_that_is_given_back_beside_a_new_one_is_not_lost)
 
     open_with_segment(&s, 29);
     struct varve_wal_segment *const ready = s.store->ready_segment;
-    struct varve_wal_segment *other[] = {ready, (struct varve_wal_segment *)(void *)&s};
+    struct borrowed borrowed = {.store = s.store, .segment = ready};
     const uint32_t files = sim_store_files(&s, VARVE_FILE_WAL);
     const uint64_t next = s.store->next_file_id;
     s.store->ready_segment = NULL;
-    ck_assert_int_eq(varve_sim_watch(s.sim, give_back, other), 0);
+    ck_assert_int_eq(varve_sim_watch(s.sim, give_back, &borrowed), 0);
     ck_assert_int_eq(varve_segment_prepare(s.store, NULL), VARVE_OK);
-    varve_sim_unwatch(s.sim, give_back, other);
-    ck_assert_ptr_null(other[0]);
+    varve_sim_unwatch(s.sim, give_back, &borrowed);
+    ck_assert_ptr_null(borrowed.segment);
     ck_assert_ptr_eq(s.store->ready_segment, ready);
     ck_assert_uint_eq(sim_store_files(&s, VARVE_FILE_WAL), files);
     ck_assert_uint_eq(s.store->next_file_id, next);

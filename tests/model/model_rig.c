@@ -167,7 +167,8 @@ void model_reopen(struct model_rig *rig, bool kill)
     open_store(rig);
     if (rig->trouble != NULL && !rig->failed)
         model_trouble_opened(rig);
-    model_scan_all(rig);
+    if (rig->trouble == NULL || !rig->trouble->doubt) /* else the power went meanwhile */
+        model_scan_all(rig);
 }
 
 void model_rig_init(struct model_rig *rig, uint64_t seed, uint32_t backend,

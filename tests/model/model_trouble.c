@@ -263,6 +263,8 @@ void model_trouble_opened(struct model_rig *rig)
         model_fail(rig,
                    "%" PRIu64 " commits are there, of %" PRIu64 " promised and %" PRIu64 " given",
                    n, least, most);
+    else if (t->doubt && model_is_cut(rig))
+        return; /* the power went meanwhile, and its disk may have kept more than this one shows */
     else
         go_back(rig, n);
     t->durable = n; /* what was recovered is on the disk */

@@ -27,8 +27,6 @@ void varve_file_name_of(enum varve_file_kind kind, uint64_t id, char *out)
 {
     if (kind == VARVE_FILE_WAL)
         varve_file_name_wal(id, out);
-    else if (kind == VARVE_FILE_MANIFEST)
-        varve_file_name_manifest(id, out);
     else
         varve_file_name_sst(id, out);
 }

@@ -147,7 +147,7 @@ enum varve_file_kind {
     VARVE_FILE_READERS
 };
 enum varve_file_kind varve_file_name_parse(const char *name, uint64_t *ret_id);
-/* The name of an SSTable, a log segment or a generation of the manifest. */
+/* The name of an SSTable or of a log segment. */
 void varve_file_name_of(enum varve_file_kind kind, uint64_t id, char *out);
 
 #endif

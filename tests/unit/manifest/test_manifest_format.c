@@ -640,6 +640,10 @@ START_TEST(names_are_read_as_they_are_written)
     varve_file_name_wal(17, name);
     ck_assert_int_eq(varve_file_name_parse(name, &id), VARVE_FILE_WAL);
     ck_assert_uint_eq(id, 17);
+    varve_file_name_of(VARVE_FILE_WAL, 18, name);
+    ck_assert_str_eq(name, "0000000000000012.wal");
+    varve_file_name_of(VARVE_FILE_SST, 19, name);
+    ck_assert_str_eq(name, "0000000000000013.sst");
     varve_file_name_manifest(UINT64_MAX, name);
     ck_assert_int_eq(varve_file_name_parse(name, &id), VARVE_FILE_MANIFEST);
     ck_assert_uint_eq(id, UINT64_MAX);

@@ -39,9 +39,14 @@ def _references(lines):
             for question, groups in voices.items()}
 
 
+OF_A_STORE = ('ingest', 'flush', 'merge', 'size')
+ROWS_SAY = ('slice', 'scan', 'first slice')  # answers that hold all columns of rows
+
+
 def separate(lines):
     """The lines whose times count, and for each configuration and question that was answered
-    wrongly one description. Without a right answer to slices the crowd's do not count either."""
+    wrongly one description. Without a right answer to slices the crowd's do not count either; of a
+    store that has other rows than all others neither do its loads and its size."""
     answered = [line for line in lines if is_comparable(line)]
     references = _references(answered)
     wrong = {}
@@ -52,12 +57,23 @@ def separate(lines):
                 configuration=line['configuration'], set=question[0], rows_total=question[1],
                 question=question[2], answer=line['answer'], reference=references[question]))
 
+    other_rows = {key[:3] for key in wrong if key[3] in ROWS_SAY}
+
     def counts(line):
         if line['measure'] == 'slice_crowd':
             return (line['configuration'], line['set'], line['rows_total'], 'slice') not in wrong
+        if line['measure'] in OF_A_STORE:
+            return (line['configuration'], line['set'], line['rows_total']) not in other_rows
+        if line['measure'] == 'reopen' and line['rows'] != line['acknowledged']:
+            return not is_promised(line)
         return not is_comparable(line) or (line['configuration'], *question_of(line)) not in wrong
 
     return [line for line in lines if counts(line)], list(wrong.values())
+
+
+def is_promised(line):
+    """Whether an acknowledged row is there after kill -9."""
+    return 'periodic' not in line['configuration']
 
 
 def lost_rows(lines):
@@ -66,6 +82,6 @@ def lost_rows(lines):
         if line['measure'] == 'reopen' and line['rows'] != line['acknowledged']:
             yield dict(configuration=line['configuration'], set=line['set'],
                        rows_total=line['rows_total'],
-                       promised='periodic' not in line['configuration'],
+                       promised=is_promised(line),
                        reason=f"{line['acknowledged']} rows were acknowledged, {line['rows']} are "
                               'there after kill -9')

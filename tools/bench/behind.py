@@ -57,13 +57,13 @@ SAME_REASON = {'size_merged': 'size_flushed', 'amplification_merged': 'amplifica
                'slice_p999': 'slice_p99', 'hour_p99': 'slice_p99', 'cold_hourly_all': 'cold_total'}
 
 
-# Goals that are not met although varve is ahead, or by a measure without a reason above.
+# Goals that are not met although varve is ahead, or by a measure without a reason above, by their text.
 GOAL_REASONS = {}
 
 
-def reason_of_goal(key, beside):
-    why = GOAL_REASONS.get((key, beside))
-    return why or ' '.join(reason(key) or ('Not looked into yet.',))
+def reason_of_goal(goal):
+    why = GOAL_REASONS.get(goal.text)
+    return why or ' '.join(reason(goal.key) or ('Not looked into yet.',))
 
 
 def reason(key):

@@ -183,7 +183,8 @@ def draw_group(table, group, rows, folder):
 def _draw_sizes(tables, rows_in_order, folder):
     """Bytes a row of each set: a panel a set, after merging where an engine does."""
     flushed, merged = figures.MEASURES['size_flushed'], figures.MEASURES['size_merged']
-    tables = [table for table in tables if plan.size_of(table.rows) == 'small']
+    tables = [table for table in tables if plan.size_of(table.rows) == 'small'
+              and any(table.figure(row, flushed.key) for row in table.raw)]
     rows = [row for row in (rows_in_order(tables[0]) if tables else [])
             if tables[0].figure(row, flushed.key) and row.threads == 1]
     if len(rows) < 2:

@@ -6,6 +6,7 @@ report.py into tables. Answers are compared (answers.py) before any time counts.
 """
 
 import argparse
+import dataclasses
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ import machine
 import measurement
 import peer_run
 import plan
+import real_rows
 import report
 import results
 
@@ -73,6 +75,10 @@ def repeatable(words):
     return kept
 
 
+class Changed(Exception):
+    """What is measured is no longer what the sitting began with."""
+
+
 class Comparison:
     def __init__(self, arguments):
         self.arguments = arguments
@@ -84,7 +90,9 @@ class Comparison:
         self.data_sets = measurement.DataSets(arguments)
         self.store = measurement.Store(os.path.join(arguments.work, 'store'))
         self.build = machine.build_facts(arguments.build)
+        self.started, self.unfit = 0.0, None  # of a sitting; sets and configurations (_unfit)
         self.measurements = {}  # label -> Measurement, of those that are there
+        self.fingerprints = {}  # of the same, when the sitting began: the programs were built before
 
     # ------------------------------------------------------------------------------- Plan
 
@@ -108,20 +116,25 @@ class Comparison:
                 say(f'not run: {label}: {failure}')
                 continue
             self.measurements[label] = found
+            self.fingerprints[label] = self._fingerprint(found.facts)
             self.results.add(configuration=label, measure='peer', **found.facts,
-                             fingerprint=self._fingerprint(found.facts))
+                             fingerprint=self.fingerprints[label])
 
     def _tell_absent_sets(self):
         for name, reason in self.arguments.no_sets.items():
             self.results.add(measure='no_set', set=name, reason=reason)
             say(f'not run: {name}: {reason}')
 
-    def _estimate(self, unit):
-        past = self.results.past(unit.key)
+    def _estimate(self, unit, before):
+        """`before` is the unit that runs before it, or None."""
+        past, found = self.results.past(unit.key), self.measurements[unit.label]
         if past is not None:
             return past['seconds']
-        found = self.measurements[unit.label]
-        return plan.estimate(unit, found.configuration, found.facts, self.arguments)
+        seconds = plan.estimate(unit, found.configuration, found.facts, self.arguments)
+        if unit.part in plan.STORED and (before is None or before.store != unit.store):
+            load = dataclasses.replace(unit, part='load 1')
+            seconds += plan.estimate(load, found.configuration, found.facts, self.arguments)
+        return seconds
 
     def _make_plan(self):
         """What there is to do, with estimates: what is new, then what others disturbed."""
@@ -130,8 +143,7 @@ class Comparison:
         self.results.add(measure='plan', keys=[unit.key for unit in everything])
         new, again = [], []
         for unit in everything:
-            past = self.results.past(unit.key,
-                                     self._fingerprint(self.measurements[unit.label].facts))
+            past = self.results.past(unit.key, self.fingerprints[unit.label])
             if past is None:
                 new.append(unit)
             elif results.disturbed(past):
@@ -139,20 +151,26 @@ class Comparison:
         if len(new) < len(everything):
             say(f'{len(everything) - len(new)} of {len(everything)} units are in {self.path} already'
                 + (f', of which {len(again)} were disturbed and are measured again' if again else ''))
-        return [(unit, self._estimate(unit)) for unit in new + again]
+        todo = new + again
+        return [(unit, self._estimate(unit, before)) for before, unit in zip([None, *todo], todo)]
 
     # -------------------------------------------------------------------------------- Run
 
     def _run_unit(self, unit):
-        """A failure of the peer is a result like any other, but is tried again when it is resumed.
-        Returns whether there was none."""
-        found = self.measurements[unit.label]
-        with self.results.unit(unit.key, self._fingerprint(found.facts)) as outcome:
+        """A failure of the peer is a result like any other. Returns whether there was none. Raises
+        Changed."""
+        found, fingerprint = self.measurements[unit.label], self.fingerprints[unit.label]
+        with self.results.unit(unit.key, fingerprint) as outcome:
             try:
                 found.measure(unit)
             except (peer_run.PeerFailure, OSError, subprocess.SubprocessError) as failure:
                 outcome['failed'] = describe(failure)
                 say(f"    {outcome['failed']}")
+            changed = self._fingerprint(found.facts) != fingerprint
+            if changed:
+                outcome['failed'] = 'its program was changed while it was measured'
+        if changed:
+            raise Changed
         ended = self.results.lines[-1]
         if results.disturbed(ended) and not self.arguments.quick:
             say(f"    marked, and measured again when it is resumed: others used "
@@ -172,26 +190,44 @@ class Comparison:
         yield from (key[:2] for key in chosen.failed
                     if key[3] == 'agreement' and key not in chosen.units)
 
-    def _run_all(self, todo):
-        progress = plan.Progress(todo)
-        unfit, unloaded, started = None, set(), time.monotonic()
+    def _run_each(self, todo):
+        """Returns the units that failed, with those that had no store therefore; None when time is
+        up."""
+        progress, failed, unloaded = plan.Progress(todo), [], set()
         for unit, seconds in todo:
-            if unit.part != 'agreement' and unfit is None:
-                unfit = set(self._unfit())
-            store = (unit.label, unit.set, unit.rows)
-            if unfit and store[:2] in unfit or unit.part in plan.STORED and store in unloaded:
+            if unit.part != 'agreement' and self.unfit is None:
+                self.unfit = set(self._unfit())
+            if self.unfit and unit.store[:2] in self.unfit:
                 progress.skip(unit)
                 continue
-            taken = time.monotonic() - started + progress.pace() * seconds
+            if unit.part in plan.STORED and unit.store in unloaded:
+                failed.append((unit, seconds))
+                progress.skip(unit)
+                continue
+            taken = time.monotonic() - self.started + progress.pace() * seconds
             if self.arguments.minutes and taken > 60 * self.arguments.minutes:
                 say('this sitting is over: --resume goes on')
-                break
+                return None
             say(progress.head(unit))
             with progress.timed(unit):
-                if not self._run_unit(unit) and unit.part.startswith('load'):
-                    unloaded.add(store)
+                # Without an answer to compare nothing else of an engine counts: once more, at once.
+                if self._run_unit(unit) or unit.part == 'agreement' and self._run_unit(unit):
+                    continue
+            failed.append((unit, seconds))
+            if unit.part.startswith('load'):
+                unloaded.add(unit.store)
+        return failed
+
+    def _run_all(self, todo):
+        """What fails is tried once more at the end, and when it is resumed."""
+        self.started, self.unfit = time.monotonic(), None
+        failed = self._run_each(todo)
+        failed = [(unit, seconds) for unit, seconds in failed or () if unit.part != 'agreement']
+        if failed:
+            say(f'{len(failed)} units failed or had no store: once more')
+            self._run_each(failed)
         if todo and 'varve' in self.measurements and self.arguments.rows and (
-                ('varve', 'bars') not in (unfit or ())):
+                ('varve', 'bars') not in (self.unfit or ())):
             drift = plan.Unit('varve', 'bars', min(self.arguments.rows),
                               f'drift {self.results.sitting}')
             say(str(drift))
@@ -228,6 +264,10 @@ class Comparison:
             except KeyboardInterrupt:
                 say('interrupted: the same command with --resume goes on')
                 return False
+            except Changed:
+                say('the sources of what is measured have changed since this sitting began, so it '
+                    'ends: the same command with --resume goes on with what they are now')
+                return False
             finally:
                 shutil.rmtree(self.arguments.work, ignore_errors=True)
                 self.results.close()
@@ -263,7 +303,7 @@ def make_parser(everything):
     parser.add_argument('--late', default=','.join(map(str, plan.LATE_PERCENT)),
                         help='per cent; %(default)s')
     parser.add_argument('--real', default=REAL_DATA,
-                        help='a folder of real minute bars (*.csv.zst), for the set real_bars')
+                        help='a folder of real rows (real_rows.py says which), for the sets real_*')
     parser.add_argument('--quick', action='store_true',
                         help='a smoke test of this program: a few peers and rows')
     parser.add_argument('--out', help='bench-results, or bench-quick if it is')
@@ -304,9 +344,10 @@ def parse_arguments():
     arguments.peers = listed(parser, 'peer', arguments.peers, everything)
     arguments.parts = listed(parser, 'part', arguments.parts, plan.PARTS)
     arguments.sets, arguments.no_sets = listed(parser, 'set', arguments.sets, plan.SETS), {}
-    if 'real_bars' in arguments.sets and not os.path.isdir(arguments.real):
-        arguments.sets.remove('real_bars')
-        arguments.no_sets['real_bars'] = 'there is no folder of real minute bars: --real names one'
+    for name in plan.REAL_SETS:
+        if name in arguments.sets and not real_rows.find(name, arguments.real):
+            arguments.sets.remove(name)
+            arguments.no_sets[name] = 'there are no files of it: --real names a folder of real rows'
     arguments.rows = [int(float(n)) for n in arguments.rows.split(',') if n]
     arguments.late = [int(percent) for percent in arguments.late.split(',')]
     arguments.limit = 40 * arguments.seconds + 120
@@ -316,7 +357,8 @@ def parse_arguments():
 
 def main():
     arguments = parse_arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended
+    for number in (signal.SIGTERM, signal.SIGHUP):  # what was started is ended
+        signal.signal(number, lambda got, _: sys.exit(128 + got))
     comparison = Comparison(arguments)
     if arguments.plan:
         comparison.plan()

@@ -1,6 +1,7 @@
 """Whether the comparison judges rightly: which answers count, which measurements a report is made of,
 what becomes of them, and what is planned. Measures nothing."""
 
+import array
 import dataclasses
 import os
 import tempfile
@@ -13,7 +14,9 @@ import comparison
 import figures
 import machine
 import measurement
+import peer_run
 import plan
+import real_rows
 import report
 import results
 
@@ -71,6 +74,13 @@ class Answers(unittest.TestCase):
                                     answer('sqlite', [1.0], 'slice')])
         self.assertEqual([line['configuration'] for line in kept], ['sqlite'])
 
+    def test_loads_and_size_of_a_store_with_other_rows_do_not_count(self):
+        of_store = [{'configuration': label, 'set': 'bars', 'rows_total': 10, 'measure': measure}
+                    for label in ('varve', 'sqlite') for measure in answers.OF_A_STORE]
+        for question, left in (('scan', 4), ('total', 8)):
+            kept, _ = answers.separate([*of_store, answer('varve', [2.0], question),
+                                        answer('sqlite', [1.0], question)])
+            self.assertEqual(len([line for line in kept if 'answer' not in line]), left)
 
     def test_a_store_that_lost_rows_may_answer_otherwise(self):
         def reopened(label, values, rows):
@@ -84,6 +94,8 @@ class Answers(unittest.TestCase):
                           for line in answers.lost_rows(kept)],
                          [('cassandra latest, periodic', False)])
         self.assertEqual(self.wrong(reopened('varve', [2.0], 10), *lines[2:]), ['varve'])
+        kept, _ = answers.separate([reopened('varve', [2.0], 9), *lines])
+        self.assertEqual(len(kept), 3)  # no time of an engine that lost what it had promised
 
 
 class Stored(unittest.TestCase):
@@ -250,8 +262,15 @@ class Selection(unittest.TestCase):
                         ('chdb zstd', 'cassandra default, batch')}
         text = '\n'.join(report.missing_lines(chosen))
         self.assertIn('| all | real_bars | everything | no folder |', text)
-        self.assertIn('| chdb zstd | all | cold, ingest, kill, late, listens |', text)
-        self.assertIn('| cassandra default, batch | all | cold, late, listens, real_bars |', text)
+        planned = [['chdb zstd', *stored, 'load'] for stored in
+                   (('bars', 10**6), ('real_readings', 0), ('bars', 10**7))]
+        chosen.planned = [tuple(key) for key in planned]
+        text = '\n'.join(report.missing_lines(chosen))
+        for line in ('chdb zstd | bars, 1,000,000 rows | cold, ingest, kill, late',
+                     'chdb zstd | real_readings | slices, crowd, questions, scan, cold, ingest, kill, late',
+                     'cassandra default, batch | bars, 1,000,000 rows | cold, late',
+                     'cassandra default, batch | real_readings | ' + ', '.join(plan.PARTS)):
+            self.assertIn(f'| {line} | {report.NARROW} |', text)
         self.assertIn('real_bars: no folder', list(report.missing_measures(chosen, [])))
         later = {'measure': 'plan', 'keys': [['varve', 'real_bars', 0, 'load']]}
         self.assertEqual(self.chosen(gone, later).no_sets, {})
@@ -278,7 +297,7 @@ class Figures(unittest.TestCase):
 
     def test_slices_with_all_cores_are_in_the_only_row_of_their_engine(self):
         lines = [answer('varve', [1], 'slice', phase='slices', p50=1, n=1, cpu=1, threads=2),
-                 answer('varve', [1], 'slice_crowd', phase='crowd', seconds=1, n=1, threads=2)]
+                 answer('varve', [1], 'slice_crowd', phase='crowd', seconds=1, n=1, cpu=1, threads=2)]
         self.assertEqual(set(self.table(*lines).raw), {figures.Row('varve')})
 
     def test_a_load_has_its_ratio_beside_the_sooner_way(self):
@@ -346,6 +365,26 @@ class Figures(unittest.TestCase):
         self.assertEqual([(row.label, every_value) for ratio, _, row, every_value in
                           report.behind_rows([table])['total']], [('rocksdb lz4', True)])
 
+    def test_cpu_of_both_sides_of_a_network_is_told(self):
+        whole = answer('cassandra latest, group', [1], 'latest', seconds=1.0, cpu=2.0, client_cpu=3.0)
+        crowd = answer('cassandra latest, group', [1], 'slice_crowd', phase='crowd', seconds=1, n=4,
+                       cpu=2.0)
+        table = figures.tables([whole, crowd], {whole['configuration']: FACTS['cassandra']}, ())[0]
+        self.assertEqual([table.figure(figures.Row(whole['configuration']), key).median for key in
+                          ('cpu_latest', 'client_cpu_latest', 'cpu_slice_crowd')], [2, 3, 0.5])
+
+    def test_resident_memory_stands_beside_anonymous(self):
+        line = {'configuration': 'varve', 'set': 'bars', 'rows_total': 10, 'phase': 'load', 'unit': '1.1'}
+        table = self.table({**line, 'measure': 'anonymous_memory', 'command': 'load', 'peak_bytes': 5},
+                           {**line, 'measure': 'anonymous_memory', 'command': 'size', 'peak_bytes': 7},
+                           {**line, 'measure': 'memory', 'peak_bytes': 9})
+        self.assertEqual([table.figure(figures.Row('varve'), f'{kind}_load').values
+                          for kind in ('memory', 'resident')], [(5,), (9,)])
+
+    def test_nothing_is_claimed_of_answers_that_were_not_compared(self):
+        self.assertIn('nothing to compare', '\n'.join(report.answer_lines([], [], {'varve'})))
+        self.assertIn('the same answers', '\n'.join(report.answer_lines([], [], {'varve', 'sqlite'})))
+
     def test_every_goal_has_a_line(self):
         self.assertEqual(sum('not measured' in line for line in report.goal_lines([])),
                          len(figures.GOALS))
@@ -362,12 +401,27 @@ class Measuring(unittest.TestCase):
 
     def measuring(self, label, facts):
         configuration = next(c for c in plan.CONFIGURATIONS if c.label == label)
-        arguments = types.SimpleNamespace(seconds=1, load_seconds=1, limit=1, warm_seconds=None)
+        arguments = types.SimpleNamespace(seconds=1, load_seconds=1, limit=160, warm_seconds=None)
         with mock.patch.object(measurement.Measurement, '_describe', lambda _: facts):
             found = measurement.Measurement(arguments, None, configuration, None, mock.Mock(), None, None)
+        found.context = {'rows_total': 10}
         found._command = lambda command, rows, context, **options: self.calls.append(
             (command, context['phase'], options.get('questions'), options.get('threads'))) or []
         return found
+
+    def test_a_limit_grows_with_the_rows_up_to_an_hour(self):
+        found = self.measuring('varve', FACTS['varve'])
+        found._command = lambda command, rows, context, limit, **options: self.calls.append(limit)
+        for rows in (10, 10**7, 10**9):
+            found.context = {'rows_total': rows}
+            found._ask('rows', {'phase': 'scan'}, ['scan'], 1)
+        self.assertEqual(self.calls, [160, 1600, 3600])
+
+    def test_nothing_begins_without_room(self):
+        found = self.measuring('varve', FACTS['varve'])
+        found.arguments.work = '/'
+        with self.assertRaisesRegex(peer_run.PeerFailure, 'are free'):
+            found.measure(plan.Unit('varve', 'bars', 10**15, 'load'))
 
     def test_rows_are_read_before_a_load(self):
         self.measuring('varve', FACTS['varve'])._load_whole('rows', {'phase': 'load'})
@@ -401,16 +455,41 @@ class Sitting(unittest.TestCase):
         with mock.patch('sys.argv', ['run.sh', '--build', self.folder, '--out', self.folder, *words]):
             return comparison.parse_arguments()
 
-    def drifts(self, unfit):
+    def parts_run(self, unfit=(), fails=(), parts=('agreement', 'load')):
+        """What ran of `parts` of varve; the first run of each of `fails` does."""
         ran = []
-        todo = [(plan.Unit('varve', 'bars', plan.AGREEMENT_ROWS, 'agreement'), 1),
-                (plan.Unit('sqlite', 'bars', 10, 'load'), 1)]
-        sitting = types.SimpleNamespace(
-            arguments=types.SimpleNamespace(minutes=0, rows=[10]), measurements={'varve': None},
-            results=types.SimpleNamespace(sitting=1), _unfit=lambda: iter(unfit),
-            _run_unit=lambda unit: ran.append(unit.part) or True)
-        comparison.Comparison._run_all(sitting, todo)
-        return 'drift 1' in ran
+        todo = [(plan.Unit('varve', 'bars', 10, part), 1) for part in parts]
+        sitting = comparison.Comparison.__new__(comparison.Comparison)
+        sitting.arguments = types.SimpleNamespace(minutes=0, rows=[10])
+        sitting.measurements, sitting.results = {'varve': None}, types.SimpleNamespace(sitting=1)
+        sitting._unfit = lambda: iter(unfit)
+        sitting._run_unit = lambda unit: (ran.append(unit.part) or unit.part not in fails
+                                          or ran.count(unit.part) > 1)
+        sitting._run_all(todo)
+        return ran
+
+    def drifts(self, unfit):
+        return 'drift 1' in self.parts_run(unfit)
+
+    def test_what_fails_is_tried_once_more(self):
+        self.assertEqual(self.parts_run(fails=('agreement',)), ['agreement'] * 2 + ['load', 'drift 1'])
+        self.assertEqual(self.parts_run(fails=('load',), parts=('load', 'slices', 'kill')),
+                         ['load', 'kill', 'load', 'slices', 'drift 1'])
+        self.assertEqual(self.parts_run(fails=('kill',), parts=('load', 'kill')),
+                         ['load', 'kill', 'kill', 'drift 1'])
+
+    def test_a_program_that_changes_meanwhile_ends_the_sitting(self):
+        program = comparison.Comparison(self.arguments())
+        self.addCleanup(program.results.close)
+        unit = plan.Unit('varve', 'bars', 10, 'load')
+        program.measurements['varve'] = types.SimpleNamespace(measure=lambda _: None, facts={})
+        program.fingerprints['varve'] = 'before'
+        for now, raises in (('before', self.subTest()), ('after', self.assertRaises(comparison.Changed))):
+            with mock.patch.object(program, '_fingerprint', lambda _, now=now: now), \
+                    mock.patch.object(results, 'disturbed', lambda _: False), raises:
+                program._run_unit(unit)
+        failed = [line.get('failed') for line in program.results.lines]
+        self.assertEqual(failed, [None, 'its program was changed while it was measured'])
 
     def test_drift_is_measured_unless_varve_itself_is_unfit(self):
         self.assertTrue(self.drifts([]))
@@ -419,9 +498,13 @@ class Sitting(unittest.TestCase):
 
     def test_a_set_without_its_folder_is_a_result(self):
         gone = self.arguments('--real', os.path.join(self.folder, 'gone'))
-        self.assertEqual((gone.sets, set(gone.no_sets)), (['bars', 'listens'], {'real_bars'}))
+        self.assertEqual((gone.sets, set(gone.no_sets)), (['bars', 'listens'], set(plan.REAL_SETS)))
+        for name in ('X-1m-2023.csv.zst', 'nab-real.csv'):
+            with open(os.path.join(self.folder, name), 'w', encoding='ascii'):
+                pass
         there = self.arguments('--real', self.folder)
-        self.assertEqual((there.sets, there.no_sets), (list(plan.SETS), {}))
+        self.assertEqual((there.sets, set(there.no_sets)),
+                         (['bars', 'listens', 'real_bars', 'real_readings'], {'real_purchases'}))
         self.assertEqual(self.arguments('--sets', 'bars', '--real', 'gone').no_sets, {})
 
     def test_folders_are_no_part_of_what_is_told_of_a_sitting(self):
@@ -443,6 +526,66 @@ class Sitting(unittest.TestCase):
                 mock.patch.object(machine, 'facts', lambda folder: {}):
             program.run()
         self.assertEqual(seen, [False])
+
+
+class RealRows(unittest.TestCase):
+    """Sets made of real rows; these here are made up."""
+
+    FILES = {
+        'b/B-1m-2023.csv': '60000,1,3,1,2,9.5,119999,19,4,0,0,0\n120000,2,4,2,3,1,179999,3,5,0,0,0\n',
+        'A-1m-2023.csv': 'open_time,open,high,low,close,volume,x,y,n\n60000,5,5,5,5,1,0,5,1\n',
+        'nab-real.csv': 'series,timestamp,value\nb,1970-01-01 00:01:00,1.5\n'
+                        'a,1970-01-01 00:00:30,2\nb,1970-01-01 00:01:00,-1\n',
+        'online-retail.csv': 'InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,'
+                             'Country\n1,X,"caf\u00e9, big",2,1970-01-01 00:01:00,2.5,7.0,UK\n'
+                             '1,Y,,1,1970-01-01 00:01:00,1,7.0,UK\n2,Z,z,-1,1970-01-01 00:01:00,0,,UK\n'}
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        for path, text in self.FILES.items():
+            path = os.path.join(self.folder, path)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, 'w', encoding='utf-8') as file:
+                file.write(text)
+
+    def written(self, name, most=0):
+        """The rows as a peer reads them, and how many slices."""
+        out = os.path.join(self.folder, 'out', name)
+        os.makedirs(out, exist_ok=True)
+        real_rows.write(name, self.folder, out, 5, most)
+
+        def lines(column):
+            with open(os.path.join(out, f'{column}.txt'), encoding='ascii') as file:
+                return file.read().splitlines()
+
+        def values(column, kind):
+            found = array.array(real_rows.CODES.get(kind, 'q'))
+            with open(os.path.join(out, f"{column}.{'u32' if kind == 'text' else kind}"), 'rb') as file:
+                found.frombytes(file.read())
+            return [lines(column)[code] for code in found] if kind == 'text' else list(found)
+
+        layout = real_rows.SETS[name]
+        columns = [('name', 'text'), ('ts', 'i64'), *(column[:2] for column in layout.columns)]
+        return list(zip(*(values(*column) for column in columns))), len(lines('slices'))
+
+    def test_bars_of_all_files_are_merged_by_time(self):
+        first = [('A', 60000, 5, 5, 5, 5, 1, 5, 1), ('B', 60000, 1, 3, 1, 2, 9.5, 19, 4)]
+        rows, slices = self.written('real_bars')
+        self.assertEqual((rows, slices), ([*first, ('B', 120000, 2, 4, 2, 3, 1, 3, 5)], 5))
+        self.assertEqual(self.written('real_bars', 2)[0], first)
+
+    def test_the_last_reading_of_a_time_stays(self):
+        self.assertEqual(self.written('real_readings')[0], [('a', 30000, 2), ('b', 60000, -1)])
+
+    def test_lines_of_a_customer_and_minute_are_numbered(self):
+        self.assertEqual(self.written('real_purchases')[0],
+                         [('7.0', 60000, 0, 'X caf?, big', 2.5, 2), ('7.0', 60000, 1, 'Y', 1, 1),
+                          ('none', 60000, 0, 'Z z', 0, -1)])
+
+    def test_no_files_of_a_set_are_none(self):
+        self.assertEqual(real_rows.find('real_bars', os.path.join(self.folder, 'gone')), [])
 
 
 class Plan(unittest.TestCase):

@@ -34,8 +34,8 @@ def micro(key, title):
     return Measure(key, title, 'us', 1e-6)
 
 
-def milli(key, title):
-    return Measure(key, title, 'ms', 1e-3)
+def milli(key, title, compared=True):
+    return Measure(key, title, 'ms', 1e-3, compared=compared)
 
 
 def mega(key, title, compared=True):
@@ -72,14 +72,19 @@ GROUPS = (
           'those in Python includes Python, and the rows that it hands over or is given (of questions '
           'without that for all rows); of '
           'Cassandra the whole node, which reserves its heap at the start, so that no ratio is given. '
+          '*Resident* counts pages of mapped files besides: those of the rows that a load is given, and '
+          'of a store that is read through a mapping. '
           'varve does not merge yet: beside merged files stand its flushed ones.', (
               Measure('amplification', 'written / given, flushed', 'x', 1),
               Measure('amplification_merged', 'written / given, merged', 'x', 1, compared=False),
-              Measure('cpu_1_many', 'CPU, single rows', 's', 1), Measure('cpu_100_many', 'CPU, 100 a commit', 's', 1),
+              Measure('cpu_1_one', 'CPU, 1 row, one writer', 's', 1),
+              Measure('cpu_1_many', 'CPU, 1 row, many', 's', 1), Measure('cpu_100_many', 'CPU, 100 a commit', 's', 1),
               Measure('load_cpu', 'CPU, whole set and flush', 's', 1),
               Measure('client_cpu_load', 'CPU of a client, whole set', 's', 1, compared=False),
               mega('memory_load', 'memory, load'), mega('memory_slices', 'memory, slices'),
-              mega('memory_questions', 'memory, questions')), True),
+              mega('memory_questions', 'memory, questions'),
+              mega('resident_load', 'resident, load', False), mega('resident_slices', 'resident, slices', False),
+              mega('resident_questions', 'resident, questions', False)), True),
     Group('One hour of one partition', 'All columns of its rows (*slice*), and count and average '
           'of one column (*aggregate*): one client, then 64. For some seconds before the clock started '
           'every slice was asked once, as far as they allowed. A slice is answered by one thread, of '
@@ -89,7 +94,8 @@ GROUPS = (
               micro('slice_p999', 'slice p99.9'),
               Measure('slice_crowd', 'slices, 64 clients', 'k/s', 1e3, True),
               micro('hour_p50', 'aggregate p50'), micro('hour_p99', 'aggregate p99'),
-              micro('cpu_slice', 'CPU, a slice'), micro('cpu_hour', 'CPU, an aggregate'),
+              micro('cpu_slice', 'CPU, a slice'), micro('cpu_slice_crowd', 'CPU, a slice, 64 clients'),
+              micro('cpu_hour', 'CPU, an aggregate'),
               Measure('client_cpu_slice', 'CPU of a client, a slice', 'us', 1e-6, compared=False)),
           True),
     Group('Questions to many rows', 'The time of one answer; page cache and engine are warm. *Hourly* '
@@ -98,9 +104,17 @@ GROUPS = (
           '*every value read* say what they take without.', (
               milli('hourly_one', 'hourly, one partition'), milli('hourly_all', 'hourly, all'),
               milli('by_partition', 'average by partition'), milli('total', 'sum of a column'),
-              milli('latest', 'latest rows'), milli('scan', 'all rows, all columns'),
-              milli('cpu_hourly_all', 'CPU, hourly, all'), milli('cpu_total', 'CPU, sum'),
-              milli('cpu_scan', 'CPU, all rows')), True),
+              milli('latest', 'latest rows'), milli('scan', 'all rows, all columns')), True),
+    Group('Processor time of questions to many rows', 'Of the process that holds the store, with all its '
+          'threads; *client* is what Cassandra\'s client took besides, which turns rows into aggregates '
+          'where CQL cannot.', (
+              milli('cpu_hourly_one', 'hourly, one partition'), milli('cpu_hourly_all', 'hourly, all'),
+              milli('cpu_by_partition', 'average by partition'), milli('cpu_total', 'sum of a column'),
+              milli('cpu_latest', 'latest rows'), milli('cpu_scan', 'all rows, all columns'),
+              *(milli(f'client_cpu_{key}', f'client: {title}', False) for key, title in
+                (('hourly_one', 'hourly, one partition'), ('hourly_all', 'hourly, all'),
+                 ('by_partition', 'average'), ('total', 'sum'), ('latest', 'latest rows'),
+                 ('scan', 'all rows')))), True),
     Group('First answers', '*After a load*: one slice, before a flush. *After kill -9*: from opening '
           'the store, or starting the server, to the first answer; every acknowledged row must be '
           'there. *Just started*: a store or server that was opened with no page of it cached, of '
@@ -155,6 +169,8 @@ GOALS = (
     Goal('slice p50, 25x sooner than Cassandra', 'slice_p50', 'cassandra', ('slice_p50',), 25),
     Goal('hourly aggregates over all, 500x Cassandra', 'hourly_all', 'cassandra', ('hourly_all',),
          500),
+    Goal('the same, varve reading every value', 'hourly_all', 'cassandra', ('hourly_all',), 500,
+         every_value=True),
     Goal('hourly aggregates over all, 5x DuckDB, same threads', 'hourly_all', 'duckdb',
          ('hourly_all',), 5),
     Goal('the same, varve reading every value', 'hourly_all', 'duckdb', ('hourly_all',), 5,
@@ -327,10 +343,13 @@ def _of_store(line, facts):
         yield 'late_size', line['bytes'] / line['rows_total']
     elif measure == 'reopen':
         yield 'reopen', line['start_seconds'] + line['seconds']
-    elif measure == ('memory' if facts.get('server') else 'anonymous_memory') and (
+    elif measure in ('memory', 'anonymous_memory') and (
             phase in ('load', 'slices', 'questions') and line.get('zone_maps') != 0
             and line.get('command') in (None, phase, 'ask')):
-        yield f'memory_{phase}', line['peak_bytes']
+        if measure == ('memory' if facts.get('server') else 'anonymous_memory'):
+            yield f'memory_{phase}', line['peak_bytes']
+        elif measure == 'memory':
+            yield f'resident_{phase}', line['peak_bytes']
 
 
 def _of_answer(line):
@@ -342,10 +361,12 @@ def _of_answer(line):
             yield 'client_cpu_slice', line['client_cpu'] / line['n']
     elif phase == 'crowd' and measure == 'slice_crowd' and 'n' in line:
         yield measure, line['n'] / line['seconds']
+        yield 'cpu_slice_crowd', line['cpu'] / line['n']
     elif phase in ('questions', 'scan') and measure in MEASURES and 'seconds' in line:
         yield measure, line['seconds']
-        if f'cpu_{measure}' in MEASURES:
-            yield f'cpu_{measure}', line['cpu']
+        yield f'cpu_{measure}', line['cpu']
+        if 'client_cpu' in line:
+            yield f'client_cpu_{measure}', line['client_cpu']
     elif phase == 'cold' and f'cold_{measure}' in MEASURES:
         yield f'cold_{measure}', line['p50'] if 'p50' in line else line['seconds']
     elif phase == 'late' and measure == 'slice':
@@ -382,7 +403,8 @@ def _of_runs(lines):
             yield line, 'load_cpu', sum(by.values()) / line['rows_total'] * 1e6
 
 
-MAXIMA = ('memory_load', 'memory_slices', 'memory_questions')
+MAXIMA = ('memory_load', 'memory_slices', 'memory_questions', 'resident_load', 'resident_slices',
+          'resident_questions')
 
 
 def row_of(line):
@@ -422,15 +444,17 @@ def tables(lines, peers, disturbed):
 PART_GIVES = {
     'load': {'ingest_whole', 'ingest_flushed', 'first_answer', 'size_flushed', 'size_merged',
              'size_other', 'size_total', 'amplification', 'amplification_merged', 'load_cpu',
-             'memory_load'},
-    'slices': {'slice_p50', 'hour_p50', 'cpu_slice', 'cpu_hour', 'memory_slices'},
-    'crowd': {'slice_crowd'},
-    'questions': {'hourly_one', 'hourly_all', 'by_partition', 'total', 'latest', 'cpu_hourly_all',
-                  'cpu_total', 'memory_questions'},
+             'memory_load', 'resident_load'},
+    'slices': {'slice_p50', 'hour_p50', 'cpu_slice', 'cpu_hour', 'memory_slices',
+               'resident_slices'},
+    'crowd': {'slice_crowd', 'cpu_slice_crowd'},
+    'questions': {'hourly_one', 'hourly_all', 'by_partition', 'total', 'latest', 'cpu_hourly_one',
+                  'cpu_hourly_all', 'cpu_by_partition', 'cpu_total', 'cpu_latest', 'memory_questions',
+                  'resident_questions'},
     'scan': {'scan', 'cpu_scan'},
     'cold': {'cold_slice', 'cold_hourly_all', 'cold_total'},
     'ingest': {'ingest_1_one', 'ingest_1_many', 'ingest_100', 'ingest_100_many', 'ingest_1000',
-               'cpu_1_many', 'cpu_100_many'},
+               'cpu_1_one', 'cpu_1_many', 'cpu_100_many'},
     'kill': {'reopen'},
     'late': {'late_ingest', 'late_size', 'late_slice', 'late_hourly'},
 }
@@ -445,5 +469,6 @@ def required(part, facts):
     if not facts['many_writers']:
         keys -= {'ingest_1_many', 'ingest_100_many', 'cpu_1_many', 'cpu_100_many'}
     if facts.get('server'):
-        keys -= {'ingest_100', 'ingest_100_many', 'ingest_1000', 'cpu_100_many', 'memory_load'}
+        keys -= {'ingest_100', 'ingest_100_many', 'ingest_1000', 'cpu_100_many', 'resident_load',
+                 'resident_slices', 'resident_questions'}
     return keys

@@ -25,6 +25,8 @@ IN_FLIGHT = 1024
 PARTITIONS = {'bars': 20, 'listens': 20000}
 DRIFT_LOADS = 3
 READ_BYTES = 4 << 20
+LIMIT_ROWS, MOST_LIMIT_SECONDS = 1_000_000, 3600  # a command's limit is for so many rows
+ROOM_A_ROW, ROOM = 300, 2 << 30  # bytes: rows, a store with its log, and that while it merges
 
 
 class NotRun(Exception):
@@ -42,7 +44,7 @@ class DataSets:
         self.size = None
 
     def get(self, name, rows, late=0):
-        """Of `real_bars` as many as there are, if `rows` is 0."""
+        """Of a real set as many as there are, if `rows` is 0."""
         folder = os.path.join(self.folder, f'{name}-{rows}-{late}')
         if os.path.exists(os.path.join(folder, 'meta.txt')):
             return folder
@@ -50,8 +52,8 @@ class DataSets:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.size = rows
         os.makedirs(folder, exist_ok=True)
-        if name == 'real_bars':
-            words = [sys.executable, '-B', os.path.join(HERE, 'real_bars.py'), self.real, folder,
+        if name in plan.REAL_SETS:
+            words = [sys.executable, '-B', os.path.join(HERE, 'real_rows.py'), name, self.real, folder,
                      self.slices, rows]
         else:
             words = [self.writer, name, folder, rows, PARTITIONS[name], late, self.slices]
@@ -152,8 +154,9 @@ class Measurement:
         warm = self.arguments.warm_seconds
         if warm is None:
             warm = plan.SERVER_WARM_SECONDS if self.facts.get('server') else plan.WARM_SECONDS
+        limit = self.arguments.limit * len(questions) * max(1, self.context['rows_total'] / LIMIT_ROWS)
         self._command('ask', rows, context, questions=','.join(questions), seconds=seconds,
-                      limit=self.arguments.limit * len(questions), **{'warm_seconds': warm, **options})
+                      limit=min(limit, MOST_LIMIT_SECONDS), **{'warm_seconds': warm, **options})
 
     # ------------------------------------------------------------------- Store and server
 
@@ -336,6 +339,9 @@ class Measurement:
         """One unit. Raises PeerFailure; leaves nothing running, and the store only if it is of use
         to the next one."""
         part = unit.part.split()[0]
+        free = shutil.disk_usage(self.arguments.work).free
+        if free < ROOM_A_ROW * unit.rows + ROOM:
+            raise peer_run.PeerFailure(f'not begun: {free >> 30} GiB of disk are free')
         rows = self.data_sets.get(unit.set, unit.rows,
                                   int(unit.part.split()[1]) if part == 'late' else 0)
         os.sync()  # nothing of what was written before is written back meanwhile

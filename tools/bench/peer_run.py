@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import threading
@@ -10,6 +11,9 @@ import time
 
 SAMPLE_SECONDS = 0.004
 SERVER_START_SECONDS, SERVER_STOP_SECONDS = 180, 90
+# A command must not run on beside the next sitting when this program is killed. A server is not started
+# like this: it has to end its own children first, and does when its input ends.
+ENDS_WITH_US = ('setpriv', '--pdeathsig', 'KILL') if shutil.which('setpriv') else ()
 
 
 class PeerFailure(Exception):
@@ -100,7 +104,7 @@ class Process:
 def run(words, log, limit):
     """Run a command to its end; returns its lines and what it used of anonymous memory."""
     deadline = time.monotonic() + limit
-    with Process(words, log) as process:
+    with Process([*ENDS_WITH_US, *words], log) as process:
         sampler = MemorySampler(process.process.pid)
         lines = []
         try:
@@ -119,7 +123,7 @@ def run(words, log, limit):
 def run_until_held(words, log, limit):
     """Run a load that waits when it is done, then end it as kill -9 does; returns its lines."""
     deadline = time.monotonic() + limit
-    with Process(words, log) as process:
+    with Process([*ENDS_WITH_US, *words], log) as process:
         lines = []
         while (line := process.next_line(deadline)) is not None:
             if line.get('event') == 'holding':

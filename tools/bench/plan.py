@@ -10,7 +10,8 @@ import dataclasses
 import math
 import time
 
-SETS = ('bars', 'listens', 'real_bars')
+REAL_SETS = ('real_bars', 'real_readings', 'real_purchases')
+SETS = ('bars', 'listens', *REAL_SETS)
 # Parts that ask the store which `load` leaves; they follow it, so that it is loaded once.
 STORED = ('slices', 'crowd', 'questions', 'scan', 'cold')
 PARTS = ('load', *STORED, 'ingest', 'kill', 'late')
@@ -69,6 +70,9 @@ class Stage:
     roles: tuple = ('best',)
     without: tuple = ()  # peers
 
+    def is_for(self, configuration):
+        return configuration.role in self.roles and configuration.peer not in self.without
+
 
 EVERYONE, BUT_SIZE = ('best', 'main', 'size'), ('best', 'main')
 READ = ('slices', 'crowd', 'questions', 'scan')
@@ -77,17 +81,15 @@ STAGES = (
     Stage('bars', 'small', ('ingest',), BUT_SIZE),      # all the goals
     Stage('bars', 'small', ('kill',), BUT_SIZE),
     Stage('bars', 'small', ('cold',)),
-    Stage('real_bars', 'small', ('load', 'slices', 'questions', 'scan')),
-    Stage('real_bars', 'small', ('load',), ('size',)),
+    *(Stage(name, 'small', ('load', 'slices', 'questions', 'scan')) for name in REAL_SETS),
+    *(Stage(name, 'small', ('load',), ('size',)) for name in REAL_SETS),
     Stage('bars', 'small', ('late',)),
+    Stage('listens', 'small', ('load', *READ), EVERYONE),
+    Stage('listens', 'small', ('ingest', 'kill', 'cold')),
     Stage('bars', 'many', ('load', *READ)),
     Stage('bars', 'many', ('load',), ('size',)),
     Stage('bars', 'most', ('load', *READ), without=('cassandra', 'polars')),
-    Stage('listens', 'small', ('load', 'slices', 'questions', 'scan', 'ingest')),
 )
-# Why a configuration is in no other stage.
-NARROW = {'size': 'measured for its bytes a row, and for its reads of bars of ordinary size',
-          'main': 'measured with bars of ordinary size'}
 
 
 def size_of(rows):
@@ -98,12 +100,16 @@ def size_of(rows):
 class Unit:
     label: str
     set: str
-    rows: int   # of real_bars 0: as many as there are
+    rows: int   # of a real set 0: as many as there are
     part: str   # 'agreement', 'drift' or one of PARTS, with which percentage or run
 
     @property
+    def store(self):
+        return (self.label, self.set, self.rows)
+
+    @property
     def key(self):
-        return (self.label, self.set, self.rows, self.part)
+        return (*self.store, self.part)
 
     def __str__(self):
         rows = f', {self.rows:,} rows' if self.rows else ''
@@ -142,11 +148,11 @@ def impossible(facts):
             if facts.get(fact, default) is value]
 
 
-def left_out(role):
-    """Parts and sets that no stage has for configurations of this role."""
-    stages = [stage for stage in STAGES if role in stage.roles]
-    return [*(part for part in PARTS if not any(part in stage.parts for stage in stages)),
-            *(name for name in SETS if not any(name == stage.set for stage in stages))]
+def left_out(configuration, name, rows):
+    """Parts of a set that no stage has for this configuration."""
+    there = {part for stage in STAGES for part in stage.parts
+             if (stage.set, stage.size) == (name, size_of(rows)) and stage.is_for(configuration)}
+    return [part for part in PARTS if part not in there]
 
 
 def _possible(part, facts):
@@ -155,11 +161,11 @@ def _possible(part, facts):
 
 def _of_stage(stage, known, arguments):
     sizes = [n for n in arguments.rows if size_of(n) == stage.size]
-    if stage.set == 'real_bars':
+    if stage.set in REAL_SETS:
         sizes = [0] if arguments.real and arguments.rows else []
     for rows in sizes:
         for configuration, facts in known:
-            if configuration.role not in stage.roles or configuration.peer in stage.without:
+            if not stage.is_for(configuration):
                 continue
             for part in stage.parts:
                 if part in arguments.parts and _possible(part, facts):
@@ -188,7 +194,7 @@ RATES = {'varve': 3e6, 'rocksdb': 6e5, 'sqlite': 2.5e5, 'duckdb': 1e6, 'chdb': 1
          'polars': 2e6, 'cassandra': 6e4}       # rows a second of a whole load
 SLICE = {'duckdb': 2e-3, 'chdb': 5e-3, 'parquet': 6e-3, 'polars': 3e-3}  # seconds of a slice
 QUESTIONS = {'varve': 0.05, 'rocksdb': 1.5, 'sqlite': 1.8, 'chdb': 0.6, 'cassandra': 9}  # once
-REAL_ROWS = 1_000_000                          # of real_bars, about
+REAL_ROWS = 700_000                            # of a real set, about
 START_SECONDS, SERVER_START_SECONDS = 1.0, 25  # of a process; of a server, with its end
 LEAST_SAMPLES, MOST_OF_BOX = 3000, 4           # of slices: so many, within so many time boxes
 TO_MANY_ROWS = {'questions': (5, 0.7), 'scan': (1, 0.3)}  # how many; their part of QUESTIONS

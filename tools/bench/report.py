@@ -89,7 +89,7 @@ def goal_lines(tables):
                 continue
             verdict = 'met' if reached.ratio >= goal.least else '**not met**'
             if reached.ratio < goal.least:
-                missed[goal.key, goal.beside] = behind.reason_of_goal(goal.key, goal.beside)
+                missed[goal.text] = behind.reason_of_goal(goal)
             mark = MARK if reached.mine.disturbed or reached.theirs.disturbed else ''
             rows.append([goal.text, table.title,
                          f'{number(reached.mine.median / measure.scale)} {measure.unit}',
@@ -101,8 +101,7 @@ def goal_lines(tables):
             'How many times better varve is than the best of the engines that a goal is about, by '
             'medians. More of everything, and where varve is behind, below.',
             *table_lines(['goal', 'rows', 'varve', 'the other', 'reached', 'wanted', ''], rows),
-            *(f'- *{figures.MEASURES[key].title}, beside {beside}:* {why}'
-              for (key, beside), why in missed.items()), '']
+            *(f'- *{text[0].upper()}{text[1:]}:* {why}' for text, why in missed.items()), '']
 
 
 def head_lines():
@@ -250,9 +249,12 @@ def behind_lines(tables):
 
 # ----------------------------------------------------------------------- What stands behind it
 
-def answer_lines(wrong, lost):
+def answer_lines(wrong, lost, engines):
+    """`engines` are those that answered anything."""
     lines = ['## Answers', '']
-    if wrong:
+    if len(engines) < 2:
+        lines += ['There was nothing to compare answers with.', '']
+    elif wrong:
         lines += ['**These differ from what most engines answer; their times were left out:**', '',
                   *(f"- {line['configuration']}, {line['set']}, {line['rows_total']:,} rows, "
                     f"{line['question']}: {line['answer']}, but {line['reference']}"
@@ -265,6 +267,7 @@ def answer_lines(wrong, lost):
                       for line in lost), '']
 
 
+NARROW = 'not planned: README.md of the comparison says what is'
 RUN_BY = ('java', 'jvm_flags', 'driver', 'client_flags')
 
 
@@ -281,6 +284,19 @@ def setting_lines(chosen):
                            if facts.get('bulk_commit') else 'all', facts['settings']]
                           for label, facts in chosen.peers.items()]),
             *(f'{peer}: {said}.' for said, peer in run_by.items()), '']
+
+
+def narrow_rows(chosen):
+    """Parts of the sets and sizes that were planned, which no stage of the plan has for some."""
+    by_part = {}
+    for name, rows in dict.fromkeys(key[1:3] for key in chosen.planned if key[3] != 'agreement'):
+        where = f'{name}, {rows:,} rows' if rows else name
+        for configuration in plan.CONFIGURATIONS:
+            if configuration.label in chosen.peers:
+                parts = ', '.join(plan.left_out(configuration, name, rows))
+                by_part.setdefault((where, parts), []).append(configuration.label)
+    return [['; '.join(labels), where, parts, NARROW] for (where, parts), labels in by_part.items()
+            if parts]
 
 
 def missing_lines(chosen):
@@ -303,10 +319,7 @@ def missing_lines(chosen):
              for configuration in plan.CONFIGURATIONS if configuration.label not in known]
     body += [[name, 'all', 'everything', why] for name, why in plan.NO_PEER.items()]
     body += [['all', name, 'everything', why] for name, why in chosen.no_sets.items()]
-    for role, why in plan.NARROW.items():
-        labels = [c.label for c in plan.CONFIGURATIONS if c.role == role and c.label in chosen.peers]
-        if labels:
-            body.append(['; '.join(labels), 'all', ', '.join(plan.left_out(role)), why])
+    body += narrow_rows(chosen)
     return ['## What is not here', '', 'Planned and without figures, or not possible. Beyond that, '
             'only the sets and sizes in the tables above were planned.',
             *table_lines(['engine', 'rows', 'what', 'why'], body)]
@@ -353,17 +366,18 @@ def origin_lines(chosen):
         entry[2].append(line['commit'])
     rows = [[label, name + (f', {n:,}' if n else ''), ', '.join(parts),
              ' to '.join(sorted({min(line['at'] for line in lines), max(line['at'] for line in lines)})),
-             ', '.join(dict.fromkeys(commits)), f"{max(line['foreign'] for line in lines):.1%}",
-             f"{max(line['steal'] for line in lines):.1%}"]
+             ', '.join(dict.fromkeys(commits)), *(f'{max(line[share] for line in lines):.1%}'
+                                                  for share in ('foreign', 'steal', 'slow'))]
             for (label, name, n), (parts, lines, commits) in found.items()]
     sittings = [[line['sitting'], line['at'], line['commit'], f"`{' '.join(line['words'])}`"]
                 for line in chosen.sittings]
     return ['## When it was measured', '',
             'An engine is measured again when it, its settings or what drives it have changed, varve '
             'also when its own sources have. *Others* is the processor time that anything else used, '
-            '*host* what the machine\'s own host took away: the worst of the parts.',
+            '*host* what the machine\'s own host took away, *slower* by how much a fixed piece of work '
+            'took longer than typically when half of the runs began: the worst of the parts.',
             *table_lines(['configuration', 'rows', 'parts', 'when', 'commit of varve', 'others',
-                          'host'], rows),
+                          'host', 'slower'], rows),
             *table_lines(['sitting', 'began', 'commit of varve', 'arguments'], sittings)]
 
 
@@ -395,7 +409,8 @@ def write(everything, out):
     chosen.wrong = {(line['configuration'], line['set']) for line in wrong}
     tables = figures.tables(lines, chosen.peers, chosen.disturbed)
     text = head_lines() + goal_lines(tables) + method_lines(chosen) + figure_lines(tables, out)
-    text += behind_lines(tables) + answer_lines(wrong, lost) + missing_lines(chosen)
+    engines = {line['configuration'].split()[0] for line in chosen.lines if answers.is_comparable(line)}
+    text += behind_lines(tables) + answer_lines(wrong, lost, engines) + missing_lines(chosen)
     text += setting_lines(chosen) + drift_lines(chosen) + origin_lines(chosen)
     with open(os.path.join(out, 'BENCHMARKS.md'), 'w', encoding='utf-8') as file:
         file.write('\n'.join(text) + '\n')

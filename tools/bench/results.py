@@ -19,7 +19,7 @@ import time
 import machine
 import plan
 
-METHOD = 5  # of measuring: figures of another one are measured again
+METHOD = 6  # of measuring: figures of another one are measured again
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 LIBRARY = ('include', 'storage', 'index', 'compaction')
@@ -79,7 +79,7 @@ def program_of(facts, build):
     paths = [os.path.join(peers, name) for name in os.listdir(peers)
              if name in DRIVERS or name.lower().startswith(facts['peer'])
              and name.endswith(('.c', '.py', '.java'))]
-    paths += [*_below('tools/generate'), os.path.join(HERE, 'real_bars.py')]
+    paths += [*_below('tools/generate'), os.path.join(HERE, 'real_rows.py')]
     if facts['peer'] == 'varve':
         paths += [path for folder in LIBRARY for path in _below(folder)]
     compiled = f', {build}' if facts['peer'] in plan.NATIVE else ''
@@ -217,6 +217,7 @@ class Selection:
         numbers = {line['unit'] for line in self.units.values()}
         self.disturbed = {line['unit'] for line in self.units.values() if disturbed(line)}
         self.lines = [line for line in lines if line.get('unit') in numbers]
+        self.planned = list(planned)
         self.missing = [key for key in planned if key not in self.units]
 
     def _choose(self, units):

@@ -22,7 +22,7 @@ REASONS = {
         'Rows stay in memory until a share of the memory limit is full, however small the set is.',
         'A smaller `memory_limit`, if that counts more than fewer files.'),
     'memory_slices': (
-        'The cache of pages and decoded columns takes what it is given, up to three quarters of the '
+        'The cache of index pages and encoded columns takes what it is given, up to three quarters of the '
         'memory limit; a cache of pages alone needs less.',
         'A smaller `memory_limit`.'),
     'first_answer': (

@@ -70,8 +70,9 @@ static void describe(FILE *out, const struct peer_settings *settings)
     (void)fprintf(
         out,
         "%s, %u KiB blocks, big-endian keys, write-ahead log with sync, at most %u "
-        "memtables of %zu MiB, %zu MiB block cache with index blocks (%zu MiB for questions to a "
-        "store that is not written to), dynamic levels, no "
+        "memtables of %zu MiB, %zu MiB block cache (%zu MiB for questions to a "
+        "store that is not written to), index blocks of open files in memory beside it "
+        "(cache_index_and_filter_blocks=0, the default), dynamic levels, no "
         "bloom filter (no question is for one key), performance counters off, one thread a "
         "question; writing: rows of a commit ordered by partition, "
         "allow_concurrent_memtable_write=0, enable_write_thread_adaptive_yield=0, %u threads "
@@ -176,10 +177,6 @@ static void set_options(struct peer *peer, const struct peer_settings *settings,
     rocksdb_block_based_options_set_block_size(peer->table, BLOCK_BYTES);
     rocksdb_block_based_options_set_block_cache(peer->table, peer->cache);
     rocksdb_block_based_options_set_format_version(peer->table, 5);
-    rocksdb_block_based_options_set_cache_index_and_filter_blocks(peer->table, 1);
-    rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(peer->table,
-                                                                                     1);
-    rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(peer->table, 1);
     peer->options = rocksdb_options_create();
     rocksdb_options_set_create_if_missing(peer->options, create);
     rocksdb_options_set_block_based_table_factory(peer->options, peer->table);

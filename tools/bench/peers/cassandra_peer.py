@@ -32,7 +32,6 @@ import time
 import zipfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-HEAP = '4G'
 PORT, JMX_PORT = 9042, 7199
 START_SECONDS, STOP_SECONDS = 120, 60
 PR_SET_PDEATHSIG = 1
@@ -50,9 +49,15 @@ OPENS = ('java.base/java.lang.module', 'java.base/jdk.internal.loader',
          'java.base/java.util.concurrent.atomic', 'java.base/java.io', 'java.base/java.net',
          'java.base/sun.nio.ch', 'java.management/sun.management',
          'jdk.management/com.sun.management.internal')
-# The flags that Cassandra ships for Java 17, but for -ea: assertions cost it time. Its own script makes
-# the heap half of the machine's memory.
-NODE_FLAGS = (f'-Xms{HEAP}', f'-Xmx{HEAP}', '-XX:+AlwaysPreTouch', '-Xss256k', '-XX:+UseNUMA',
+# As the cassandra-env.sh of 5.0 chooses: half of the machine's memory for the heap, up to 31 GiB, half
+# of that for direct memory, a collector thread a core of either kind, and few arenas.
+MEMORY_MIB = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') >> 20
+HEAP_MIB = min(MEMORY_MIB // 2, 31744)
+NODE_ENVIRONMENT = {'MALLOC_ARENA_MAX': '4'}
+# The flags that Cassandra ships for Java 17, but for -ea: assertions cost it time.
+NODE_FLAGS = (f'-Xms{HEAP_MIB}M', f'-Xmx{HEAP_MIB}M', f'-XX:MaxDirectMemorySize={HEAP_MIB // 2}M',
+              f'-XX:ParallelGCThreads={os.cpu_count()}', f'-XX:ConcGCThreads={os.cpu_count()}',
+              '-XX:+AlwaysPreTouch', '-Xss256k', '-XX:+UseNUMA',
               '-XX:+PerfDisableSharedMem', '-XX:+UseG1GC', '-XX:+ParallelRefProcEnabled',
               '-XX:MaxTenuringThreshold=2', '-XX:G1HeapRegionSize=16m',
               '-XX:+UnlockExperimentalVMOptions', '-XX:G1NewSizePercent=50',
@@ -100,13 +105,15 @@ SHIPPED_LATEST = {
                           'min_sstable_size: 100MiB}}',
 }
 KIND = {'default': SHIPPED, 'latest': {**SHIPPED, **SHIPPED_LATEST}}
-# What is set otherwise here: folders, loopback, and limits that a bench would meet. Compaction may
-# use the whole disk, dropped tables leave no snapshot, and a broken node ends.
-OURS = {
+PLACES = {
     'data_file_directories': '[data]', 'commitlog_directory': 'commitlog',
     'saved_caches_directory': 'saved_caches', 'hints_directory': 'hints',
     'cdc_raw_directory': 'cdc_raw', 'listen_address': '127.0.0.1', 'rpc_address': '127.0.0.1',
     'native_transport_port': PORT, 'storage_port': 7000,
+}
+# What is set otherwise here than in the shipped file: limits that a bench would meet. Compaction may
+# use the whole disk, dropped tables leave no snapshot, and a broken node ends.
+OURS = {
     'disk_failure_policy': 'die', 'commit_failure_policy': 'die',
     'compaction_throughput': '0MiB/s', 'auto_snapshot': 'false',
     'read_request_timeout': '600s', 'range_request_timeout': '600s',
@@ -117,8 +124,7 @@ OURS = {
 # A write holds a thread until the log is on disk: with the shipped 32 of them few share a sync, and
 # 1,024 cost more time than they save. Of 1, 2 and 5 ms the least was the best.
 DURABLE_WRITES, GROUP_WINDOW_MS = 256, 1
-SYNC = {'periodic': {'commitlog_sync': 'periodic', 'commitlog_sync_period': '10000ms'},
-        'batch': {'commitlog_sync': 'batch'}, 'group': {'commitlog_sync': 'group'}}
+SHIPPED_SYNC = {'commitlog_sync': 'periodic', 'commitlog_sync_period': '10000ms'}
 
 
 def say(**line):
@@ -147,9 +153,12 @@ def java_flags():
 
 # ------------------------------------------------------------------------------------- The node
 
-def node_settings(options):
+def own_settings(options):
+    """What this program sets otherwise than the file that Cassandra ships."""
     sync = options.get('sync', 'periodic')
-    settings = {**KIND[options.get('kind', 'default')], **OURS, **SYNC[sync]}
+    settings = dict(OURS)
+    if sync != 'periodic':
+        settings['commitlog_sync'] = sync
     writes = int(options.get('writes', 0 if sync == 'periodic' else DURABLE_WRITES))
     if writes:
         settings['concurrent_writes'] = writes
@@ -157,6 +166,12 @@ def node_settings(options):
     if sync == 'group':
         settings['commitlog_sync_group_window'] = f"{options.get('window', GROUP_WINDOW_MS)}ms"
     return settings
+
+
+def node_settings(options):
+    own = own_settings(options)
+    sync = {} if 'commitlog_sync' in own else SHIPPED_SYNC
+    return {**KIND[options.get('kind', 'default')], **PLACES, **sync, **own}
 
 
 def write_settings(folder, options):
@@ -200,7 +215,8 @@ def serve(folder, options):
     started = time.monotonic()
     with open(os.path.join(folder, 'output.log'), 'ab') as log:
         node = subprocess.Popen(node_command(folder), cwd=folder, stdin=subprocess.DEVNULL,
-                                stdout=log, stderr=log, preexec_fn=end_with_parent)
+                                stdout=log, stderr=log, preexec_fn=end_with_parent,
+                                env={**os.environ, **NODE_ENVIRONMENT})
     with open(os.path.join(folder, 'node.pid'), 'w', encoding='ascii') as file:
         file.write(str(node.pid))
     try:
@@ -317,23 +333,21 @@ def java_version():
     return next(line for line in output.splitlines() if 'build' in line)
 
 
-def describe_sync(options):
-    sync = options.get('sync', 'periodic')
-    if sync == 'periodic':
-        return 'periodic (on disk within 10 s)'
-    window = f' every {GROUP_WINDOW_MS} ms' if sync == 'group' else ''
-    return f'{sync} (on disk when acknowledged{window}), {DURABLE_WRITES} concurrent writes'
-
-
 def describe(options):
+    durable = 'on disk within 10 s' if options.get('sync', 'periodic') == 'periodic' \
+        else 'on disk when acknowledged'
+    own = ', '.join(f'{key} {value}' for key, value in own_settings(options).items())
     say(peer='cassandra', version=cassandra_version(), parallel=False, merges=True,
         many_writers=True, commits=True, commit_sizes=[1, 100], bulk_commit=100, server=True,
         java=java_version(), jvm_flags=' '.join(NODE_FLAGS), client_flags=' '.join(CLIENT_FLAGS),
         driver=f"cassandra-driver-core {jar_version('cassandra-driver-core')}",
-        settings=f"{options.get('kind', 'default')} configuration as shipped, commit log "
-                 f"{describe_sync(options)}, {options.get('compression', 'lz4')} compression, "
-                 f'heap {HEAP}, compaction not throttled, replication 1, Java driver over '
-                 'loopback, unlogged batches hold rows of one partition, memory is reserved at start')
+        settings=f"{options.get('kind', 'default')} configuration as shipped, but for folders, "
+                 f'loopback addresses and: {own}; commit log {durable}, '
+                 f"{options.get('compression', 'lz4')} compression; heap {HEAP_MIB} MiB (half of the "
+                 "machine's memory, as its start script chooses), reserved at start; no assertions "
+                 '(-ea), no log of the collector, no hints to the compiler, no wait for other nodes '
+                 'at start; replication 1, Java driver over loopback, unlogged batches hold rows of '
+                 'one partition')
 
 
 def main():

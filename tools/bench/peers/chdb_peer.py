@@ -4,6 +4,7 @@ Arrow."""
 
 import chdb
 import pandas  # noqa: F401 - chdb imports it with its first answer in Arrow, within the clock
+import pyarrow.dataset  # noqa: F401 - and this with the first rows that come from Arrow
 from chdb.session import Session
 
 import peer_protocol

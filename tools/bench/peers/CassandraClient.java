@@ -234,8 +234,18 @@ public final class CassandraClient {
     private final class Cost {
         final double node = nodeCpu();
         final double client = clientCpu();
-        final long written = nodeWritten();
-        final long started = System.nanoTime(); // the last: what is asked of the system takes time
+        final long written;
+        final long started;
+
+        Cost() {
+            this(nodeWritten());
+        }
+
+        /** Of bytes, those since the node had written so many. */
+        Cost(long written) {
+            this.written = written;
+            started = System.nanoTime(); // the last: what is asked of the system takes time
+        }
 
         double seconds() {
             return (System.nanoTime() - started) / 1e9;
@@ -272,6 +282,12 @@ public final class CassandraClient {
 
     private long nodeWritten() {
         return nodeNumber("io", "write_bytes:");
+    }
+
+    /** The greatest size that the node had since it was started. */
+    private void sayMemory() {
+        System.out.printf("{\"measure\": \"memory\", \"of\": \"server\", \"peak_bytes\": %d}%n",
+                1024 * nodeNumber("status", "VmHWM:"));
     }
 
     private static String answer(double[] values) {
@@ -476,27 +492,33 @@ public final class CassandraClient {
         }
         createTable();
         PreparedStatement insert = insert();
+        PreparedStatement prepared = prepareSlice(); // as a service has it that loads and asks
         settle();
         Cost cost = new Cost();
         int sent = send(insert, requests, inFlight, timeBox());
         boolean complete = sent == rows.count();
         cost.line("ingest", cost.seconds(), ", \"rows\": " + sent + ", \"complete\": " + complete);
+        long written = nodeWritten();
         if (complete) {
             Cost first = new Cost();
-            double[] sum = slice(prepareSlice(), rows.slices.get(0));
+            double[] sum = slice(prepared, rows.slices.get(0));
             first.line("first_answer", first.seconds(), answer(sum));
         }
         if (number("hold", 0) == 0) { // else the node is to be killed with rows only in its log
-            Cost flush = new Cost();
+            Cost flush = new Cost(written);
             flush();
             flush.line("flush", flush.seconds(), "");
         }
+        sayMemory();
     }
 
+    /** Neither this program's start is the node's, nor does a node that was started again lose the
+     * statements that were prepared. */
     private void reopen() {
-        session = cluster.connect(); // this program's start is not the node's
+        session = cluster.connect();
+        PreparedStatement prepared = prepareSlice();
         Cost cost = new Cost();
-        double[] sum = slice(prepareSlice(), rows.slices.get(0));
+        double[] sum = slice(prepared, rows.slices.get(0));
         double seconds = cost.seconds();
         double count = ways("scan").get(0).question.get()[0];
         cost.line("reopen", seconds, String.format(Locale.ROOT, ", \"rows\": %.0f", count)
@@ -938,8 +960,7 @@ public final class CassandraClient {
         if (cold) {
             dropElsewhere();
         }
-        System.out.printf("{\"measure\": \"memory\", \"peak_bytes\": %d}%n",
-                1024 * nodeNumber("status", "VmHWM:"));
+        sayMemory();
     }
 
     private void close() throws IOException {

@@ -101,10 +101,15 @@ static uint64_t process_number(const char *path, const char *label)
     return value;
 }
 
+static uint64_t written_bytes(void)
+{
+    return process_number("/proc/self/io", "write_bytes:");
+}
+
 /* The clock starts after the other two were read. */
 static struct cost cost_before(void)
 {
-    struct cost cost = {.written = process_number("/proc/self/io", "write_bytes:")};
+    struct cost cost = {.written = written_bytes()};
 
     cost.cpu_seconds = cpu_seconds();
     cost.at_ns = now_ns();
@@ -117,7 +122,7 @@ static struct cost cost_after(void)
     struct cost cost = {.at_ns = now_ns()};
 
     cost.cpu_seconds = cpu_seconds();
-    cost.written = process_number("/proc/self/io", "write_bytes:");
+    cost.written = written_bytes();
     return cost;
 }
 
@@ -141,7 +146,7 @@ static void print_answer(const struct peer_answer *answer)
 /* The greatest size that the process had; the mapped rows count while it loads. */
 static void print_memory(void)
 {
-    (void)printf("{\"measure\": \"memory\", \"peak_bytes\": %" PRIu64 "}\n",
+    (void)printf("{\"measure\": \"memory\", \"of\": \"process\", \"peak_bytes\": %" PRIu64 "}\n",
                  1024 * process_number("/proc/self/status", "VmHWM:"));
 }
 
@@ -230,14 +235,15 @@ static void wait_for_the_end(void)
         continue;
 }
 
+/* Whoever loads rows has a client already, with statements prepared where there are any. */
 static bool first_answer(struct peer *peer, const struct task *task)
 {
-    const struct cost before = cost_before();
     struct peer_answer answer = {.n = 0};
     struct peer_client *client = NULL;
 
-    const bool ok = peer_definition.client_open(peer, &client) &&
-                    peer_definition.slice(client, &task->rows.slices[0], &answer);
+    bool ok = peer_definition.client_open(peer, &client);
+    const struct cost before = cost_before();
+    ok = ok && peer_definition.slice(client, &task->rows.slices[0], &answer);
     const struct cost after = cost_after();
     peer_definition.client_close(client);
     if (!ok)
@@ -248,17 +254,38 @@ static bool first_answer(struct peer *peer, const struct task *task)
     return true;
 }
 
+/* The last work on a store, which is then closed. What was written counts from the `written` bytes of
+ * earlier until the store is closed, since engines write when they open and close it, too. */
+static bool finish(struct peer *peer, const char *measure, bool (*work)(struct peer *),
+                   uint64_t written)
+{
+    struct cost before = cost_before();
+    const bool ok = work(peer);
+    struct cost after = cost_after();
+
+    peer_definition.close(peer);
+    if (!ok)
+        return false;
+    before.written = written;
+    after.written = written_bytes();
+    (void)printf("{\"measure\": \"%s\"", measure);
+    print_cost(&before, &after);
+    return true;
+}
+
 static bool command_load(const struct task *task)
 {
     const uint64_t rows = task->most_rows > 0 && task->most_rows < task->rows.rows
                               ? task->most_rows
                               : task->rows.rows;
+    const uint64_t written = written_bytes();
     struct peer *peer = NULL;
     uint64_t done = 0;
 
     if (!peer_definition.open(&task->settings, &task->rows, true, &peer))
         return false;
-    const struct cost before = cost_before();
+    struct cost before = cost_before();
+    before.written = written; /* a log that is made ahead is written for these rows */
     bool ok = load(peer, task, rows, &done);
     const struct cost after = cost_after();
     if (ok) {
@@ -268,21 +295,21 @@ static bool command_load(const struct task *task)
     }
     if (ok && done == task->rows.rows)
         ok = first_answer(peer, task);
-    if (ok && task->hold)
-        wait_for_the_end();
-    const struct cost before_flush = cost_before();
-    ok = ok && peer_definition.flush(peer);
-    const struct cost after_flush = cost_after();
-    peer_definition.close(peer);
-    if (ok) {
-        (void)printf("{\"measure\": \"flush\"");
-        print_cost(&before_flush, &after_flush);
+    if (!ok) {
+        peer_definition.close(peer);
+        return false;
     }
-    return ok;
+    if (task->hold)
+        wait_for_the_end();
+    if (!finish(peer, "flush", peer_definition.flush, after.written))
+        return false;
+    print_memory();
+    return true;
 }
 
 static bool command_merge(const struct task *task)
 {
+    const uint64_t written = written_bytes();
     struct peer *peer = NULL;
 
     if (peer_definition.merge == NULL) {
@@ -290,17 +317,8 @@ static bool command_merge(const struct task *task)
                      peer_definition.name);
         return true;
     }
-    if (!peer_definition.open(&task->settings, &task->rows, false, &peer))
-        return false;
-    const struct cost before = cost_before();
-    const bool ok = peer_definition.merge(peer);
-    const struct cost after = cost_after();
-    peer_definition.close(peer);
-    if (ok) {
-        (void)printf("{\"measure\": \"merge\"");
-        print_cost(&before, &after);
-    }
-    return ok;
+    return peer_definition.open(&task->settings, &task->rows, false, &peer) &&
+           finish(peer, "merge", peer_definition.merge, written);
 }
 
 /* ------------------------------------------------------------------------------------- Size */

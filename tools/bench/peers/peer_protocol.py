@@ -209,11 +209,16 @@ def process_number(path, label):
         return next((int(line.split()[1]) for line in file if line.startswith(label)), 0)
 
 
-class Cost:
-    """Seconds, CPU seconds and bytes written from its making to stop()."""
+def written_bytes():
+    return process_number('/proc/self/io', 'write_bytes:')
 
-    def __init__(self):
-        self.written = process_number('/proc/self/io', 'write_bytes:')
+
+class Cost:
+    """Seconds, CPU seconds and bytes written from its making to stop(); of bytes, from when there
+    were `written`, if that is given."""
+
+    def __init__(self, written=None):
+        self.written = written_bytes() if written is None else written
         self.cpu = self._cpu()
         self.seconds = None
         self.started = time.perf_counter()
@@ -229,7 +234,7 @@ class Cost:
     def stop(self):
         self.seconds = self.past()
         self.cpu = self._cpu() - self.cpu
-        self.written = process_number('/proc/self/io', 'write_bytes:') - self.written
+        self.written = written_bytes() - self.written
         return self
 
     def line(self, measure, **more):
@@ -242,7 +247,8 @@ def say(**line):
 
 def say_memory():
     """The greatest size that the process had; the mapped rows count while it loads."""
-    say(measure='memory', peak_bytes=1024 * process_number('/proc/self/status', 'VmHWM:'))
+    say(measure='memory', of='process',
+        peak_bytes=1024 * process_number('/proc/self/status', 'VmHWM:'))
 
 
 # -------------------------------------------------------------------------------------- Commands
@@ -254,11 +260,11 @@ def command_describe(peer):
         slice_threads=peer.slice_threads, settings=peer.describe())
 
 
-def load_rows(peer, table):
+def load_rows(peer, table, written):
     """Commit after commit until all rows are in or time is up."""
     rows = min(peer.options['rows'] or table.num_rows, table.num_rows)
     size = peer.options['commit'] if peer.commits else rows
-    done, cost = 0, Cost()
+    done, cost = 0, Cost(written)
     while done < rows and cost.past() < peer.options['seconds']:
         part = table.slice(done, min(size, rows - done))
         peer.commit(part)
@@ -267,21 +273,35 @@ def load_rows(peer, table):
     return done == table.num_rows
 
 
+def first_answer(peer):
+    """Whoever loads rows has a client already, with statements prepared where there are any."""
+    client, cost = peer.client(), Cost()
+    answer = client.slice(peer.rows.slices[0])
+    cost.stop().line('first_answer', answer=answer)
+
+
+def finish(peer, measure, work, written):
+    """The last work on a store, which is then closed. What was written counts from the `written`
+    bytes of earlier until the store is closed, since engines write when they open and close it, too."""
+    cost = Cost()
+    work()
+    cost.stop()
+    peer.close()
+    cost.written = written_bytes() - written
+    cost.line(measure)
+
+
 def command_load(peer):
-    table = peer.rows.table()
+    table, written = peer.rows.table(), written_bytes()
     peer.open(True)
-    if load_rows(peer, table):
-        cost = Cost()
-        answer = peer.client().slice(peer.rows.slices[0])
-        cost.stop().line('first_answer', answer=answer)
+    complete = load_rows(peer, table, written)
+    written = written_bytes()
+    if complete:
+        first_answer(peer)
     if peer.options['hold']:
         say(event='holding')
         sys.stdin.read()  # until it is killed, or whoever started it is gone
-    cost = Cost()
-    peer.flush()
-    cost.stop()
-    peer.close()
-    cost.line('flush')
+    finish(peer, 'flush', peer.flush, written)
     say_memory()
 
 
@@ -289,12 +309,9 @@ def command_merge(peer):
     if not peer.merges:
         say(measure='merge', **{'not': f'{peer.name} does not merge'})
         return
+    written = written_bytes()
     peer.open(False)
-    cost = Cost()
-    peer.merge()
-    cost.stop()
-    peer.close()
-    cost.line('merge')
+    finish(peer, 'merge', peer.merge, written)
 
 
 def command_size(peer):

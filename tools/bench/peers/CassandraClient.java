@@ -64,8 +64,8 @@ public final class CassandraClient {
     private static final int LONGEST = 4; // times `seconds`, in which so many samples are taken
     private static final int ELSEWHERE_ROWS = 100_000;
     private static final int ELSEWHERE_SLICES = 2000;
-    private static final int MOST_WARM_RUNS = 3;
-    private static final double STEADY = 0.1, HOPELESS = 1.5;
+    private static final double STEADY = 0.1, HOPELESS = 2;
+    private static final double LONGEST_WARM = 3; // times warm_seconds, for one way of asking
     private static final double LEAST_CROWD_SECONDS = 5;
     private static final double QUESTION_SHARE = 10; // of `seconds`, for which one is repeated
     private static final double SETTLE_SECONDS = 60;
@@ -109,13 +109,17 @@ public final class CassandraClient {
         return Double.parseDouble(options.getOrDefault(key, Double.toString(otherwise)));
     }
 
-    /** Whether questions are asked, and rows loaded, before the clock starts. */
-    private boolean warms() {
+    private boolean isWarm() {
         return number("warm", 1) == 1;
     }
 
     private double warmSeconds() {
         return decimal("warm_seconds", 10);
+    }
+
+    /** Whether questions are asked, and rows loaded, before the clock starts. */
+    private boolean warms() {
+        return isWarm() && warmSeconds() > 0;
     }
 
     private double timeBox() {
@@ -464,17 +468,32 @@ public final class CassandraClient {
         return sent;
     }
 
-    /** The same rows into another table: all of them, or those of the first seconds. */
-    private void loadElsewhere(List<int[]> requests, int inFlight, double seconds)
+    /** The same rows into another table: all of them, or those of the first seconds; returns how
+     * many. */
+    private int loadElsewhere(List<int[]> requests, int inFlight, double seconds)
             throws InterruptedException {
         table = rows.set() + "_warm";
         createTable();
-        send(insert(), requests, inFlight, seconds);
+        return send(insert(), requests, inFlight, seconds);
     }
 
     private void dropElsewhere() throws IOException, JMException, InterruptedException {
         session.execute("DROP TABLE IF EXISTS " + KEYSPACE + "." + rows.set() + "_warm");
         settle();
+    }
+
+    /** What is going to be timed, on another table: rows that are inserted, then for half as long
+     * slices of them, before a flush and after it. */
+    private void warmLoad(List<int[]> requests, int inFlight)
+            throws IOException, JMException, InterruptedException {
+        int sent = loadElsewhere(requests, inFlight, warmSeconds());
+        PreparedStatement prepared = prepareSlice();
+        List<long[]> slices = rows.slicesOf(Math.max(sent, 1));
+        askFor(warmSeconds() / 4, prepared, this::slice, slices);
+        flush();
+        askFor(warmSeconds() / 4, prepared, this::slice, slices);
+        dropElsewhere();
+        table = rows.set();
     }
 
     private void load() throws IOException, JMException, InterruptedException {
@@ -486,9 +505,7 @@ public final class CassandraClient {
         int inFlight = number("writers", 1024);
         List<int[]> requests = requests(number("commit", 100), count);
         if (warms()) {
-            loadElsewhere(requests, inFlight, warmSeconds());
-            dropElsewhere();
-            table = rows.set();
+            warmLoad(requests, inFlight);
         }
         createTable();
         PreparedStatement insert = insert();
@@ -813,20 +830,26 @@ public final class CassandraClient {
         crowd.end();
     }
 
-    /** Seconds of a run once it no longer becomes faster, or once it is hopeless beside `best`. */
+    /** Repeats a question until warm_seconds have passed and runs no longer differ, or until it is
+     * hopeless beside `best`; returns the seconds of the better one of the last two runs. Two runs
+     * of more than warm_seconds are enough, and one that takes as long as the whole warming may. */
     private double warmWay(Way way, double best) {
-        double last = 0;
-        for (int run = 0; run < MOST_WARM_RUNS; run++) {
+        double started = now();
+        double last = Double.MAX_VALUE;
+        while (true) {
             double start = now();
             way.question.get();
             double seconds = now() - start;
-            if (seconds > HOPELESS * best || run > 0
-                    && Math.abs(seconds - last) <= STEADY * Math.max(seconds, last)) {
-                return seconds;
+            double past = now() - started;
+            boolean steady = Math.abs(seconds - last) <= STEADY * Math.max(seconds, last);
+            boolean twice = last < Double.MAX_VALUE && seconds >= warmSeconds();
+            boolean hopeless = seconds > HOPELESS * best && past >= warmSeconds() / 2;
+            if (past >= warmSeconds() && (steady || twice) || hopeless
+                    || past >= LONGEST_WARM * warmSeconds()) {
+                return Math.min(seconds, last);
             }
             last = seconds;
         }
-        return last;
     }
 
     private Way namedWay(List<Way> ways) {
@@ -859,7 +882,7 @@ public final class CassandraClient {
      * in the middle, and what an answer costs on average. */
     private void measureRun(String question, Way way, int run) {
         List<Double> times = new ArrayList<>();
-        double box = warms() ? timeBox() / QUESTION_SHARE : 0;
+        double box = isWarm() ? timeBox() / QUESTION_SHARE : 0;
         double[] values;
         Cost cost = new Cost();
         do {

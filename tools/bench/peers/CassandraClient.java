@@ -40,6 +40,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.Function;
+import java.util.function.IntFunction;
 import javax.management.JMException;
 import javax.management.MBeanServerConnection;
 import javax.management.ObjectName;
@@ -53,8 +54,8 @@ import javax.management.remote.JMXServiceURL;
  * <p>java CassandraClient.java load|merge|size|reopen|ask ROWS PID [key=value...];
  * cassandra_peer.py runs it and answers its "event" lines. README.md says what the commands print.
  * Processor time and bytes written are those of the node, whose process is PID; client_cpu is this
- * program's. Options of its own: warm_seconds; way=partitions|statement, the way of asking about
- * the whole table if it is not to be tried out; fan, partitions asked for at once; page, rows a
+ * program's. Options of its own: warm_seconds; way=partitions|statement|names, the way of asking
+ * about the whole table if it is not to be tried out; fan, requests at once; page, rows a
  * page; compaction=twcs. With cold=1 a question finds warm programs, but no page of the table: ask
  * one, of a node that was started while no page was cached.
  */
@@ -64,6 +65,7 @@ public final class CassandraClient {
     private static final int LONGEST = 4; // times `seconds`, in which so many samples are taken
     private static final int ELSEWHERE_ROWS = 100_000;
     private static final int ELSEWHERE_SLICES = 2000;
+    private static final int NAMES = 100; // of partitions, that one request asks for
     private static final double STEADY = 0.1, HOPELESS = 2;
     private static final double LONGEST_WARM = 3; // times warm_seconds, for one way of asking
     private static final double LEAST_CROWD_SECONDS = 5;
@@ -581,8 +583,13 @@ public final class CassandraClient {
         return prepared.bind(rows.name(asked[0]), new Date(asked[1]), new Date(asked[2]));
     }
 
-    /** Rows, sum of the measured column, of all numbers but the key, bytes of all texts. */
     private double[] read(ResultSet result) {
+        return read(result, false);
+    }
+
+    /** Rows, sum of the measured column, of all numbers but the key, bytes of all texts, and, if
+     * that is asked for, the sum of all times. */
+    private double[] read(ResultSet result, boolean times) {
         int first = 2; // after name and ts
         int columns = rows.columns.size();
         char[] kinds = new char[columns];
@@ -591,9 +598,12 @@ public final class CassandraClient {
             kinds[i] = column.equals(rows.key) ? 'k' : rows.types.get(column).charAt(0);
         }
         int measured = first + rows.columns.indexOf(rows.measured());
-        double[] sum = new double[4];
+        double[] sum = new double[times ? 5 : 4];
         for (Row row : result) {
             sum[0]++;
+            if (times) {
+                sum[4] += row.getTimestamp(1).getTime();
+            }
             sum[1] += row.getDouble(measured);
             for (int i = 0; i < columns; i++) {
                 switch (kinds[i]) {
@@ -626,9 +636,7 @@ public final class CassandraClient {
                 sums[at++]++;
             }
             for (int i = first; i < columns; i++) {
-                Object value = row.getObject(i);
-                sums[at++] += value instanceof Date ? ((Date) value).getTime()
-                        : ((Number) value).doubleValue();
+                sums[at++] += ((Number) row.getObject(i)).doubleValue();
             }
         }
         return sums;
@@ -640,19 +648,17 @@ public final class CassandraClient {
         }
     }
 
-    /** Ask of every partition, several at once, and add up what they answer. */
-    private double[] ofPartitions(PreparedStatement prepared,
-            Function<ResultSet, double[]> answer) {
+    /** Make these requests, several at once, and add up what they answer. */
+    private double[] addUp(int requests, IntFunction<double[]> request) {
         int atOnce = number("fan", 64);
         if (fan == null) {
             fan = Executors.newFixedThreadPool(atOnce);
         }
-        String[] names = rows.texts.get("name");
         AtomicInteger next = new AtomicInteger();
         Callable<double[]> work = () -> {
             double[] sum = null;
-            for (int i = next.getAndIncrement(); i < names.length; i = next.getAndIncrement()) {
-                double[] one = answer.apply(session.execute(prepared.bind(names[i])));
+            for (int i = next.getAndIncrement(); i < requests; i = next.getAndIncrement()) {
+                double[] one = request.apply(i);
                 if (sum == null) {
                     sum = one;
                 } else {
@@ -662,7 +668,7 @@ public final class CassandraClient {
             return sum;
         };
         List<Future<double[]>> parts = new ArrayList<>();
-        for (int i = 0; i < Math.min(atOnce, names.length); i++) {
+        for (int i = 0; i < Math.min(atOnce, requests); i++) {
             parts.add(fan.submit(work));
         }
         double[] sum = null;
@@ -676,9 +682,28 @@ public final class CassandraClient {
                 }
             }
         } catch (ExecutionException | InterruptedException problem) {
-            throw new IllegalStateException("a partition did not answer", problem);
+            throw new IllegalStateException("a request was not answered", problem);
         }
         return sum;
+    }
+
+    /** Ask of every partition by itself. */
+    private double[] ofPartitions(PreparedStatement prepared,
+            Function<ResultSet, double[]> answer) {
+        String[] names = rows.texts.get("name");
+        return addUp(names.length,
+                i -> answer.apply(session.execute(prepared.bind(names[i]))));
+    }
+
+    /** Ask of many partitions in each request, which cannot be paged if it orders them. */
+    private double[] ofNames(PreparedStatement prepared, Function<ResultSet, double[]> answer) {
+        List<String> names = Arrays.asList(rows.texts.get("name"));
+        return addUp((names.size() + NAMES - 1) / NAMES, i -> {
+            List<String> some = names.subList(NAMES * i,
+                    Math.min(NAMES * (i + 1), names.size()));
+            return answer.apply(session.execute(
+                    prepared.bind(some).setFetchSize(Integer.MAX_VALUE)));
+        });
     }
 
     /** `select` of each partition, and as one statement over all of them. */
@@ -688,6 +713,17 @@ public final class CassandraClient {
         PreparedStatement all = session.prepare(from + group);
         return List.of(new Way("partitions", () -> ofPartitions(one, answer)),
                 new Way("statement", () -> answer.apply(session.execute(all.bind()))));
+    }
+
+    /** The rows of a partition lie in the order of time, so that its last is found from its end. */
+    private List<Way> latestWays() {
+        String from = "SELECT name, ts, " + values() + " FROM " + qualified();
+        PreparedStatement one = session.prepare(from + " WHERE name = ? ORDER BY ts DESC LIMIT 1");
+        PreparedStatement many = session.prepare(from
+                + " WHERE name IN ? ORDER BY ts DESC PER PARTITION LIMIT 1");
+        Function<ResultSet, double[]> answer = result -> read(result, true);
+        return List.of(new Way("partitions", () -> ofPartitions(one, answer)),
+                new Way("names", () -> ofNames(many, answer)));
     }
 
     private List<Way> ways(String question) {
@@ -706,12 +742,7 @@ public final class CassandraClient {
                 return List.of(new Way("statement", () ->
                         sums(session.execute(prepared.bind(rows.name(0))), true, 0)));
             }
-            case "latest": {
-                PreparedStatement prepared = session.prepare("SELECT ts, " + m + " FROM "
-                        + qualified() + " WHERE name = ? ORDER BY ts DESC LIMIT 1");
-                return List.of(new Way("partitions", () ->
-                        ofPartitions(prepared, result -> sums(result, true, 0))));
-            }
+            case "latest": return latestWays();
             default: throw new IllegalArgumentException("no question is named " + question);
         }
     }

@@ -10,6 +10,7 @@ from chdb.session import Session
 import peer_protocol
 
 TEXT_ROWS = 300            # in commits up to these, VALUES are sooner than Arrow
+GRANULE_ROWS = 8192        # that it reads at least
 STREAMED_ROWS = 3_000_000  # of a larger set the rows are not kept all at once, though that is sooner
 TYPES = {'lz4': {'f64': 'Float64', 'i32': 'Int32', 'text': 'LowCardinality(String)',
                  'time': "DateTime64(3, 'UTC')"},
@@ -22,9 +23,6 @@ CODECS = {'lz4': 'its default codec (LZ4)',
 
 class Client(peer_protocol.SqlClient):
     bucket = 'toStartOfHour(ts)'
-    arg_max = 'argMax'
-    latest_order = '(ts, seq)'
-    milliseconds = 'toUnixTimestamp64Milli(max(ts))'
 
     def __init__(self, rows, session, threads):
         super().__init__(rows)
@@ -47,6 +45,13 @@ class Client(peer_protocol.SqlClient):
             f'SELECT {what} FROM {self.rows.set} WHERE name = {{name:String}} '
             'AND ts >= fromUnixTimestamp64Milli({start:Int64}) '
             'AND ts < fromUnixTimestamp64Milli({end:Int64})', form, name=name, start=start, end=end)
+
+    def latest_rows(self):
+        table, key = self.rows.set, f', {self.rows.key} DESC' if self.rows.key else ''
+        # Few partitions: once the times are known, the index leads to the granules of these rows.
+        where = (f'WHERE (name, ts) IN (SELECT name, max(ts) FROM {table} GROUP BY name) '
+                 if len(self.rows.names) * GRANULE_ROWS < self.rows.n else '')
+        return f'SELECT * FROM {table} {where}ORDER BY name DESC, ts DESC{key} LIMIT 1 BY name'
 
     def slice(self, asked):
         return peer_protocol.whole_rows(self.rows, self._ask('*', asked, 'ArrowTable'))

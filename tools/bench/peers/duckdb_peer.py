@@ -18,8 +18,6 @@ TYPES = {'f64': 'DOUBLE', 'i32': 'INTEGER', 'text': 'VARCHAR'}
 
 class Client(peer_protocol.SqlClient):
     bucket = "date_trunc('hour', ts)"
-    latest_order = 'epoch_ms(ts) * 65536 + seq'
-    milliseconds = 'epoch_ms(max(ts))'
 
     def __init__(self, rows, connection):
         super().__init__(rows)
@@ -44,6 +42,13 @@ class Client(peer_protocol.SqlClient):
 
     def batches(self, sql):
         return self.connection.sql(sql).to_arrow_reader(BATCH_ROWS)
+
+    def latest_rows(self):
+        # Of rows of one time the last by the key, of which there are few.
+        last = (f' QUALIFY row_number() OVER (PARTITION BY name ORDER BY {self.rows.key} DESC) = 1'
+                if self.rows.key else '')
+        return (f'SELECT * FROM {self.rows.set} WHERE (name, ts) IN '
+                f'(SELECT name, max(ts) FROM {self.rows.set} GROUP BY name){last}')
 
     def slice(self, asked):
         # For a few rows NumPy's arrays are made sooner than Arrow's.

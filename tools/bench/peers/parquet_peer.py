@@ -13,6 +13,14 @@ import peer_protocol
 ROW_GROUP_ROWS = 131072
 
 
+def last_of_names(batch):
+    """The last of each run of rows that have one name."""
+    names = batch['name']
+    changes = pc.indices_nonzero(pc.not_equal(names[:-1], names[1:]))
+    end = pyarrow.array([batch.num_rows - 1], changes.type)
+    return batch.take(pyarrow.concat_arrays([changes, end]))
+
+
 class Client:
     def __init__(self, rows, path):
         self.rows = rows
@@ -54,12 +62,10 @@ class Client:
                                          self.rows.measured)]
 
     def latest(self):
-        # The file is sorted, so the last row of a name in the file is its latest.
-        m = self.rows.measured
-        table = self.data.to_table(columns=['name', 'ts', m])
-        groups = table.group_by('name', use_threads=False).aggregate([('ts', 'last'), (m, 'last')])
-        times = pc.sum(groups['ts_last'].cast(pyarrow.int64())).as_py()
-        return [groups.num_rows, times, peer_protocol.column_sum(groups, f'{m}_last')]
+        # The file is sorted, so the last row of a name in the file is its latest. A name may go on in
+        # the next batch.
+        ends = [last_of_names(batch) for batch in self.data.to_batches() if batch.num_rows]
+        return peer_protocol.with_times(self.rows, last_of_names(pyarrow.concat_batches(ends)))
 
     def scan(self):
         return peer_protocol.all_rows(self.rows, self.data.to_batches())

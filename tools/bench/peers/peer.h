@@ -85,7 +85,8 @@ struct peer_definition {
      *               partition if it is UINT32_MAX
      * by_partition  groups, count, sum of averages
      * total         sum of the measured column
-     * latest        partitions, sum of times, sum of the measured column
+     * latest        of the latest row of each partition, all its columns, what slice gives, and the
+     *               sum of their times
      * scan          of all rows what slice gives of some */
     bool (*slice)(struct peer_client *client, const struct peer_slice *slice,
                   struct peer_answer *answer);

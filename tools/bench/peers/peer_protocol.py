@@ -123,8 +123,7 @@ class SqlClient:
     """The questions to many rows in SQL, for peers that answer with Arrow tables. Peers give the
     dialect, and how they ask for slices and hours soonest."""
 
-    bucket = latest_order = milliseconds = ''
-    arg_max = 'arg_max'
+    bucket = ''
 
     def __init__(self, rows):
         self.rows = rows
@@ -134,6 +133,10 @@ class SqlClient:
 
     def batches(self, sql):
         """The rows of a large answer in parts, as they come."""
+        raise NotImplementedError
+
+    def latest_rows(self):
+        """What selects the latest row of each partition, all its columns."""
         raise NotImplementedError
 
     def slice(self, asked):
@@ -160,11 +163,7 @@ class SqlClient:
                     ['s'])
 
     def latest(self):
-        order = self.latest_order if self.rows.key else 'ts'
-        table = self.query(f'SELECT name, {self.milliseconds} AS t, '
-                           f'{self.arg_max}({self.rows.measured}, {order}) AS v '
-                           f'FROM {self.rows.set} GROUP BY name')
-        return [table.num_rows, *sums(table, ['t', 'v'])]
+        return with_times(self.rows, self.query(self.latest_rows()))
 
     def scan(self):
         return all_rows(self.rows, self.batches(f'SELECT * FROM {self.rows.set}'))
@@ -191,6 +190,12 @@ def whole_rows(rows, table):
     numbers = {name: column_sum(table, name) for name, kind in values if kind != 'text'}
     texts = sum(text_bytes(table[name]) for name, kind in values if kind == 'text')
     return [table.num_rows, numbers[rows.measured], sum(numbers.values()), texts]
+
+
+def with_times(rows, table):
+    """What *latest* answers: whole_rows and the sum of the rows' times."""
+    times = table['ts'].cast(pa.int64())  # of the milliseconds that every peer keeps
+    return [*whole_rows(rows, table), pc.sum(times).as_py()]
 
 
 def all_rows(rows, batches):

@@ -64,9 +64,8 @@ class Client:
 
     def latest(self):
         # Rows are sorted, so the last of a name is its latest.
-        groups = self.frame.group_by('name').agg(
-            pl.col('ts').last().dt.epoch('ms'), pl.col(self.rows.measured).last().alias('v'))
-        return [groups.height, groups['ts'].sum(), groups['v'].sum()]
+        frame = self.frame.unique(subset='name', keep='last')
+        return [*self._whole(frame), frame['ts'].dt.epoch('ms').sum()]
 
     def scan(self):
         # Every column is read once; the frame itself would be handed over without any work.

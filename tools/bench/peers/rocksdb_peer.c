@@ -351,6 +351,19 @@ struct row_view {
 
 typedef void (*row_reader)(void *ctx, const struct row_view *row);
 
+/* The row on which an iterator stands, of which the measured column has this offset. */
+static struct row_view view_of(const rocksdb_iterator_t *at, size_t measured)
+{
+    size_t key_size;
+    struct row_view row = {.name = rocksdb_iter_key(at, &key_size)};
+
+    row.name_size = strnlen(row.name, key_size);
+    row.ts_ms = get_big_endian(row.name + row.name_size + 1);
+    row.value = rocksdb_iter_value(at, &row.value_size);
+    memcpy(&row.measured, row.value + measured, sizeof row.measured);
+    return row;
+}
+
 /* Read the rows from `from` on while their key is below `to` (NULL: to the end). */
 static bool read_range(const struct peer *peer, const struct bytes *from, const struct bytes *to,
                        row_reader read, void *ctx)
@@ -367,15 +380,7 @@ static bool read_range(const struct peer *peer, const struct bytes *from, const 
     else
         rocksdb_iter_seek_to_first(at);
     for (; rocksdb_iter_valid(at); rocksdb_iter_next(at)) {
-        size_t key_size, value_size;
-        const char *key = rocksdb_iter_key(at, &key_size);
-        const char *value = rocksdb_iter_value(at, &value_size);
-        struct row_view row = {.name = key,
-                               .name_size = strnlen(key, key_size),
-                               .value = value,
-                               .value_size = value_size};
-        row.ts_ms = get_big_endian(key + row.name_size + 1);
-        memcpy(&row.measured, value + offset, sizeof row.measured);
+        const struct row_view row = view_of(at, offset);
         read(ctx, &row);
     }
     rocksdb_iter_get_error(at, &message);
@@ -430,6 +435,14 @@ static void add_whole(void *ctx, const struct row_view *row)
     whole->n++;
 }
 
+static void answer_whole(const struct whole_rows *whole, struct peer_answer *answer)
+{
+    peer_answer_add(answer, 0, (double)whole->n);
+    peer_answer_add(answer, 1, whole->measured);
+    peer_answer_add(answer, 2, whole->numbers);
+    peer_answer_add(answer, 3, (double)whole->text_bytes);
+}
+
 static bool read_whole(struct peer_client *client, const struct bytes *from, const struct bytes *to,
                        struct peer_answer *answer)
 {
@@ -437,10 +450,7 @@ static bool read_whole(struct peer_client *client, const struct bytes *from, con
 
     if (!read_range(client->peer, from, to, add_whole, &whole))
         return false;
-    peer_answer_add(answer, 0, (double)whole.n);
-    peer_answer_add(answer, 1, whole.measured);
-    peer_answer_add(answer, 2, whole.numbers);
-    peer_answer_add(answer, 3, (double)whole.text_bytes);
+    answer_whole(&whole, answer);
     return true;
 }
 
@@ -566,27 +576,24 @@ static bool latest(struct peer_client *client, struct peer_answer *answer)
 {
     const struct peer_rows *rows = client->peer->rows;
     const size_t offset = measured_offset(rows);
+    struct whole_rows whole = {.rows = rows};
     rocksdb_iterator_t *at = rocksdb_create_iterator(client->peer->db, client->peer->read);
     char *message = NULL;
 
     for (uint32_t i = 0; i < rows->names.n; i++) {
         struct bytes end;
-        size_t key_size, value_size;
         make_key(rows, i, INT64_MAX, &end);
         rocksdb_iter_seek_for_prev(at, end.data, end.size);
         if (!rocksdb_iter_valid(at))
             continue;
-        const char *key = rocksdb_iter_key(at, &key_size);
-        const char *value = rocksdb_iter_value(at, &value_size);
-        const size_t name_size = (size_t)peer_name_size(&rows->names, i) + 1;
-        double measured;
-        if (key_size < name_size || memcmp(key, end.data, name_size) != 0)
+        const struct row_view row = view_of(at, offset);
+        if (row.name_size != peer_name_size(&rows->names, i) ||
+            memcmp(row.name, end.data, row.name_size) != 0)
             continue; /* a partition without rows */
-        memcpy(&measured, value + offset, sizeof measured);
-        peer_answer_add(answer, 0, 1);
-        peer_answer_add(answer, 1, (double)get_big_endian(key + name_size));
-        peer_answer_add(answer, 2, measured);
+        add_whole(&whole, &row);
+        peer_answer_add(answer, 4, (double)row.ts_ms);
     }
+    answer_whole(&whole, answer);
     rocksdb_iter_get_error(at, &message);
     rocksdb_iter_destroy(at);
     return message == NULL ? true : failed("iterate", message);

@@ -397,23 +397,26 @@ static bool total(struct peer_client *client, struct peer_answer *answer)
 static bool latest(struct peer_client *client, struct peer_answer *answer)
 {
     const struct peer_rows *rows = client->peer->rows;
-    char *select = sqlite3_mprintf("SELECT ts, %s", measured_name(rows));
     bool has_key = false;
     sqlite3_stmt *statement = NULL;
 
     for (uint32_t i = 0; i < rows->n_columns; i++)
         has_key = has_key || rows->columns[i].key;
-    bool ok =
-        select != NULL && prepare(rows, client->db, select,
-                                  has_key ? "WHERE name = ? ORDER BY ts DESC, seq DESC LIMIT 1"
-                                          : "WHERE name = ? ORDER BY ts DESC LIMIT 1",
-                                  &statement);
+    bool ok = prepare(rows, client->db, "SELECT *",
+                      has_key ? "WHERE name = ? ORDER BY ts DESC, seq DESC LIMIT 1"
+                              : "WHERE name = ? ORDER BY ts DESC LIMIT 1",
+                      &statement);
     for (uint32_t i = 0; ok && i < rows->names.n; i++) {
         bind_text(statement, 1, &rows->names, i);
-        ok = add_rows(client, statement, true, 0, answer);
+        const int rc = sqlite3_step(statement);
+        if (rc == SQLITE_ROW) {
+            add_row(rows, statement, answer);
+            peer_answer_add(answer, 4, (double)sqlite3_column_int64(statement, 1));
+        }
+        (void)sqlite3_reset(statement);
+        ok = rc == SQLITE_ROW || rc == SQLITE_DONE || failed("step", client->db);
     }
     (void)sqlite3_finalize(statement);
-    sqlite3_free(select);
     return ok;
 }
 

@@ -658,30 +658,22 @@ static bool total(struct peer_client *client, struct peer_answer *answer)
     return read_all(peer, varve_aggregate_open, &scan, read_total, answer);
 }
 
-/* Columns: time, measured. */
 static void read_latest(const struct peer *peer, const varve_batch_view *view,
                         struct peer_answer *answer)
 {
-    (void)peer;
-    peer_answer_add(answer, 0, view->rows);
-    for (uint32_t i = 0; i < view->rows; i++) {
-        peer_answer_add(answer, 1, integer_at(view, 0, i));
-        peer_answer_add(answer, 2, real_at(view, 1, i));
-    }
+    read_rows(peer, view, answer);
+    for (uint32_t i = 0; i < view->rows; i++)
+        peer_answer_add(answer, 4, integer_at(view, TIME_COLUMN, i));
 }
 
 static bool latest(struct peer_client *client, struct peer_answer *answer)
 {
-    const struct peer *peer = client->peer;
-    const uint32_t columns[] = {TIME_COLUMN, FIRST_COLUMN + peer->rows->measured};
     varve_scan scan;
 
     varve_scan_init(&scan, sizeof scan);
     scan.flags = VARVE_SCAN_REVERSE;
     scan.limit_per_partition = 1;
-    scan.columns = columns;
-    scan.n_columns = 2;
-    return read_all(peer, varve_scan_open, &scan, read_latest, answer);
+    return read_all(client->peer, varve_scan_open, &scan, read_latest, answer);
 }
 
 static bool scan_rows(struct peer_client *client, struct peer_answer *answer)

@@ -381,6 +381,13 @@ class Figures(unittest.TestCase):
         self.assertEqual([table.figure(figures.Row('varve'), f'{kind}_load').values
                           for kind in ('memory', 'resident')], [(5,), (9,)])
 
+    def test_memory_of_a_server_is_its_own_after_a_load_too(self):
+        line = {'configuration': 'cassandra latest, group', 'set': 'bars', 'rows_total': 10, 'unit': '1.1',
+                'phase': 'load', 'measure': 'memory', 'of': 'server', 'peak_bytes': 9}
+        raw = figures.tables([line], {line['configuration']: FACTS['cassandra']}, ())[0].raw
+        self.assertEqual(set(raw[figures.Row(line['configuration'])]), {'memory_load'})
+        self.assertIn('memory_load', figures.required('load', FACTS['cassandra']))
+
     def test_nothing_is_claimed_of_answers_that_were_not_compared(self):
         self.assertIn('nothing to compare', '\n'.join(report.answer_lines([], [], {'varve'})))
         self.assertIn('the same answers', '\n'.join(report.answer_lines([], [], {'varve', 'sqlite'})))
@@ -408,6 +415,16 @@ class Measuring(unittest.TestCase):
         found._command = lambda command, rows, context, **options: self.calls.append(
             (command, context['phase'], options.get('questions'), options.get('threads'))) or []
         return found
+
+    def test_loads_that_are_not_timed_do_not_warm(self):
+        found = self.measuring('cassandra latest, group', FACTS['cassandra'])
+        found._open, found._merge, found.store.holds = mock.Mock(), mock.Mock(), None
+        found._command = lambda command, rows, context, **options: self.calls.append(
+            (command, context['phase'], options.get('warm_seconds'))) or []
+        found._agreement('rows')
+        found._stored(plan.Unit('cassandra latest, group', 'bars', 10, 'cold'), 'rows')
+        loads = [call for call in self.calls if call[0] == 'load']
+        self.assertEqual(loads, [('load', 'agreement', 0), ('load', 'prepare', 0)])
 
     def test_a_limit_grows_with_the_rows_up_to_an_hour(self):
         found = self.measuring('varve', FACTS['varve'])
@@ -606,6 +623,13 @@ class Plan(unittest.TestCase):
             if unit.rows <= 10**7:
                 self.assertLessEqual(plan.estimate(unit, *self.known[unit.label], self.arguments), 600,
                                      str(unit))
+
+    def test_a_server_warms_each_way_of_asking(self):
+        label = 'cassandra latest, group'
+        for part, ways in (('questions', 9), ('scan', 2)):
+            seconds = plan.estimate(plan.Unit(label, 'bars', 10**6, part), *self.known[label],
+                                    self.arguments)
+            self.assertGreater(seconds, ways * plan.SERVER_WARM_SECONDS)
 
     def test_what_follows_a_load_asks_the_same_store(self):
         for before, unit in zip(self.units, self.units[1:]):

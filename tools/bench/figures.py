@@ -65,8 +65,8 @@ GROUPS = (
           'minutes later.', (
               Measure('size_flushed', 'flushed', 'B/row', 1), Measure('size_merged', 'merged', 'B/row', 1),
               mega('size_other', 'logs and others', False), mega('size_total', 'all files'))),
-    Group('Work and memory', 'Bytes that the process wrote to the disk over bytes given (8 a double or '
-          'time, 4 an integer, text as it is). Processor seconds for a million rows: of the process '
+    Group('Work and memory', 'Bytes that the process wrote to the disk, from before it opened the store until '
+          'it had closed it, over bytes given (8 a double or time, 4 an integer, text as it is). Processor seconds for a million rows: of the process '
           'that holds the store with all its threads, Cassandra\'s node without its client. Memory: '
           'the most at any time; of embedded engines the anonymous memory of the process, which for '
           'those in Python includes Python, and the rows that it hands over or is given (of questions '
@@ -99,7 +99,8 @@ GROUPS = (
               Measure('client_cpu_slice', 'CPU of a client, a slice', 'us', 1e-6, compared=False)),
           True),
     Group('Questions to many rows', 'The time of one answer; page cache and engine are warm. *Hourly* '
-          'is count, min, max and sum of one column by partition and hour. varve keeps statistics of '
+          'is count, min, max and sum of one column by partition and hour; *latest* all columns of the last row '
+          'of each partition. varve keeps statistics of '
           'each block and answers *sum*, *by partition* and parts of *hourly* from them; the rows '
           '*every value read* say what they take without.', (
               milli('hourly_one', 'hourly, one partition'), milli('hourly_all', 'hourly, all'),
@@ -115,7 +116,8 @@ GROUPS = (
                 (('hourly_one', 'hourly, one partition'), ('hourly_all', 'hourly, all'),
                  ('by_partition', 'average'), ('total', 'sum'), ('latest', 'latest rows'),
                  ('scan', 'all rows')))), True),
-    Group('First answers', '*After a load*: one slice, before a flush. *After kill -9*: from opening '
+    Group('First answers', '*After a load*: one slice, before a flush, of a client that is there with its '
+          'statement prepared. *After kill -9*: from opening '
           'the store, or starting the server, to the first answer; every acknowledged row must be '
           'there. *Just started*: a store or server that was opened with no page of it cached, of '
           'Cassandra with both Java machines warm from another table; of slices the median of the '

@@ -222,7 +222,7 @@ class Measurement:
         if self.store.holds == wanted:
             self._open(fresh=False)
             return
-        self._load_whole(rows, {'phase': 'prepare'})
+        self._load_whole(rows, {'phase': 'prepare'}, warm_seconds=0)
         self._merge(rows, {'phase': 'prepare'})
         self.store.holds = wanted
 
@@ -330,7 +330,7 @@ class Measurement:
 
     def _agreement(self, rows):
         """Answers to every question over a small set."""
-        self._load_whole(rows, {'phase': 'agreement'})
+        self._load_whole(rows, {'phase': 'agreement'}, warm_seconds=0)
         self._ask(rows, {'phase': 'agreement'}, (*SLICES, *WHOLE, 'scan'), 0, runs=1, warm_seconds=0)
 
     # ------------------------------------------------------------------------------ All

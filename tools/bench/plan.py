@@ -197,7 +197,8 @@ QUESTIONS = {'varve': 0.05, 'rocksdb': 1.5, 'sqlite': 1.8, 'chdb': 0.6, 'cassand
 REAL_ROWS = 700_000                            # of a real set, about
 START_SECONDS, SERVER_START_SECONDS = 1.0, 25  # of a process; of a server, with its end
 LEAST_SAMPLES, MOST_OF_BOX = 3000, 4           # of slices: so many, within so many time boxes
-TO_MANY_ROWS = {'questions': (5, 0.7), 'scan': (1, 0.3)}  # how many; their part of QUESTIONS
+# How many; their part of QUESTIONS; ways that there are to ask them of a server, each of which warms.
+TO_MANY_ROWS = {'questions': (5, 0.7, 9), 'scan': (1, 0.3, 2)}
 WARM_SECONDS, SERVER_WARM_SECONDS = 5, 10
 
 
@@ -212,10 +213,10 @@ def _estimate_ask(unit, configuration, facts, runs, arguments):
     if unit.part == 'crowd':
         return runs * (START_SECONDS + max(5, arguments.seconds) + warm)
     if unit.part in TO_MANY_ROWS:
-        n, share = TO_MANY_ROWS[unit.part]
+        n, share, of_server = TO_MANY_ROWS[unit.part]
         once = max(rows / 1e6 * QUESTIONS.get(peer, 0.3) * share, n * arguments.seconds / 10)
         if server:
-            return START_SECONDS + (runs + 1) * once + n * SERVER_WARM_SECONDS
+            return START_SECONDS + (runs + 2) * once + of_server * SERVER_WARM_SECONDS
         ways = len(configuration.threads) * (2 if unit.part == 'questions'
                                              and facts.get('zone_maps') else 1)
         return runs * ways * (START_SECONDS + 1.5 * once)
@@ -231,7 +232,7 @@ def estimate(unit, configuration, facts, arguments):
     runs = runs_of(facts, rows, arguments.runs)
     load = min(rows / RATES.get(configuration.peer, 1e6), arguments.load_seconds) + START_SECONDS
     if facts.get('server'):
-        load += SERVER_WARM_SECONDS
+        load += 1.5 * SERVER_WARM_SECONDS
     part = unit.part.split()[0]
     if part == 'agreement':
         return start + 2 * load + START_SECONDS

@@ -140,9 +140,13 @@ def method_lines(chosen):
              'whose figure is the median; of embedded engines the store was opened anew for each run.',
              '- As a rule five runs of embedded engines and three of Cassandra; beyond thirty million rows '
              'three of everything, and one load.',
-             '- Every slice was asked once before the clock started, as far as that took no more than '
-             f'{warm(chosen)}: caches fill, and both Java machines compile what runs; other questions '
-             'once.',
+             '- Before the clock started every slice was asked once, as far as that took no more than '
+             f'{warm(chosen)} (of Cassandra slices were asked for as long): caches fill, and both Java '
+             'machines compile what runs. Other questions were asked once; of Cassandra in each way there '
+             'is to ask them, for at least as long and until two answers took the same to 10 % (but no '
+             'longer than three times that, and twice if an answer takes longer), and the soonest way was '
+             'measured. A load into Cassandra was preceded by one into another table, which was also '
+             'asked and flushed.',
              '- varve, RocksDB and SQLite may use 512 MiB (SQLite: each connection) for caches and '
              'rows that are not in files yet; the others keep the limits they come with.',
              '- *Just started* means that the kernel of this machine had no page of the store in its '

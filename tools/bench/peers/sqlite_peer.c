@@ -397,15 +397,14 @@ static bool total(struct peer_client *client, struct peer_answer *answer)
 static bool latest(struct peer_client *client, struct peer_answer *answer)
 {
     const struct peer_rows *rows = client->peer->rows;
-    bool has_key = false;
+    char key[64] = "", where[TEXT_MAX_BYTES];
     sqlite3_stmt *statement = NULL;
 
     for (uint32_t i = 0; i < rows->n_columns; i++)
-        has_key = has_key || rows->columns[i].key;
-    bool ok = prepare(rows, client->db, "SELECT *",
-                      has_key ? "WHERE name = ? ORDER BY ts DESC, seq DESC LIMIT 1"
-                              : "WHERE name = ? ORDER BY ts DESC LIMIT 1",
-                      &statement);
+        if (rows->columns[i].key)
+            (void)snprintf(key, sizeof key, ", %s DESC", rows->columns[i].name);
+    (void)snprintf(where, sizeof where, "WHERE name = ? ORDER BY ts DESC%s LIMIT 1", key);
+    bool ok = prepare(rows, client->db, "SELECT *", where, &statement);
     for (uint32_t i = 0; ok && i < rows->names.n; i++) {
         bind_text(statement, 1, &rows->names, i);
         const int rc = sqlite3_step(statement);
